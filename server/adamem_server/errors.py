@@ -1,0 +1,252 @@
+"""Every error that AdaMem raises on purpose, named by its cause and free of any transport.
+
+Each class has a stable `reason`; each instance carries the variables of its message as string `metadata`. The gRPC
+status code of a class is decided in `rpc/errors.py` alone.
+
+    AdaMemError
+    ├── InvalidArgumentError        a value of the request is wrong; `field` names it
+    ├── NamespaceNotFoundError
+    ├── NamespaceExistsError
+    ├── SlotNotFoundError
+    ├── FailedPreconditionError     the request is right, the state it meets is not
+    │   ├── DimensionMismatchError      a vector of another dimension than the namespace's
+    │   ├── ModelMismatchError          text for a namespace whose vectors another encoder made
+    │   └── RequestIdReusedError        a request id that was used for another request
+    ├── AbortedError                lost a race; the caller may read again and retry
+    ├── ResourceExhaustedError
+    │   ├── StorageFullError            the disk or the map's limit is full
+    │   └── OverloadedError             too many requests of this kind at once
+    ├── UnavailableError            try again later
+    │   ├── ShuttingDownError
+    │   ├── EmbedderClosedError
+    │   └── ShardStaleError             the shard's index could not catch up with its journal
+    ├── DeadlineExceededError
+    ├── UnauthenticatedError
+    ├── DataCorruptError            stored bytes fail their check
+    ├── StartupError                the server cannot start; the message says what to do
+    │   ├── DataDirectoryInUseError
+    │   ├── DataFormatError             the data directory was written by another format version
+    │   └── InsecureAddressError        a public address without TLS and authentication
+    └── ModelError
+        ├── ModelNotFoundError
+        ├── ModelFileMissingError
+        └── ModelDownloadError
+"""
+
+from typing import ClassVar
+
+
+class AdaMemError(Exception):
+    """Parent of all AdaMem errors.
+
+    Args:
+        message: One sentence for a person; may change between versions.
+        metadata: The variables of the message, as strings; keys are stable.
+    """
+
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, **metadata: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = metadata
+
+
+class InvalidArgumentError(AdaMemError):
+    """A value of the request is wrong: `field` is its path in the request, `metadata["limit"]` the limit, if any."""
+
+    reason = "INVALID_ARGUMENT"
+
+    def __init__(self, field: str, problem: str, **metadata: str) -> None:
+        super().__init__(f"{field}: {problem}", field=field, **metadata)
+        self.field = field
+        self.problem = problem
+
+
+class NamespaceNotFoundError(AdaMemError):
+    """No namespace has this name."""
+
+    reason = "NAMESPACE_NOT_FOUND"
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(f"namespace {namespace!r} does not exist", namespace=namespace)
+
+
+class NamespaceExistsError(AdaMemError):
+    """A namespace of this name exists already."""
+
+    reason = "NAMESPACE_EXISTS"
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(f"namespace {namespace!r} exists already", namespace=namespace)
+
+
+class SlotNotFoundError(AdaMemError):
+    """The namespace has no slot of this id."""
+
+    reason = "SLOT_NOT_FOUND"
+
+    def __init__(self, namespace: str, slot_id: str) -> None:
+        super().__init__(f"namespace {namespace!r} has no slot {slot_id!r}", namespace=namespace, slot_id=slot_id)
+
+
+class FailedPreconditionError(AdaMemError):
+    """The request is right in itself; the state that it meets is not."""
+
+    reason = "FAILED_PRECONDITION"
+
+
+class DimensionMismatchError(FailedPreconditionError):
+    """A vector of another dimension than the namespace's."""
+
+    reason = "DIMENSION_MISMATCH"
+
+    def __init__(self, field: str, expected: int, received: int) -> None:
+        super().__init__(
+            f"{field}: has {received} values, the namespace's dimension is {expected}",
+            field=field,
+            expected=str(expected),
+            received=str(received),
+        )
+
+
+class ModelMismatchError(FailedPreconditionError):
+    """Text for a namespace whose vectors were made by another encoder than the one that serves."""
+
+    reason = "MODEL_MISMATCH"
+
+    def __init__(self, namespace: str, expected: str, serving: str) -> None:
+        made_by = f"made by {expected!r}" if expected else "supplied by its clients"
+        super().__init__(
+            f"the vectors of namespace {namespace!r} are {made_by}; the serving encoder is {serving!r}, so text cannot be"
+            " embedded for it: send a vector instead, or start the server with that encoder",
+            namespace=namespace,
+            expected=expected,
+            serving=serving,
+        )
+
+
+class RequestIdReusedError(FailedPreconditionError):
+    """A request id that was used before, for a request with another content."""
+
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"request id {request_id!r} was used for another request", request_id=request_id)
+
+
+class AbortedError(AdaMemError):
+    """The request lost a race with another one; read again and retry."""
+
+    reason = "ABORTED"
+
+
+class ResourceExhaustedError(AdaMemError):
+    """A quota or a resource of the server is used up."""
+
+    reason = "RESOURCE_EXHAUSTED"
+
+
+class StorageFullError(ResourceExhaustedError):
+    """The disk, or the limit set for the data file, is full; nothing of the request was stored."""
+
+    reason = "STORAGE_FULL"
+
+
+class OverloadedError(ResourceExhaustedError):
+    """Too many requests of one kind are under way."""
+
+    reason = "OVERLOADED"
+
+
+class UnavailableError(AdaMemError):
+    """The server cannot answer now; the same request may be sent again."""
+
+    reason = "UNAVAILABLE"
+
+
+class ShuttingDownError(UnavailableError):
+    """The server is stopping."""
+
+    reason = "SHUTTING_DOWN"
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down")
+
+
+class EmbedderClosedError(UnavailableError):
+    """The encoder was closed before it embedded this text."""
+
+    reason = "EMBEDDER_CLOSED"
+
+
+class ShardStaleError(UnavailableError):
+    """A shard's index could not catch up with its journal; it refuses to answer rather than answer wrongly."""
+
+    reason = "SHARD_STALE"
+
+
+class DeadlineExceededError(AdaMemError):
+    """The request's deadline passed before it was done."""
+
+    reason = "DEADLINE_EXCEEDED"
+
+
+class UnauthenticatedError(AdaMemError):
+    """The request carries no valid credentials."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class DataCorruptError(AdaMemError):
+    """Stored bytes fail their check."""
+
+    reason = "DATA_CORRUPT"
+
+
+class StartupError(AdaMemError):
+    """The server cannot start."""
+
+    reason = "STARTUP_FAILED"
+
+
+class DataDirectoryInUseError(StartupError):
+    """Another process has the data directory open."""
+
+    reason = "DATA_DIRECTORY_IN_USE"
+
+
+class DataFormatError(StartupError):
+    """The data directory was written by a newer or unknown format version."""
+
+    reason = "DATA_FORMAT_UNSUPPORTED"
+
+
+class InsecureAddressError(StartupError):
+    """The server is asked to listen beyond loopback without TLS and authentication."""
+
+    reason = "INSECURE_ADDRESS"
+
+
+class ModelError(AdaMemError):
+    """An encoder cannot be had or loaded."""
+
+    reason = "MODEL_ERROR"
+
+
+class ModelNotFoundError(ModelError):
+    """No encoder of this name is bundled, on disk or on the hub."""
+
+    reason = "MODEL_NOT_FOUND"
+
+
+class ModelFileMissingError(ModelError):
+    """A model directory lacks a file that is needed."""
+
+    reason = "MODEL_FILE_MISSING"
+
+
+class ModelDownloadError(ModelError):
+    """A model could not be downloaded."""
+
+    reason = "MODEL_DOWNLOAD_FAILED"
