@@ -1,0 +1,300 @@
+"""The values that travel between the rooms: small frozen dataclasses without behaviour.
+
+Times are integers, microseconds since the Unix epoch in UTC; 0 means "not set". Vectors are numpy float32 [dim].
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+type FloatVector = NDArray[np.float32]
+type JsonObject = dict[str, Any]
+
+
+class SlotKind(StrEnum):
+    """What sort of memory a slot holds."""
+
+    FACT = "fact"
+    MESSAGE = "message"
+    PREFERENCE = "preference"
+    DOCUMENT = "document"
+    SUMMARY = "summary"
+
+
+class Metric(StrEnum):
+    """How vectors are compared."""
+
+    COSINE = "cosine"
+    DOT = "dot"
+    L2 = "l2"
+
+
+class IndexKind(StrEnum):
+    """Which vector index a namespace uses."""
+
+    FLAT = "flat"
+    HNSW = "hnsw"
+
+
+class VectorType(StrEnum):
+    """How vectors are stored."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+
+class Durability(StrEnum):
+    """When a write is acknowledged: after its sync to disk, or after the write to the operating system."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose memory a slot is and where it was made; empty means not said."""
+
+    user_id: str = ""
+    agent_id: str = ""
+    conversation_id: str = ""
+
+
+NO_SCOPE: Final = Scope()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotInput:
+    """A slot as a client writes it. `id` empty: a new one; `created_at` 0: now, or as stored; `expires_at` 0: never."""
+
+    content: str
+    id: str = ""
+    cue: str = ""
+    kind: SlotKind = SlotKind.FACT
+    scope: Scope = NO_SCOPE
+    role: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: JsonObject = field(default_factory=dict)
+    importance: float = 0.5
+    created_at: int = 0
+    expires_at: int = 0
+    vector: FloatVector | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A stored slot, without its vector."""
+
+    id: str
+    content: str
+    cue: str
+    kind: SlotKind
+    scope: Scope
+    role: str
+    tags: tuple[str, ...]
+    metadata: JsonObject
+    importance: float
+    created_at: int
+    updated_at: int
+    expires_at: int
+    vector_supplied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How often, and when last, queries returned a slot."""
+
+    count: int
+    accessed_at: int
+
+
+NO_ACCESS: Final = Access(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotView:
+    """A slot as it is read: what is stored, its use, and its vector where that was asked for."""
+
+    namespace: str
+    slot: Slot
+    access: Access
+    vector: FloatVector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A slot found by a query; a larger score is better."""
+
+    view: SlotView
+    score: float
+
+
+class Operator(IntEnum):
+    """How a condition compares; NE passes slots without the field, the others fail them."""
+
+    EQ = 1
+    NE = 2
+    LT = 3
+    LE = 4
+    GT = 5
+    GE = 6
+    IN = 7
+    EXISTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One field compared with one value.
+
+    `field` is one of the slot's fields or "metadata.KEY". `value` is a str, float, bool or None; for IN a tuple of such;
+    for EXISTS a bool; for times an int (microseconds). Field names, value types and operators agree: the border checks.
+    """
+
+    field: str
+    operator: Operator
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Holds when every part holds."""
+
+    parts: tuple["Filter", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Holds when at least one part holds."""
+
+    parts: tuple["Filter", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Holds when its part does not."""
+
+    part: "Filter"
+
+
+type Filter = AllOf | AnyOf | Not | Condition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What to find. Exactly one of `text` and `vector` is set; `deadline_s` is a time.monotonic() value or None."""
+
+    namespaces: tuple[str, ...]
+    top_k: int
+    text: str | None = None
+    vector: FloatVector | None = None
+    filter: Filter | None = None
+    min_score: float | None = None
+    include_vectors: bool = False
+    ef_search: int | None = None
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """Hits, best first, and where the time went, in seconds."""
+
+    hits: tuple[Hit, ...]
+    embed_s: float
+    search_s: float
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of one slot of an update."""
+
+    slot_id: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateResult:
+    """The slots stored, in the order given, and the namespace's sequence number after them."""
+
+    results: tuple[WriteResult, ...]
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteResult:
+    """How many slots were deleted, how many ids were unknown, and the sequence number after it."""
+
+    n_deleted: int
+    n_not_found: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexParams:
+    """Parameters of a vector index; 0 means the index's own default."""
+
+    m: int = 0
+    ef_construction: int = 0
+    ef_search: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceSpec:
+    """A namespace to create. `dim` 0: the encoder's; `external_vectors`: clients supply every vector."""
+
+    name: str
+    description: str = ""
+    dim: int = 0
+    metric: Metric = Metric.COSINE
+    index_kind: IndexKind = IndexKind.HNSW
+    index_params: IndexParams = IndexParams()
+    vector_type: VectorType = VectorType.FLOAT32
+    external_vectors: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespace:
+    """The stored properties of a namespace. `number` prefixes its keys; `model` is empty when clients supply vectors."""
+
+    number: int
+    name: str
+    description: str
+    dim: int
+    metric: Metric
+    index_kind: IndexKind
+    index_params: IndexParams
+    vector_type: VectorType
+    model: str
+    model_fingerprint: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceInfo:
+    """A namespace with its counts. `index_bytes` is 0 unless its shard is open."""
+
+    namespace: Namespace
+    n_slots: int
+    n_bytes: int
+    sequence: int
+    snapshot_sequence: int
+    open: bool
+    index_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """The state of the whole engine."""
+
+    n_namespaces: int
+    n_open_shards: int
+    memory_budget_bytes: int
+    memory_used_bytes: int
+    data_bytes: int
+    model: str
+    model_fingerprint: str
+    dim: int
+    max_tokens: int
+    simd: str
