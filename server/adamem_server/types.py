@@ -5,13 +5,15 @@ Times are integers, microseconds since the Unix epoch in UTC; 0 means "not set".
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
-type FloatVector = NDArray[np.float32]
-type JsonObject = dict[str, Any]
+from adamem_server.errors import AdaMemError
+
+FloatVector: TypeAlias = NDArray[np.float32]
+JsonObject: TypeAlias = dict[str, Any]
 
 
 class SlotKind(StrEnum):
@@ -178,7 +180,7 @@ class Not:
     part: "Filter"
 
 
-type Filter = AllOf | AnyOf | Not | Condition
+Filter: TypeAlias = Union[AllOf, AnyOf, Not, Condition]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,9 +218,12 @@ class WriteResult:
 
 @dataclass(frozen=True, slots=True)
 class UpdateResult:
-    """The slots stored, in the order given, and the namespace's sequence number after them."""
+    """What became of each item, in the order given, and the namespace's sequence number after them.
 
-    results: tuple[WriteResult, ...]
+    An item that fails by itself (its vector's dimension, say) holds its error; the others are stored.
+    """
+
+    results: tuple[WriteResult | AdaMemError, ...]
     sequence: int
 
 
@@ -298,3 +303,18 @@ class EngineInfo:
     dim: int
     max_tokens: int
     simd: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The largest values that the server accepts."""
+
+    max_content_bytes: int
+    max_metadata_bytes: int
+    max_tags: int
+    max_batch: int
+    max_top_k: int
+    max_filter_depth: int
+    max_filter_nodes: int
+    max_query_namespaces: int
+    max_message_bytes: int
