@@ -209,6 +209,14 @@ class QueryResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestKey:
+    """What makes a change idempotent: the caller's request id, and a hash that tells one request from another."""
+
+    id: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class WriteResult:
     """What became of one slot of an update."""
 

@@ -1,0 +1,594 @@
+"""The use cases: what a request does, from top to bottom. The engine is the only conductor; nothing calls back up."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from ulid import ULID
+
+from adamem_server import _index
+from adamem_server.embed.base import ModelInfo
+from adamem_server.embed.batcher import EmbedBatcher
+from adamem_server.errors import (
+    AdaMemError,
+    DeadlineExceededError,
+    DimensionMismatchError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    ModelMismatchError,
+    NamespaceExistsError,
+    NamespaceNotFoundError,
+    SlotNotFoundError,
+)
+from adamem_server.memory.jobs import (
+    CreateNamespaceJob,
+    DeleteJob,
+    DeleteNamespaceJob,
+    UpdateJob,
+    UpdateNamespaceJob,
+    Written,
+    known_delete,
+    known_update,
+)
+from adamem_server.memory.maintenance import AccessCounter, Maintenance, expire
+from adamem_server.memory.registry import ShardRegistry
+from adamem_server.memory.shard import default_params
+from adamem_server.memory.writer import Writer
+from adamem_server.store.codec import vector_fits
+from adamem_server.store.slot_store import ReadView, SlotStore
+from adamem_server.types import (
+    DeleteResult,
+    EngineInfo,
+    Filter,
+    FloatVector,
+    Hit,
+    Namespace,
+    NamespaceInfo,
+    NamespaceSpec,
+    Query,
+    QueryResult,
+    RequestKey,
+    Slot,
+    SlotInput,
+    SlotView,
+    UpdateResult,
+)
+
+# A deletion by filter goes in transactions of this many slots, so that other writes are not held up.
+_DELETE_CHUNK: Final = 1_000
+# How often a search is repeated with more candidates when hits were deleted or expired under its hands.
+_MAX_SEARCHES: Final = 4
+
+_T = TypeVar("_T")
+
+
+def now_us() -> int:
+    """The wall clock, microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An update that passed the engine's checks: the items that can be stored, and the errors of those that cannot."""
+
+    namespace: Namespace
+    items: list[SlotInput]
+    fresh: list[bool]
+    texts: list[str]
+    errors: dict[int, AdaMemError]
+    n_items: int
+    now: int
+
+
+class MemoryEngine:
+    """All use cases over one store and one encoder. Thread-safe; every method blocks until it is done.
+
+    Args:
+        store: The truth.
+        encoder: Makes vectors from texts; closed by the caller, after the engine.
+        index_dir: Folder of the index snapshots.
+        memory_budget_bytes: What open shards may hold together.
+        auto_create: Whether a write creates a namespace that is missing.
+        snapshot_interval_s: How long changes may wait for an index snapshot.
+    """
+
+    def __init__(
+        self,
+        store: SlotStore,
+        encoder: EmbedBatcher,
+        *,
+        index_dir: Path,
+        memory_budget_bytes: int,
+        auto_create: bool,
+        snapshot_interval_s: float,
+    ) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._auto_create = auto_create
+        self._registry = ShardRegistry(store, index_dir, memory_budget_bytes)
+        self._writer = Writer(store)
+        self._accesses = AccessCounter()
+        self._maintenance = Maintenance(
+            store, self._writer, self._registry, self._accesses, snapshot_interval_s=snapshot_interval_s, now=now_us
+        )
+
+    def close(self) -> None:
+        """Finish what was accepted, save the indexes, close the store."""
+        self._maintenance.close()
+        self._writer.close()
+        self._store.close()
+
+    # Finding
+
+    def query(self, query: Query) -> QueryResult:
+        """Find the slots nearest to a text or vector.
+
+        Raises:
+            NamespaceNotFoundError, DimensionMismatchError, ModelMismatchError, DeadlineExceededError, ShardStaleError.
+            FailedPreconditionError: The namespaces have different metrics, so their scores cannot be merged.
+        """
+        started = time.perf_counter()
+        with self._store.read() as view:
+            namespaces = [_find(view, name) for name in query.namespaces]
+        self._check_query(query, namespaces)
+        vector = query.vector
+        if vector is None:
+            assert query.text is not None
+            vector = self._encoder.embed_query(query.text, timeout_s=_remaining(query.deadline_s))
+        embedded = time.perf_counter()
+        now = now_us()
+        hits: list[Hit] = []
+        for namespace in namespaces:
+            _remaining(query.deadline_s)
+            hits.extend(self._search(namespace, query, vector, now))
+        hits.sort(key=lambda hit: (-hit.score, hit.view.slot.id))
+        done = time.perf_counter()
+        return QueryResult(tuple(hits[: query.top_k]), embedded - started, done - embedded, done - started)
+
+    def _check_query(self, query: Query, namespaces: list[Namespace]) -> None:
+        if len({namespace.metric for namespace in namespaces}) > 1:
+            raise FailedPreconditionError("namespaces: they have different metrics, so their scores cannot be compared")
+        for namespace in namespaces:
+            if query.vector is None:
+                self._check_model(namespace)
+            elif len(query.vector) != namespace.dim:
+                raise DimensionMismatchError("vector.values", namespace.dim, len(query.vector))
+
+    def _search(self, namespace: Namespace, query: Query, vector: FloatVector, now: int) -> list[Hit]:
+        with self._registry.use(namespace) as shard:
+            if shard.next_expiry <= now:
+                expire(self._store, self._writer, self._registry, shard, now)
+            wanted = query.top_k
+            for _ in range(_MAX_SEARCHES):
+                rows, row_scores = shard.search(
+                    vector,
+                    wanted,
+                    condition=query.filter,
+                    ef_search=query.ef_search or namespace.index_params.ef_search or None,
+                )
+                found = self._read(namespace, rows, include_vectors=query.include_vectors, now=now)
+                if len(found) >= query.top_k or len(rows) < wanted:
+                    break
+                wanted += 2 * (len(rows) - len(found))
+        scored = [(row, Hit(found[row], score)) for row, score in zip(rows, row_scores, strict=True) if row in found]
+        floor = query.min_score
+        kept = [(row, hit) for row, hit in scored[: query.top_k] if floor is None or hit.score >= floor]
+        self._accesses.add(namespace.number, [row for row, _ in kept], now)
+        return [hit for _, hit in kept]
+
+    def _read(
+        self, namespace: Namespace, rows: Sequence[int], *, include_vectors: bool, now: int
+    ) -> dict[int, SlotView]:
+        """The slots of those rows that are there and have not expired."""
+        views: dict[int, SlotView] = {}
+        with self._store.read() as view:
+            for row in rows:
+                slot = view.slot(namespace.number, row)
+                if slot is not None and not _expired(slot, now):
+                    views[row] = _view(view, namespace, row, slot, include_vectors)
+        return views
+
+    # Writing
+
+    def update(
+        self,
+        namespace: str,
+        items: Sequence[SlotInput],
+        *,
+        request: RequestKey | None = None,
+        deadline_s: float | None = None,
+    ) -> UpdateResult:
+        """Store slots. When it returns they are on disk (as durability says) and can be found.
+
+        Raises:
+            NamespaceNotFoundError: It is missing and is not to be created.
+            RequestIdReusedError, StorageFullError, DeadlineExceededError (the write may still be carried out then).
+        """
+        prepared = self._prepare(namespace, items)
+        if (known := self._known_update(prepared, request)) is not None:
+            return known
+        vectors = self._encoder.embed_documents(prepared.texts, timeout_s=_remaining(deadline_s))
+        job = self._update_job(prepared, vectors, request)
+        return _answer(prepared, self._wait(self._writer.submit(job), deadline_s))
+
+    def submit_update(
+        self, namespace: str, items: Sequence[SlotInput], *, request: RequestKey | None = None
+    ) -> "PendingUpdate":
+        """Start an update: embedding begins at once, so that several of them share the encoder.
+
+        The caller then calls `PendingUpdate.write` of each, in the order in which they shall be stored.
+        """
+        prepared = self._prepare(namespace, items)
+        if (known := self._known_update(prepared, request)) is not None:
+            return PendingUpdate.done(known)
+        vectors = self._encoder.submit_documents(prepared.texts)
+
+        def write() -> "Future[Written]":
+            return self._writer.submit(self._update_job(prepared, vectors.result(), request))
+
+        return PendingUpdate(vectors, write, lambda written: _answer(prepared, written))
+
+    def delete_slots(
+        self,
+        namespace: str,
+        *,
+        slot_ids: Sequence[str] = (),
+        filter: Filter | None = None,  # noqa: A002 - the name of the thing, everywhere
+        request: RequestKey | None = None,
+    ) -> DeleteResult:
+        """Delete slots by id, or those that pass a filter when the deletion meets them.
+
+        Raises:
+            NamespaceNotFoundError, RequestIdReusedError, StorageFullError.
+        """
+        with self._store.read() as view:
+            target = _find(view, namespace)
+            if (known := known_delete(view, target.number, request)) is not None:
+                return known
+            rows: Sequence[int] = [
+                row for slot_id in dict.fromkeys(slot_ids) if (row := view.row(target.number, slot_id)) is not None
+            ]
+            so_far = DeleteResult(0, len(dict.fromkeys(slot_ids)) - len(rows), view.head(target.number).sequence)
+        if filter is not None:
+            with self._registry.use(target) as shard:
+                rows = shard.passing(filter).tolist()
+        chunks = [rows[start : start + _DELETE_CHUNK] for start in range(0, len(rows), _DELETE_CHUNK)] or [[]]
+        now = now_us()
+        for chunk in chunks:
+            last = request if chunk is chunks[-1] else None
+            job = DeleteJob(self._registry, target, chunk, now, last, condition=filter, so_far=so_far)
+            answer = self._writer.submit(job).result().answer
+            assert isinstance(answer, DeleteResult)
+            so_far = answer
+        return so_far
+
+    def _prepare(self, name: str, items: Sequence[SlotInput]) -> Prepared:
+        namespace = self._find_or_create(name)
+        errors: dict[int, AdaMemError] = {}
+        kept: list[SlotInput] = []
+        fresh: list[bool] = []
+        texts: list[str] = []
+        for position, item in enumerate(items):
+            error = self._check_item(namespace, item, f"slots[{position}]")
+            if error is not None:
+                errors[position] = error
+                continue
+            fresh.append(not item.id)
+            kept.append(item if item.id else replace(item, id=str(ULID())))
+            if item.vector is None:
+                texts.append(_embedded_text(item))
+        return Prepared(namespace, kept, fresh, texts, errors, len(items), now_us())
+
+    def _check_item(self, namespace: Namespace, item: SlotInput, path: str) -> AdaMemError | None:
+        if item.vector is None:
+            return None if self._serves(namespace) else self._model_mismatch(namespace)
+        if len(item.vector) != namespace.dim:
+            return DimensionMismatchError(f"{path}.vector.values", namespace.dim, len(item.vector))
+        if not vector_fits(item.vector, namespace.vector_type):
+            return InvalidArgumentError(f"{path}.vector.values", f"does not fit the range of {namespace.vector_type}")
+        return None
+
+    def _known_update(self, prepared: Prepared, request: RequestKey | None) -> UpdateResult | None:
+        if request is None:
+            return None
+        with self._store.read() as view:
+            known = known_update(view, prepared.namespace.number, request)
+        return None if known is None else _merge(prepared, known)
+
+    def _update_job(self, prepared: Prepared, vectors: FloatVector, request: RequestKey | None) -> UpdateJob:
+        embedded = iter(vectors)
+        rows = [next(embedded) if item.vector is None else item.vector for item in prepared.items]
+        stacked = np.stack(rows) if rows else np.empty((0, prepared.namespace.dim), np.float32)
+        return UpdateJob(
+            self._registry, prepared.namespace, prepared.items, prepared.fresh, stacked, prepared.now, request
+        )
+
+    # Reading
+
+    def get_slot(self, namespace: str, slot_id: str, *, include_vector: bool = False) -> SlotView:
+        """One slot.
+
+        Raises:
+            NamespaceNotFoundError, SlotNotFoundError.
+        """
+        with self._store.read() as view:
+            target = _find(view, namespace)
+            row = view.row(target.number, slot_id)
+            slot = None if row is None else view.slot(target.number, row)
+            if row is None or slot is None or _expired(slot, now_us()):
+                raise SlotNotFoundError(namespace, slot_id)
+            return _view(view, target, row, slot, include_vector)
+
+    def list_slots(
+        self,
+        namespace: str,
+        *,
+        filter: Filter | None,  # noqa: A002 - as in delete_slots
+        page_size: int,
+        after: int,
+        include_vectors: bool,
+    ) -> tuple[list[SlotView], int]:
+        """Up to `page_size` slots behind the row `after` (0: from the start), and the row to go on from (0: the end).
+
+        Raises:
+            NamespaceNotFoundError.
+        """
+        with self._store.read() as view:
+            target = _find(view, namespace)
+        passing: list[int] | None = None
+        if filter is not None:
+            with self._registry.use(target) as shard:
+                rows = shard.passing(filter)
+                passing = rows[rows > after].tolist()
+        now = now_us()
+        page: list[SlotView] = []
+        last = 0
+        with self._store.read() as view:
+            for row, slot in _walk(view, target.number, passing, after):
+                if _expired(slot, now):
+                    continue
+                if len(page) == page_size:
+                    return page, last
+                page.append(_view(view, target, row, slot, include_vectors))
+                last = row
+        return page, 0
+
+    # Namespaces
+
+    def create_namespace(self, spec: NamespaceSpec, *, request: RequestKey | None = None) -> NamespaceInfo:
+        """Create an empty namespace.
+
+        Raises:
+            NamespaceExistsError, RequestIdReusedError, StorageFullError.
+            InvalidArgumentError: An index parameter is out of range.
+        """
+        return self._info(self._create(spec, request))
+
+    def get_namespace(self, name: str) -> NamespaceInfo:
+        """Describe a namespace.
+
+        Raises:
+            NamespaceNotFoundError.
+        """
+        with self._store.read() as view:
+            return self._describe(view, _find(view, name))
+
+    def list_namespaces(self, *, prefix: str, page_size: int, after: str) -> tuple[list[NamespaceInfo], str]:
+        """Up to `page_size` namespaces behind the name `after`, and the name to go on from ("" at the end)."""
+        infos: list[NamespaceInfo] = []
+        with self._store.read() as view:
+            for name in view.namespace_names(prefix, after):
+                if len(infos) == page_size:
+                    return infos, infos[-1].namespace.name
+                infos.append(self._describe(view, _find(view, name)))
+        return infos, ""
+
+    def update_namespace(self, name: str, *, description: str | None, ef_search: int | None) -> NamespaceInfo:
+        """Change what can be changed; None keeps a value.
+
+        Raises:
+            NamespaceNotFoundError, StorageFullError.
+        """
+        job = UpdateNamespaceJob(name, description, ef_search)
+        return self._info(self._writer.submit(job).result())
+
+    def delete_namespace(self, name: str) -> int:
+        """Delete a namespace; returns how many slots it had. Its data is removed in the background.
+
+        Raises:
+            NamespaceNotFoundError, StorageFullError.
+        """
+        return self._writer.submit(DeleteNamespaceJob(self._registry, name)).result()[1]
+
+    def info(self) -> EngineInfo:
+        """The state of the engine."""
+        model = self.model
+        with self._store.read() as view:
+            n_namespaces = view.n_namespaces()
+        return EngineInfo(
+            n_namespaces=n_namespaces,
+            n_open_shards=self._registry.n_open(),
+            memory_budget_bytes=self._registry.budget_bytes,
+            memory_used_bytes=self._registry.used_bytes(),
+            data_bytes=self._store.data_bytes(),
+            model=model.name,
+            model_fingerprint=model.fingerprint,
+            dim=model.dim,
+            max_tokens=model.max_tokens,
+            simd=_index.simd_level(),
+        )
+
+    @property
+    def model(self) -> ModelInfo:
+        """The serving encoder."""
+        return self._encoder.info
+
+    def _create(self, spec: NamespaceSpec, request: RequestKey | None) -> Namespace:
+        model = self.model
+        external = spec.external_vectors or (spec.dim not in (0, model.dim))
+        dim = spec.dim or model.dim
+        try:
+            params = default_params(dim, spec.index_params, spec.index_kind)
+        except _index.VectorIndexError as error:
+            raise InvalidArgumentError("index_params", str(error)) from error
+        namespace = Namespace(
+            number=0,
+            name=spec.name,
+            description=spec.description,
+            dim=dim,
+            metric=spec.metric,
+            index_kind=spec.index_kind,
+            index_params=params,
+            vector_type=spec.vector_type,
+            model="" if external else model.name,
+            model_fingerprint="" if external else model.fingerprint,
+            created_at=now_us(),
+        )
+        return self._writer.submit(CreateNamespaceJob(namespace, request)).result()
+
+    def _find_or_create(self, name: str) -> Namespace:
+        with self._store.read() as view:
+            namespace = view.find_namespace(name)
+        if namespace is None and not self._auto_create:
+            raise NamespaceNotFoundError(name)
+        if namespace is not None:
+            return namespace
+        try:
+            return self._create(NamespaceSpec(name=name), None)
+        except NamespaceExistsError:
+            return self._find_or_create(name)
+
+    def _serves(self, namespace: Namespace) -> bool:
+        return bool(namespace.model) and namespace.model_fingerprint == self.model.fingerprint
+
+    def _model_mismatch(self, namespace: Namespace) -> ModelMismatchError:
+        return ModelMismatchError(namespace.name, namespace.model, self.model.name)
+
+    def _check_model(self, namespace: Namespace) -> None:
+        if not self._serves(namespace):
+            raise self._model_mismatch(namespace)
+
+    def _info(self, namespace: Namespace) -> NamespaceInfo:
+        with self._store.read() as view:
+            return self._describe(view, namespace)
+
+    def _describe(self, view: ReadView, namespace: Namespace) -> NamespaceInfo:
+        head = view.head(namespace.number)
+        shard = self._registry.find(namespace.number)
+        return NamespaceInfo(
+            namespace=namespace,
+            n_slots=head.n_slots,
+            n_bytes=head.n_bytes,
+            sequence=head.sequence,
+            snapshot_sequence=head.checkpoint,
+            open=shard is not None,
+            index_bytes=0 if shard is None else shard.memory_bytes(),
+        )
+
+    def _wait(self, future: "Future[_T]", deadline_s: float | None) -> _T:
+        try:
+            return future.result(_remaining(deadline_s))
+        except FutureTimeoutError as error:
+            raise DeadlineExceededError("the deadline passed while the write was waiting; it may be stored") from error
+
+
+class PendingUpdate:
+    """An update whose texts are being embedded. `write` hands it to the writer, `result` waits for its answer."""
+
+    def __init__(
+        self,
+        embedding: "Future[Any]",
+        write: Callable[[], "Future[Written]"],
+        answer: Callable[[Written], UpdateResult],
+    ) -> None:
+        self._embedding = embedding
+        self._write = write
+        self._answer = answer
+        self._written: Future[Written] | None = None
+        self._result: UpdateResult | None = None
+
+    @classmethod
+    def done(cls, result: UpdateResult) -> "PendingUpdate":
+        """An update that needs nothing any more."""
+        pending = cls.__new__(cls)
+        pending._result = result
+        return pending
+
+    def write(self) -> None:
+        """Wait for the vectors, then queue the write."""
+        if self._result is None:
+            self._written = self._write()
+
+    def result(self) -> UpdateResult:
+        """Wait until the update is stored and visible; `write` was called."""
+        if self._result is None:
+            assert self._written is not None
+            self._result = self._answer(self._written.result())
+        return self._result
+
+
+def _find(view: ReadView, name: str) -> Namespace:
+    namespace = view.find_namespace(name)
+    if namespace is None:
+        raise NamespaceNotFoundError(name)
+    return namespace
+
+
+def _walk(view: ReadView, number: int, passing: list[int] | None, after: int) -> Iterator[tuple[int, Slot]]:
+    if passing is None:
+        yield from view.slots(number, after)
+        return
+    for row in passing:
+        slot = view.slot(number, row)
+        if slot is not None:
+            yield row, slot
+
+
+def _view(view: ReadView, namespace: Namespace, row: int, slot: Slot, include_vector: bool) -> SlotView:
+    vector = None
+    if include_vector:
+        _, vectors = view.vectors(namespace, [row])
+        vector = vectors[0]
+    return SlotView(namespace.name, slot, view.access(namespace.number, row), vector)
+
+
+def _expired(slot: Slot, now: int) -> bool:
+    return 0 < slot.expires_at <= now
+
+
+def _embedded_text(item: SlotInput) -> str:
+    """What is embedded: a question is found by its answer's slot, so the cue goes in front."""
+    return f"{item.cue}\n{item.content}" if item.cue else item.content
+
+
+def _answer(prepared: Prepared, written: Written) -> UpdateResult:
+    assert isinstance(written.answer, UpdateResult)
+    return _merge(prepared, written.answer)
+
+
+def _merge(prepared: Prepared, stored: UpdateResult) -> UpdateResult:
+    """Put the results of the items stored and the errors of the others back into the order of the request."""
+    if not prepared.errors:
+        return stored
+    results = iter(stored.results)
+    merged = tuple(prepared.errors.get(i) or next(results) for i in range(prepared.n_items))
+    return UpdateResult(merged, stored.sequence)
+
+
+def _remaining(deadline_s: float | None) -> float | None:
+    """Seconds until the deadline, None for no deadline.
+
+    Raises:
+        DeadlineExceededError: It has passed.
+    """
+    if deadline_s is None:
+        return None
+    left = deadline_s - time.monotonic()
+    if left <= 0:
+        raise DeadlineExceededError("the deadline passed")
+    return left

@@ -1,0 +1,337 @@
+"""The changes that the writer carries out: each checks inside its transaction, puts, and then tells the shard."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from adamem_server.errors import (
+    NamespaceExistsError,
+    NamespaceNotFoundError,
+    RequestIdReusedError,
+    ResourceExhaustedError,
+)
+from adamem_server.memory.columns import SlotChange
+from adamem_server.memory.filters import matches
+from adamem_server.memory.registry import ShardRegistry
+from adamem_server.memory.shard import Applied
+from adamem_server.store.codec import Change, Head, Request
+from adamem_server.store.keys import MAX_ROW, SERVER_NUMBER
+from adamem_server.store.slot_store import ReadView, WriteBatch
+from adamem_server.types import (
+    DeleteResult,
+    Filter,
+    FloatVector,
+    Namespace,
+    RequestKey,
+    Slot,
+    SlotInput,
+    UpdateResult,
+    WriteResult,
+)
+
+REQUEST_MEMORY_US: Final = 24 * 3600 * 1_000_000
+_FORGET_AT_ONCE: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a job that changes slots did: its answer, and what the shard must apply (None: nothing was changed)."""
+
+    answer: UpdateResult | DeleteResult
+    applied: Applied | None
+
+
+class _SlotJob:
+    """A change of one namespace's slots."""
+
+    def __init__(self, registry: ShardRegistry, namespace: Namespace, now: int, request: RequestKey | None) -> None:
+        self._registry = registry
+        self._namespace = namespace
+        self._now = now
+        self._request = request
+
+    def committed(self, result: Written, done: Callable[[], None]) -> None:
+        """Bring the shard up to the change."""
+        if result.applied is None:
+            done()
+        else:
+            self._registry.apply(self._namespace.number, result.applied, done)
+
+    def _check_namespace(self, batch: WriteBatch) -> None:
+        if batch.namespace(self._namespace.number) is None:
+            raise NamespaceNotFoundError(self._namespace.name)
+
+    def _remember(self, batch: WriteBatch, request: Request) -> None:
+        if self._request is not None:
+            batch.forget_requests(self._now - REQUEST_MEMORY_US, _FORGET_AT_ONCE)
+            batch.put_request(self._namespace.number, self._request.id, request)
+
+
+class UpdateJob(_SlotJob):
+    """Store slots with their vectors. Every item has an id; `fresh` marks those whose id was made here."""
+
+    def __init__(
+        self,
+        registry: ShardRegistry,
+        namespace: Namespace,
+        items: Sequence[SlotInput],
+        fresh: Sequence[bool],
+        vectors: FloatVector,
+        now: int,
+        request: RequestKey | None,
+    ) -> None:
+        super().__init__(registry, namespace, now, request)
+        self._items = items
+        self._fresh = fresh
+        self._vectors = vectors
+        self.weight = max(1, len(items))
+
+    def run(self, batch: WriteBatch) -> Written:
+        """See `Job.run`."""
+        self._check_namespace(batch)
+        number = self._namespace.number
+        if (known := known_update(batch, number, self._request)) is not None:
+            return Written(known, None)
+        head = batch.head(number)
+        rows = [None if new else batch.row(number, item.id) for item, new in zip(self._items, self._fresh, strict=True)]
+        n_new = rows.count(None)
+        if head.next_row + n_new > MAX_ROW:
+            raise ResourceExhaustedError(f"namespace {self._namespace.name!r} has used all {MAX_ROW} row numbers")
+        sequence = head.sequence + 1
+        next_row, n_bytes = head.next_row, head.n_bytes
+        changes: list[SlotChange] = []
+        for item, row, vector in zip(self._items, rows, self._vectors, strict=True):
+            before = None if row is None else batch.slot(number, row)
+            if row is None:
+                row, next_row = next_row, next_row + 1
+            else:
+                n_bytes -= batch.slot_bytes(number, row)
+            after = _slot(item, before, self._now)
+            n_bytes += batch.put_slot(number, row, after, vector, self._namespace.vector_type, before)
+            changes.append(SlotChange(row, before, after))
+        stored = tuple(change.row for change in changes)
+        batch.put_change(number, sequence, Change(self._now, stored))
+        batch.put_head(
+            number,
+            Head(sequence, next_row, head.n_slots + n_new, n_bytes, head.checkpoint),
+        )
+        answer = UpdateResult(
+            tuple(WriteResult(item.id, row is None) for item, row in zip(self._items, rows, strict=True)), sequence
+        )
+        if self._request is not None:
+            ids, created = [item.id for item in self._items], [row is None for row in rows]
+            request = Request(self._now, self._request.fingerprint, sequence, tuple(ids), tuple(created))
+            self._remember(batch, request)
+        none = np.empty(0, np.uint64)
+        return Written(answer, Applied(sequence, changes, np.array(stored, np.uint64), self._vectors, none))
+
+
+class DeleteJob(_SlotJob):
+    """Delete rows that still hold a slot, and that still pass the filter or have still expired, if that is asked."""
+
+    def __init__(
+        self,
+        registry: ShardRegistry,
+        namespace: Namespace,
+        rows: Sequence[int],
+        now: int,
+        request: RequestKey | None = None,
+        *,
+        condition: Filter | None = None,
+        only_expired: bool = False,
+        so_far: DeleteResult = DeleteResult(0, 0, 0),
+    ) -> None:
+        super().__init__(registry, namespace, now, request)
+        self._rows = rows
+        self._condition = condition
+        self._only_expired = only_expired
+        self._so_far = so_far
+        self.weight = max(1, len(rows))
+
+    def run(self, batch: WriteBatch) -> Written:
+        """See `Job.run`."""
+        self._check_namespace(batch)
+        number = self._namespace.number
+        if (known := known_delete(batch, number, self._request)) is not None:
+            return Written(known, None)
+        head = batch.head(number)
+        changes = [SlotChange(row, slot, None) for row, slot in self._doomed(batch)]
+        n_bytes = head.n_bytes
+        for change in changes:
+            assert change.before is not None
+            n_bytes -= batch.slot_bytes(number, change.row)
+            batch.delete_slot(number, change.row, change.before)
+        sequence = head.sequence
+        deleted = tuple(change.row for change in changes)
+        if changes:
+            sequence += 1
+            batch.put_change(number, sequence, Change(self._now, (), deleted))
+            batch.put_head(
+                number, Head(sequence, head.next_row, head.n_slots - len(changes), n_bytes, head.checkpoint)
+            )
+        answer = DeleteResult(self._so_far.n_deleted + len(changes), self._so_far.n_not_found, sequence)
+        if self._request is not None:
+            self._remember(
+                batch,
+                Request(
+                    self._now,
+                    self._request.fingerprint,
+                    sequence,
+                    n_deleted=answer.n_deleted,
+                    n_not_found=answer.n_not_found,
+                ),
+            )
+        if not changes:
+            return Written(answer, None)
+        vectors = np.empty((0, self._namespace.dim), np.float32)
+        stored = np.empty(0, np.uint64)
+        return Written(answer, Applied(sequence, changes, stored, vectors, np.array(deleted, np.uint64)))
+
+    def _doomed(self, batch: WriteBatch) -> Iterable[tuple[int, Slot]]:
+        for row in self._rows:
+            slot = batch.slot(self._namespace.number, row)
+            if slot is None or (self._condition is not None and not matches(self._condition, slot)):
+                continue
+            if not self._only_expired or 0 < slot.expires_at <= self._now:
+                yield row, slot
+
+
+class CreateNamespaceJob:
+    """Create a namespace; `namespace.number` is given here."""
+
+    weight = 1
+
+    def __init__(self, namespace: Namespace, request: RequestKey | None) -> None:
+        self._namespace = namespace
+        self._request = request
+
+    def run(self, batch: WriteBatch) -> Namespace:
+        """See `Job.run`."""
+        existing = batch.find_namespace(self._namespace.name)
+        known = _known(batch, SERVER_NUMBER, self._request)
+        if existing is not None:
+            if known is not None:
+                return existing
+            raise NamespaceExistsError(existing.name)
+        created = replace(self._namespace, number=batch.new_namespace_number())
+        batch.put_namespace(created)
+        batch.put_head(created.number, Head())
+        if self._request is not None:
+            request = Request(created.created_at, self._request.fingerprint)
+            batch.put_request(SERVER_NUMBER, self._request.id, request)
+        return created
+
+    def committed(self, result: Namespace, done: Callable[[], None]) -> None:
+        """Nothing is open yet."""
+        done()
+
+
+class UpdateNamespaceJob:
+    """Change what can be changed of a namespace; None keeps a value."""
+
+    weight = 1
+
+    def __init__(self, name: str, description: str | None, ef_search: int | None) -> None:
+        self._name = name
+        self._description = description
+        self._ef_search = ef_search
+
+    def run(self, batch: WriteBatch) -> Namespace:
+        """See `Job.run`."""
+        namespace = batch.find_namespace(self._name)
+        if namespace is None:
+            raise NamespaceNotFoundError(self._name)
+        params = namespace.index_params
+        changed = replace(
+            namespace,
+            description=namespace.description if self._description is None else self._description,
+            index_params=params if self._ef_search is None else replace(params, ef_search=self._ef_search),
+        )
+        batch.put_namespace(changed)
+        return changed
+
+    def committed(self, result: Namespace, done: Callable[[], None]) -> None:
+        """Nothing to do: requests read the properties from the store."""
+        done()
+
+
+class DeleteNamespaceJob:
+    """Make a namespace unknown; its data is purged in the background."""
+
+    weight = 1
+
+    def __init__(self, registry: ShardRegistry, name: str) -> None:
+        self._registry = registry
+        self._name = name
+
+    def run(self, batch: WriteBatch) -> tuple[int, int]:
+        """See `Job.run`. Returns (number, slots it had)."""
+        namespace = batch.find_namespace(self._name)
+        if namespace is None:
+            raise NamespaceNotFoundError(self._name)
+        batch.doom_namespace(namespace)
+        return namespace.number, batch.head(namespace.number).n_slots
+
+    def committed(self, result: tuple[int, int], done: Callable[[], None]) -> None:
+        """Forget the shard."""
+        self._registry.drop(result[0])
+        done()
+
+
+class StoreJob:
+    """A change that no shard needs to know of: counters, trimming, purging."""
+
+    def __init__(self, work: Callable[[WriteBatch], bool], weight: int = 1) -> None:
+        self._work = work
+        self.weight = weight
+
+    def run(self, batch: WriteBatch) -> bool:
+        """See `Job.run`."""
+        return self._work(batch)
+
+    def committed(self, result: bool, done: Callable[[], None]) -> None:
+        """Nothing to make visible."""
+        done()
+
+
+def known_update(view: ReadView, number: int, request: RequestKey | None) -> UpdateResult | None:
+    """The answer of an update that was carried out before under the same request id."""
+    known = _known(view, number, request)
+    if known is None:
+        return None
+    return UpdateResult(tuple(map(WriteResult, known.slot_ids, known.created)), known.sequence)
+
+
+def known_delete(view: ReadView, number: int, request: RequestKey | None) -> DeleteResult | None:
+    """The answer of a deletion that was carried out before under the same request id."""
+    known = _known(view, number, request)
+    return None if known is None else DeleteResult(known.n_deleted, known.n_not_found, known.sequence)
+
+
+def _known(view: ReadView, number: int, request: RequestKey | None) -> Request | None:
+    if request is None:
+        return None
+    known = view.request(number, request.id)
+    if known is not None and known.fingerprint != request.fingerprint:
+        raise RequestIdReusedError(request.id)
+    return known
+
+
+def _slot(item: SlotInput, before: Slot | None, now: int) -> Slot:
+    return Slot(
+        id=item.id,
+        content=item.content,
+        cue=item.cue,
+        kind=item.kind,
+        scope=item.scope,
+        role=item.role,
+        tags=item.tags,
+        metadata=item.metadata,
+        importance=item.importance,
+        created_at=item.created_at or (now if before is None else before.created_at),
+        updated_at=now,
+        expires_at=item.expires_at,
+        vector_supplied=item.vector is not None,
+    )

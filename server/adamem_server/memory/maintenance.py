@@ -1,0 +1,221 @@
+"""Background work: linking the index graph, snapshots, expiry, use counts, purging, eviction.
+
+One thread at a low OS priority, so that it takes the time that queries and the encoder leave. Everything here can be
+interrupted at any point and is taken up again; nothing that is acknowledged depends on it.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Event, Lock, Thread, get_native_id
+from typing import Final
+
+import structlog
+
+from adamem_server.errors import AdaMemError
+from adamem_server.memory.jobs import DeleteJob, StoreJob
+from adamem_server.memory.registry import ShardRegistry
+from adamem_server.memory.shard import Shard
+from adamem_server.memory.writer import Writer
+from adamem_server.store.codec import Head
+from adamem_server.store.slot_store import SlotStore, WriteBatch
+
+_IDLE_S: Final = 0.5
+_ACCESS_FLUSH_S: Final = 5.0
+_LINK_ROWS: Final = 64
+_PURGE_KEYS: Final = 5_000
+_TRIM_KEYS: Final = 5_000
+_EXPIRE_ROWS: Final = 1_000
+_NICE: Final = 10
+# A journal of a shard too small for a snapshot is cut when it grows past this many changes: nothing replays it.
+_MAX_SMALL_JOURNAL: Final = 1_000
+
+_log = structlog.get_logger(__name__)
+
+
+class AccessCounter:
+    """Counts how queries use slots, in memory until the next flush. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._counts: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def add(self, number: int, rows: list[int], now: int) -> None:
+        """Count one use of each row."""
+        with self._lock:
+            for row in rows:
+                count, _ = self._counts.get((number, row), (0, 0))
+                self._counts[number, row] = (count + 1, now)
+
+    def take(self) -> list[tuple[int, int, int, int]]:
+        """(namespace number, row, count, time) since the last take."""
+        with self._lock:
+            counts, self._counts = self._counts, {}
+        return [(number, row, count, at) for (number, row), (count, at) in sorted(counts.items())]
+
+
+class Maintenance:
+    """The background thread.
+
+    Args:
+        snapshot_interval_s: How long changes of an open shard may wait for a snapshot; bounds the replay at opening.
+        now: The wall clock in microseconds.
+    """
+
+    def __init__(
+        self,
+        store: SlotStore,
+        writer: Writer,
+        registry: ShardRegistry,
+        accesses: AccessCounter,
+        *,
+        snapshot_interval_s: float,
+        now: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._registry = registry
+        self._accesses = accesses
+        self._snapshot_interval_s = snapshot_interval_s
+        self._now = now
+        self._saved: dict[int, tuple[int, float]] = {}
+        self._stop = Event()
+        self._thread = Thread(target=self._loop, name="maintenance", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the step under way, then save what is worth saving."""
+        self._stop.set()
+        self._thread.join()
+        self._flush_accesses()
+        for shard in self._registry.open_shards():
+            self._checkpoint(shard)
+
+    def _loop(self) -> None:
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICE)
+        last_flush = time.monotonic()
+        while not self._stop.is_set():
+            try:
+                busy = self._link()
+                self._expire()
+                self._purge()
+                if time.monotonic() - last_flush >= _ACCESS_FLUSH_S:
+                    last_flush = time.monotonic()
+                    self._flush_accesses()
+                    self._snapshots()
+                    self._evict()
+            except AdaMemError as error:
+                _log.warning("maintenance_delayed", problem=error.message)
+                busy = False
+            except Exception:
+                _log.exception("maintenance_failed")
+                busy = False
+            if not busy:
+                self._stop.wait(_IDLE_S)
+
+    def _link(self) -> bool:
+        """One step of index work for each shard that has any; True when more is left."""
+        busy = False
+        for shard in self._registry.open_shards():
+            if self._stop.is_set():
+                return False
+            busy |= shard.maintain(_LINK_ROWS)
+        return busy
+
+    def _expire(self) -> None:
+        now = self._now()
+        for shard in self._registry.open_shards():
+            if shard.next_expiry <= now:
+                expire(self._store, self._writer, self._registry, shard, now)
+
+    def _purge(self) -> None:
+        with self._store.read() as view:
+            doomed = view.doomed()
+        for number in doomed:
+            self._registry.snapshot_path(number).unlink(missing_ok=True)
+            while not self._stop.is_set() and not self._run(lambda batch, n=number: batch.purge(n, _PURGE_KEYS)):
+                pass
+
+    def _flush_accesses(self) -> None:
+        counts = self._accesses.take()
+
+        def work(batch: WriteBatch) -> bool:
+            for number, row, count, at in counts:
+                batch.add_access(number, row, count, at)
+            return True
+
+        if counts:
+            self._run(work)
+
+    def _snapshots(self) -> None:
+        now = time.monotonic()
+        for shard in self._registry.open_shards():
+            _, saved_at = self._saved.setdefault(shard.namespace.number, (0, now))
+            if now - saved_at >= self._snapshot_interval_s and not self._stop.is_set():
+                self._checkpoint(shard)
+
+    def _evict(self) -> None:
+        for shard in self._registry.open_shards():
+            self._registry.measure(shard)
+        for shard in self._registry.evict():
+            self._checkpoint(shard)
+            self._saved.pop(shard.namespace.number, None)
+
+    def _checkpoint(self, shard: Shard) -> None:
+        """Save a shard's index if it changed, and cut the journal that the file makes needless."""
+        number = shard.namespace.number
+        sequence, _ = self._saved.get(number, (0, 0.0))
+        with self._store.read() as view:
+            if view.namespace(number) is None:
+                return
+            head = view.head(number)
+        if shard.sequence in (sequence, head.checkpoint):
+            self._saved[number] = (shard.sequence, time.monotonic())
+            return
+        try:
+            saved = shard.save(self._registry.snapshot_path(number))
+        except Exception as error:
+            _log.warning("snapshot_failed", namespace=shard.namespace.name, problem=str(error))
+            return
+        self._saved[number] = (shard.sequence if saved is None else saved, time.monotonic())
+        if saved is None and head.sequence - head.checkpoint <= _MAX_SMALL_JOURNAL:
+            return
+        self._trim(number, head.sequence if saved is None else saved)
+
+    def _trim(self, number: int, upto: int) -> None:
+        def advance(batch: WriteBatch) -> bool:
+            head = batch.head(number)
+            if batch.namespace(number) is not None and upto > head.checkpoint:
+                batch.put_head(number, Head(head.sequence, head.next_row, head.n_slots, head.n_bytes, upto))
+            return True
+
+        self._run(advance)
+        while not self._run(lambda batch: batch.trim_journal(number, upto, _TRIM_KEYS)):
+            pass
+
+    def _run(self, work: Callable[[WriteBatch], bool]) -> bool:
+        return self._writer.submit(StoreJob(work)).result()
+
+
+def expire(store: SlotStore, writer: Writer, registry: ShardRegistry, shard: Shard, now: int) -> None:
+    """Delete the slots of a shard that have expired by `now`, and wait until that is done."""
+    number = shard.namespace.number
+    while True:
+        due: list[int] = []
+        upcoming = 2**63
+        with store.read() as view:
+            for expires_at, row in view.expiring(number):
+                if expires_at > now or len(due) == _EXPIRE_ROWS:
+                    upcoming = expires_at
+                    break
+                due.append(row)
+        if not due:
+            # A write that commits an earlier expiry after this read lowers it again when it is applied.
+            shard.next_expiry = upcoming
+            return
+        job = DeleteJob(registry, shard.namespace, due, now, only_expired=True)
+        future: Future[object] = writer.submit(job)
+        future.result()

@@ -1,0 +1,190 @@
+"""Which namespaces are open: opens shards on first use, hands them out, evicts the least recently used.
+
+The writer never waits for a shard that is being opened: it leaves its change with the entry, and the opener applies it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Condition, Lock
+from typing import Final
+
+import structlog
+
+from adamem_server.errors import AdaMemError, ShardStaleError
+from adamem_server.memory.shard import Applied, Shard
+from adamem_server.store.slot_store import SlotStore
+from adamem_server.types import Namespace
+
+_log = structlog.get_logger(__name__)
+
+
+class _Entry:
+    """One namespace on its way to being open, or open."""
+
+    __slots__ = ("deferred", "failure", "memory_bytes", "n_users", "ready", "shard")
+
+    def __init__(self) -> None:
+        self.ready = Condition()
+        self.shard: Shard | None = None
+        self.failure: AdaMemError | None = None
+        self.deferred: list[tuple[Applied, Callable[[], None]]] = []
+        self.n_users = 0
+        self.memory_bytes = 0
+
+
+class ShardRegistry:
+    """The open shards of a store. Thread-safe.
+
+    Args:
+        store: Where the namespaces are.
+        index_dir: Folder of the index snapshots.
+        budget_bytes: Memory that open shards may hold together; those in use stay even above it.
+    """
+
+    def __init__(self, store: SlotStore, index_dir: Path, budget_bytes: int) -> None:
+        self.budget_bytes: Final = budget_bytes
+        self._store = store
+        self._index_dir = index_dir
+        self._lock = Lock()
+        self._entries: OrderedDict[int, _Entry] = OrderedDict()
+        self._used_bytes = 0
+
+    def snapshot_path(self, number: int) -> Path:
+        """Where a namespace's index is saved."""
+        return self._index_dir / f"{number}.idx"
+
+    @contextmanager
+    def use(self, namespace: Namespace) -> Iterator[Shard]:
+        """The open shard of a namespace, kept open inside the `with`.
+
+        Raises:
+            ShardStaleError: It could not be brought up to the store.
+        """
+        number = namespace.number
+        with self._lock:
+            entry = self._entries.get(number)
+            opener = entry is None
+            if entry is None:
+                entry = self._entries[number] = _Entry()
+            else:
+                self._entries.move_to_end(number)
+            entry.n_users += 1
+        try:
+            yield self._open(entry, namespace) if opener else _wait(entry)
+        finally:
+            with self._lock:
+                entry.n_users -= 1
+
+    def apply(self, number: int, applied: Applied, done: Callable[[], None]) -> None:
+        """Bring an open shard up to a committed write, then call `done`; at once when the shard is not open."""
+        with self._lock:
+            entry = self._entries.get(number)
+        if entry is None:
+            done()
+            return
+        with entry.ready:
+            if entry.shard is None and entry.failure is None:
+                entry.deferred.append((applied, done))
+                return
+            shard = entry.shard
+        if shard is not None:
+            try:
+                shard.apply(applied)
+            except Exception:
+                # The write is stored: forget the shard, so that the next use opens it anew from the store.
+                _log.exception("shard_apply_failed", namespace=shard.namespace.name, sequence=applied.sequence)
+                self.drop(number)
+        done()
+
+    def open_shards(self) -> list[Shard]:
+        """All open shards, the least recently used first."""
+        with self._lock:
+            return [entry.shard for entry in self._entries.values() if entry.shard is not None]
+
+    def find(self, number: int) -> Shard | None:
+        """The shard of a namespace if it is open."""
+        with self._lock:
+            entry = self._entries.get(number)
+            return None if entry is None else entry.shard
+
+    def drop(self, number: int) -> None:
+        """Forget a shard; those who use it now keep what they hold."""
+        with self._lock:
+            entry = self._entries.pop(number, None)
+            if entry is not None:
+                self._used_bytes -= entry.memory_bytes
+
+    def used_bytes(self) -> int:
+        """Memory of the open shards as last measured."""
+        with self._lock:
+            return self._used_bytes
+
+    def n_open(self) -> int:
+        """How many shards are open or being opened."""
+        with self._lock:
+            return len(self._entries)
+
+    def measure(self, shard: Shard) -> None:
+        """Update what is known of a shard's memory."""
+        n_bytes = shard.memory_bytes()
+        with self._lock:
+            entry = self._entries.get(shard.namespace.number)
+            if entry is not None and entry.shard is shard:
+                self._used_bytes += n_bytes - entry.memory_bytes
+                entry.memory_bytes = n_bytes
+
+    def evict(self) -> list[Shard]:
+        """Close the least recently used idle shards until the rest fits the budget; returns them."""
+        evicted: list[Shard] = []
+        with self._lock:
+            for number, entry in list(self._entries.items()):
+                if self._used_bytes <= self.budget_bytes:
+                    break
+                if entry.n_users == 0 and entry.shard is not None:
+                    del self._entries[number]
+                    self._used_bytes -= entry.memory_bytes
+                    evicted.append(entry.shard)
+        return evicted
+
+    def _open(self, entry: _Entry, namespace: Namespace) -> Shard:
+        try:
+            shard = Shard.open(self._store, namespace, self.snapshot_path(namespace.number))
+            # What the writer left meanwhile is applied before anybody sees the shard; it may be in it already.
+            while True:
+                with entry.ready:
+                    deferred, entry.deferred = entry.deferred, []
+                    if not deferred:
+                        entry.shard = shard
+                        entry.ready.notify_all()
+                        break
+                for applied, done in deferred:
+                    shard.apply(applied)
+                    done()
+        except BaseException as error:
+            self._fail(entry, namespace, error)
+            raise
+        self.measure(shard)
+        self.evict()
+        return shard
+
+    def _fail(self, entry: _Entry, namespace: Namespace, error: BaseException) -> None:
+        self.drop(namespace.number)
+        with entry.ready:
+            entry.failure = ShardStaleError(
+                f"the index of namespace {namespace.name!r} cannot be opened: {error}", namespace=namespace.name
+            )
+            deferred, entry.deferred = entry.deferred, []
+            entry.ready.notify_all()
+        for _, done in deferred:
+            done()
+
+
+def _wait(entry: _Entry) -> Shard:
+    with entry.ready:
+        while entry.shard is None:
+            if entry.failure is not None:
+                raise entry.failure
+            entry.ready.wait()
+        return entry.shard

@@ -1,0 +1,139 @@
+"""The single writer: all changes of all namespaces go through one thread, several jobs to a transaction.
+
+While one transaction is being synced, further jobs queue up and share the next one (group commit), so the cost of a
+sync is divided by the load.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Condition, Thread
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import structlog
+
+from adamem_server.errors import AdaMemError, ShuttingDownError
+from adamem_server.store.slot_store import SlotStore, WriteBatch
+
+# A transaction takes jobs until their slots reach this number: enough to divide the sync, not so many that it is felt.
+MAX_GROUP_SLOTS: Final = 2_000
+
+T_co = TypeVar("T_co", covariant=True)
+_T = TypeVar("_T")
+_log = structlog.get_logger(__name__)
+
+
+class Job(Protocol[T_co]):
+    """A change. `run` first checks (raising AdaMemError changes nothing), then puts; it may be run more than once.
+
+    `weight` is about the number of slots that it writes. `committed` is called after the commit with what `run` returned,
+    and calls `done` once, now or later, when the change can be seen.
+    """
+
+    weight: int
+
+    def run(self, batch: WriteBatch) -> T_co:
+        """Read, check, put."""
+        ...
+
+    def committed(self, result: Any, done: Callable[[], None]) -> None:
+        """Make the change visible."""
+        ...
+
+
+class _Ticket(Generic[_T]):
+    __slots__ = ("future", "job")
+
+    def __init__(self, job: Job[_T]) -> None:
+        self.job = job
+        self.future: Future[_T] = Future()
+
+
+class Writer:
+    """Runs jobs in the order in which they were submitted. Thread-safe."""
+
+    def __init__(self, store: SlotStore) -> None:
+        self._store = store
+        self._queue: deque[_Ticket[Any]] = deque()
+        self._wake = Condition()
+        self._closing = False
+        self._thread = Thread(target=self._loop, name="writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job[_T]) -> "Future[_T]":
+        """Queue a job; its future holds what `run` returned once the change is on disk and visible.
+
+        Raises:
+            ShuttingDownError: The writer is closed.
+        """
+        ticket = _Ticket(job)
+        with self._wake:
+            if self._closing:
+                raise ShuttingDownError
+            self._queue.append(ticket)
+            self._wake.notify()
+        return ticket.future
+
+    def close(self) -> None:
+        """Finish the jobs that are queued, then stop."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while True:
+            with self._wake:
+                while not self._queue and not self._closing:
+                    self._wake.wait()
+                if not self._queue:
+                    return
+                group = self._take()
+            self._commit(group)
+
+    def _take(self) -> list[_Ticket[Any]]:
+        group = [self._queue.popleft()]
+        weight = group[0].job.weight
+        while self._queue and weight + self._queue[0].job.weight <= MAX_GROUP_SLOTS:
+            weight += self._queue[0].job.weight
+            group.append(self._queue.popleft())
+        return group
+
+    def _commit(self, group: list[_Ticket[Any]]) -> None:
+        try:
+            outcomes = self._store.write(lambda batch: [_run(ticket.job, batch) for ticket in group])
+        except AdaMemError as error:
+            for ticket in group:
+                ticket.future.set_exception(error)
+            return
+        except Exception as error:
+            if len(group) > 1:
+                # One job of the group broke the transaction: alone, each meets its own fate.
+                for ticket in group:
+                    self._commit([ticket])
+                return
+            _log.exception("write_failed")
+            group[0].future.set_exception(error)
+            return
+        for ticket, outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, AdaMemError):
+                ticket.future.set_exception(outcome)
+            else:
+                _finish(ticket, outcome)
+
+
+def _run(job: Job[_T], batch: WriteBatch) -> "_T | AdaMemError":
+    try:
+        result = job.run(batch)
+    except AdaMemError as error:
+        return error
+    batch.flush()
+    return result
+
+
+def _finish(ticket: _Ticket[_T], result: _T) -> None:
+    try:
+        ticket.job.committed(result, lambda: ticket.future.set_result(result))
+    except Exception as error:
+        _log.exception("write_not_visible")
+        ticket.future.set_exception(error)

@@ -1,0 +1,214 @@
+"""The LMDB environment: one data directory, one process, tables by name, a map that grows by itself.
+
+Files in the data directory: `LOCK` (held while a process uses it), `data.mdb` and `lock.mdb` (LMDB), `index/` (derived,
+see memory/). The table `meta` holds `format`, the version of everything stored, as u32.
+"""
+
+import errno
+import fcntl
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Condition
+from typing import Final, TypeAlias, TypeVar
+
+import lmdb
+
+from adamem_server.errors import (
+    DataCorruptError,
+    DataDirectoryInUseError,
+    DataFormatError,
+    StartupError,
+    StorageFullError,
+)
+from adamem_server.store.keys import decode_u32, encode_u32
+from adamem_server.types import Durability
+
+FORMAT: Final = 1
+TABLES: Final = (
+    "meta",
+    "names",
+    "namespaces",
+    "heads",
+    "slots",
+    "rows",
+    "vectors",
+    "journal",
+    "expiries",
+    "accesses",
+    "requests",
+    "request_ages",
+    "doomed",
+)
+
+_MIN_MAP_BYTES: Final = 16 << 20
+_FIRST_MAP_BYTES: Final = 1 << 30
+_MAX_READERS: Final = 1024
+# A grown map is only address space: the file itself grows by the pages that are used.
+_GROWTH: Final = 2
+_SCARCE_BYTES: Final = 4 << 20
+
+ReadTransaction: TypeAlias = "lmdb.Transaction[bytes]"
+_T = TypeVar("_T")
+
+
+class Environment:
+    """An open data directory. Thread-safe; one writer at a time, readers never wait for it except while the map grows.
+
+    Args:
+        path: The data directory; made when missing.
+        durability: SYNC: a write returns after fsync. ASYNC: LMDB's MDB_NOMETASYNC, a power failure may undo the last
+            commit but never damages the file.
+        max_bytes: Limit of the data file, 0 for none.
+
+    Raises:
+        DataDirectoryInUseError: Another process holds the directory.
+        DataFormatError: The directory's format is not this version's.
+        StartupError: The directory cannot be made or opened.
+    """
+
+    def __init__(self, path: Path, *, durability: Durability, max_bytes: int) -> None:
+        self.path = path
+        self._max_bytes = max_bytes
+        self._lock_fd = _lock(path)
+        try:
+            self._env = self._open(durability)
+            self.tables = {name: self._env.open_db(name.encode()) for name in TABLES}
+            self._check_format()
+        except BaseException as error:
+            if hasattr(self, "_env"):
+                self._env.close()
+            os.close(self._lock_fd)
+            if isinstance(error, lmdb.Error):
+                raise StartupError(f"cannot open the data directory {path}: {error}", path=str(path)) from error
+            raise
+        self._gate = Condition()
+        self._n_readers = 0
+        self._growing = False
+
+    def close(self) -> None:
+        """Sync and close; no transaction may be open."""
+        self._env.sync(True)
+        self._env.close()
+        os.close(self._lock_fd)
+
+    def data_bytes(self) -> int:
+        """Size of the data file."""
+        return (self.path / "data.mdb").stat().st_size
+
+    @contextmanager
+    def read(self) -> Iterator[ReadTransaction]:
+        """A consistent view of all tables. Never wait for a write inside it: growing the map waits for readers."""
+        with self._gate:
+            while self._growing:
+                self._gate.wait()
+            self._n_readers += 1
+        try:
+            with self._env.begin() as txn:
+                yield txn
+        finally:
+            with self._gate:
+                self._n_readers -= 1
+                if self._growing:
+                    self._gate.notify_all()
+
+    def write(self, work: Callable[[ReadTransaction], _T]) -> _T:
+        """Run `work` in one transaction and commit it; only one thread may write.
+
+        `work` is run again, in a new transaction, after the map was grown: it must not have effects of its own.
+
+        Raises:
+            StorageFullError: The disk or the limit is full; nothing was changed.
+            DataCorruptError: LMDB found its file damaged.
+        """
+        while True:
+            try:
+                with self._env.begin(write=True) as txn:
+                    return work(txn)
+            except lmdb.MapFullError as error:
+                self._grow(error)
+            except lmdb.CorruptedError as error:
+                raise DataCorruptError(f"the data file is damaged: {error}") from error
+            except (lmdb.Error, OSError) as error:
+                if self._is_full(error):
+                    raise StorageFullError(f"the disk of {self.path} is full", path=str(self.path)) from error
+                raise
+
+    def _grow(self, error: lmdb.MapFullError) -> None:
+        size = self._env.info()["map_size"]
+        wanted = size * _GROWTH
+        if self._max_bytes:
+            wanted = min(wanted, self._max_bytes)
+        if wanted <= size:
+            raise StorageFullError(
+                f"the data file has reached its limit of {self._max_bytes} bytes (ADAMEM_MAX_DATA_BYTES)",
+                limit=str(self._max_bytes),
+            ) from error
+        with self._gate:
+            self._growing = True
+            while self._n_readers:
+                self._gate.wait()
+            try:
+                self._env.set_mapsize(wanted)
+            except lmdb.Error as refusal:
+                raise StorageFullError(f"the data file cannot grow to {wanted} bytes: {refusal}") from refusal
+            finally:
+                self._growing = False
+                self._gate.notify_all()
+
+    def _is_full(self, error: Exception) -> bool:
+        """Whether a failed write means that nothing more fits; LMDB reports a write that was cut short as EIO."""
+        code = error.errno if isinstance(error, OSError) else getattr(error, "code", 0)
+        if code != errno.EIO:
+            return code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+        disk = os.statvfs(self.path)
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        file_room = limit - self.data_bytes() if limit != resource.RLIM_INFINITY else _SCARCE_BYTES
+        return min(disk.f_bavail * disk.f_frsize, file_room) < _SCARCE_BYTES
+
+    def _open(self, durability: Durability) -> lmdb.Environment:
+        data = self.path / "data.mdb"
+        size = max(_FIRST_MAP_BYTES, _GROWTH * data.stat().st_size if data.exists() else 0)
+        if self._max_bytes:
+            size = max(min(size, self._max_bytes), _MIN_MAP_BYTES)
+        return lmdb.Environment(
+            str(self.path),
+            map_size=size,
+            metasync=durability is Durability.SYNC,
+            mode=0o600,
+            readahead=False,
+            max_readers=_MAX_READERS,
+            max_spare_txns=64,
+            max_dbs=len(TABLES),
+        )
+
+    def _check_format(self) -> None:
+        with self._env.begin(write=True) as txn:
+            stored = txn.get(b"format", db=self.tables["meta"])
+            if stored is None:
+                txn.put(b"format", encode_u32(FORMAT), db=self.tables["meta"])
+            elif decode_u32(stored) != FORMAT:
+                raise DataFormatError(
+                    f"the data directory {self.path} has format {decode_u32(stored)}, this version reads format {FORMAT}:"
+                    " start the version that wrote it",
+                    path=str(self.path),
+                    format=str(decode_u32(stored)),
+                    supported=str(FORMAT),
+                )
+
+
+def _lock(path: Path) -> int:
+    """Take the directory for this process; the kernel gives it back when the process ends, however it ends."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(path / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartupError(f"cannot use the data directory {path}: {error.strerror}", path=str(path)) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise DataDirectoryInUseError(f"the data directory {path} is in use by another process", path=str(path)) from error
+    return fd

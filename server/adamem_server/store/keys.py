@@ -1,0 +1,99 @@
+"""The key layout, byte by byte. All integers are big endian, so keys sort as their numbers do.
+
+    table        key                                                     value
+    meta         name                                                    see environment.py
+    names        namespace name, UTF-8                                   namespace number u32
+    namespaces   number u32                                              codec.encode_namespace
+    heads        number u32                                              codec.encode_head
+    slots        number u32 | row u32                                    codec.encode_slot
+    rows         number u32 | slot id (ULID) 16 bytes                    row u32
+    vectors      number u32 | row u32                                    values, little endian float32 or float16
+    journal      number u32 | sequence u64                               codec.encode_change
+    expiries     number u32 | expires_at u64, microseconds | row u32     empty
+    accesses     number u32 | row u32                                    codec.encode_access
+    requests     number u32 | SHA-256 of the request id, first 16 bytes  codec.encode_request
+    request_ages time u64, microseconds | key of requests                empty
+    doomed       number u32                                              empty: a deleted namespace with data left
+
+A row is the number of a slot inside its namespace: counted up from 1, never used again, and the id under which the
+vector index knows the slot. Namespace number 0 is the server itself (request ids of CreateNamespace).
+"""
+
+from hashlib import sha256
+from struct import Struct
+from typing import Final
+
+SERVER_NUMBER: Final = 0
+MAX_ROW: Final = 2**32 - 1
+
+_U32: Final = Struct(">I")
+_U32_U32: Final = Struct(">II")
+_U32_U64: Final = Struct(">IQ")
+_U32_U64_U32: Final = Struct(">IQI")
+_U64: Final = Struct(">Q")
+
+
+def number_key(number: int) -> bytes:
+    """The prefix of all keys of a namespace; also the key of its record, head and doom."""
+    return _U32.pack(number)
+
+
+def row_key(number: int, row: int) -> bytes:
+    """Key in slots, vectors and accesses."""
+    return _U32_U32.pack(number, row)
+
+
+def row_of(key: bytes) -> int:
+    """The row of a `row_key`."""
+    return int(_U32_U32.unpack(key)[1])
+
+
+def slot_id_key(number: int, slot_id: bytes) -> bytes:
+    """Key in rows."""
+    return _U32.pack(number) + slot_id
+
+
+def journal_key(number: int, sequence: int) -> bytes:
+    """Key in journal."""
+    return _U32_U64.pack(number, sequence)
+
+
+def sequence_of(key: bytes) -> int:
+    """The sequence number of a `journal_key`."""
+    return int(_U32_U64.unpack(key)[1])
+
+
+def expiry_key(number: int, expires_at: int, row: int) -> bytes:
+    """Key in expiries."""
+    return _U32_U64_U32.pack(number, expires_at, row)
+
+
+def expiry_of(key: bytes) -> tuple[int, int]:
+    """(expires_at, row) of an `expiry_key`."""
+    _, expires_at, row = _U32_U64_U32.unpack(key)
+    return expires_at, row
+
+
+def request_key(number: int, request_id: str) -> bytes:
+    """Key in requests."""
+    return _U32.pack(number) + sha256(request_id.encode()).digest()[:16]
+
+
+def request_age_key(time: int, key: bytes) -> bytes:
+    """Key in request_ages, for the `request_key` given."""
+    return _U64.pack(time) + key
+
+
+def request_age_of(key: bytes) -> tuple[int, bytes]:
+    """(time, request key) of a `request_age_key`."""
+    return int(_U64.unpack(key[:8])[0]), key[8:]
+
+
+def encode_u32(value: int) -> bytes:
+    """A namespace number or row as a value."""
+    return _U32.pack(value)
+
+
+def decode_u32(value: bytes) -> int:
+    """The inverse of `encode_u32`."""
+    return int(_U32.unpack(value)[0])

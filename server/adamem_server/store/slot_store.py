@@ -1,0 +1,314 @@
+"""Reads and writes of namespaces, slots and vectors as typed values, on top of the LMDB environment.
+
+`SlotStore` gives read views and carries out write transactions; `ReadView` and `WriteBatch` know tables, keys and
+codecs, and nothing of why something is written.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from adamem_server.store import codec, keys
+from adamem_server.store.codec import Change, Head, Request
+from adamem_server.store.environment import Environment, ReadTransaction
+from adamem_server.types import NO_ACCESS, Access, Durability, FloatVector, Namespace, Slot, VectorType
+
+_T = TypeVar("_T")
+
+
+class ReadView:
+    """All tables as they were at one moment."""
+
+    def __init__(self, environment: Environment, txn: ReadTransaction) -> None:
+        self._tables = environment.tables
+        self._txn = txn
+
+    # Namespaces
+
+    def namespace_number(self, name: str) -> int | None:
+        """The number of a namespace, None when there is none of this name."""
+        value = self._txn.get(name.encode(), db=self._tables["names"])
+        return None if value is None else keys.decode_u32(value)
+
+    def namespace(self, number: int) -> Namespace | None:
+        """A namespace's properties, None when it does not exist (any more)."""
+        value = self._txn.get(keys.number_key(number), db=self._tables["namespaces"])
+        return None if value is None else codec.decode_namespace(number, value)
+
+    def find_namespace(self, name: str) -> Namespace | None:
+        """A namespace's properties by name."""
+        number = self.namespace_number(name)
+        return None if number is None else self.namespace(number)
+
+    def namespace_names(self, prefix: str, after: str) -> Iterator[str]:
+        """Names that start with `prefix`, in order, from the first one behind `after`."""
+        start = max(prefix, after).encode()
+        cursor = self._txn.cursor(db=self._tables["names"])
+        if not cursor.set_range(start):
+            return
+        for name in cursor.iternext(values=False):
+            text = bytes(name).decode()
+            if not text.startswith(prefix):
+                return
+            if text != after:
+                yield text
+
+    def n_namespaces(self) -> int:
+        """How many namespaces there are."""
+        return int(self._txn.stat(self._tables["namespaces"])["entries"])
+
+    def head(self, number: int) -> Head:
+        """A namespace's moving state."""
+        value = self._txn.get(keys.number_key(number), db=self._tables["heads"])
+        return Head() if value is None else codec.decode_head(value)
+
+    def doomed(self) -> list[int]:
+        """Numbers of deleted namespaces that still have data."""
+        cursor = self._txn.cursor(db=self._tables["doomed"])
+        return [keys.decode_u32(key) for key in cursor.iternext(values=False)]
+
+    # Slots
+
+    def row(self, number: int, slot_id: str) -> int | None:
+        """The row of a slot id."""
+        value = self._txn.get(keys.slot_id_key(number, codec.slot_id_bytes(slot_id)), db=self._tables["rows"])
+        return None if value is None else keys.decode_u32(value)
+
+    def slot(self, number: int, row: int) -> Slot | None:
+        """One slot."""
+        value = self._txn.get(keys.row_key(number, row), db=self._tables["slots"])
+        return None if value is None else codec.decode_slot(value)
+
+    def slots(self, number: int, after: int = 0) -> Iterator[tuple[int, Slot]]:
+        """(row, slot) in the order of rows, from the first behind `after`."""
+        for key, value in self._scan("slots", keys.row_key(number, after + 1), keys.number_key(number)):
+            yield keys.row_of(key), codec.decode_slot(value)
+
+    def access(self, number: int, row: int) -> Access:
+        """How a slot was used."""
+        value = self._txn.get(keys.row_key(number, row), db=self._tables["accesses"])
+        return NO_ACCESS if value is None else codec.decode_access(value)
+
+    def vectors(self, namespace: Namespace, rows: Sequence[int]) -> tuple[list[int], FloatVector]:
+        """The vectors of those rows that exist: (rows, float32 [n, dim])."""
+        found: list[int] = []
+        values: list[bytes] = []
+        for row in rows:
+            value = self._txn.get(keys.row_key(namespace.number, row), db=self._tables["vectors"])
+            if value is not None:
+                found.append(row)
+                values.append(value)
+        return found, codec.decode_vectors(values, namespace.dim, namespace.vector_type)
+
+    def vector_chunks(self, namespace: Namespace, chunk: int = 1024) -> Iterator[tuple[list[int], FloatVector]]:
+        """All vectors of a namespace, in the order of rows, in chunks as `vectors` returns them."""
+        prefix = keys.number_key(namespace.number)
+        rows: list[int] = []
+        values: list[bytes] = []
+        for key, value in self._scan("vectors", prefix, prefix):
+            rows.append(keys.row_of(key))
+            values.append(value)
+            if len(rows) == chunk:
+                yield rows, codec.decode_vectors(values, namespace.dim, namespace.vector_type)
+                rows, values = [], []
+        if rows:
+            yield rows, codec.decode_vectors(values, namespace.dim, namespace.vector_type)
+
+    # Journal, expiry, requests
+
+    def changes(self, number: int, after: int) -> Iterator[tuple[int, Change]]:
+        """(sequence, change) of the journal, from the first behind `after`."""
+        for key, value in self._scan("journal", keys.journal_key(number, after + 1), keys.number_key(number)):
+            yield keys.sequence_of(key), codec.decode_change(value)
+
+    def expiring(self, number: int) -> Iterator[tuple[int, int]]:
+        """(expires_at, row) of the slots that expire, soonest first."""
+        prefix = keys.number_key(number)
+        for key, _ in self._scan("expiries", prefix, prefix):
+            yield keys.expiry_of(key)
+
+    def request(self, number: int, request_id: str) -> Request | None:
+        """What an idempotent request did, None when it is not known."""
+        value = self._txn.get(keys.request_key(number, request_id), db=self._tables["requests"])
+        return None if value is None else codec.decode_request(value)
+
+    def _scan(self, table: str, start: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        cursor = self._txn.cursor(db=self._tables[table])
+        if not cursor.set_range(start):
+            return
+        for key, value in cursor:
+            if not key.startswith(prefix):
+                return
+            yield key, value
+
+
+class WriteBatch(ReadView):
+    """A write transaction. Puts of slots, vectors and changes are gathered until `flush`: reads do not see them before."""
+
+    def __init__(self, environment: Environment, txn: ReadTransaction) -> None:
+        super().__init__(environment, txn)
+        self._puts: dict[str, list[tuple[bytes, bytes]]] = {}
+
+    def flush(self) -> None:
+        """Hand the gathered puts to LMDB: one call a table, which lets go of the GIL once instead of once a slot."""
+        for table, items in self._puts.items():
+            with self._txn.cursor(db=self._tables[table]) as cursor:
+                cursor.putmulti(items)
+        self._puts.clear()
+
+    def put_namespace(self, namespace: Namespace) -> None:
+        """Store a namespace's properties and its name."""
+        key = keys.number_key(namespace.number)
+        self._txn.put(key, codec.encode_namespace(namespace), db=self._tables["namespaces"])
+        self._txn.put(namespace.name.encode(), key, db=self._tables["names"])
+
+    def new_namespace_number(self) -> int:
+        """A number that no namespace has or had."""
+        meta = self._tables["meta"]
+        stored = self._txn.get(b"last_number", db=meta)
+        number = (0 if stored is None else keys.decode_u32(stored)) + 1
+        self._txn.put(b"last_number", keys.encode_u32(number), db=meta)
+        return number
+
+    def doom_namespace(self, namespace: Namespace) -> None:
+        """Make a namespace unknown at once; `purge` removes its data."""
+        key = keys.number_key(namespace.number)
+        self._txn.delete(namespace.name.encode(), db=self._tables["names"])
+        self._txn.delete(key, db=self._tables["namespaces"])
+        self._txn.put(key, b"", db=self._tables["doomed"])
+
+    def purge(self, number: int, most: int) -> bool:
+        """Remove up to `most` records of a doomed namespace; True when none are left and the doom is lifted."""
+        prefix = keys.number_key(number)
+        left = most
+        for table in ("slots", "rows", "vectors", "journal", "expiries", "accesses", "requests", "heads"):
+            left -= self._delete_range(table, prefix, None, left)
+            if left <= 0:
+                return False
+        self._txn.delete(prefix, db=self._tables["doomed"])
+        return True
+
+    def put_head(self, number: int, head: Head) -> None:
+        """Store a namespace's moving state."""
+        self._txn.put(keys.number_key(number), codec.encode_head(head), db=self._tables["heads"])
+
+    def put_slot(
+        self, number: int, row: int, slot: Slot, vector: FloatVector, vector_type: VectorType, old: Slot | None
+    ) -> int:
+        """Store a slot with its vector in place of `old`; returns its size in bytes."""
+        key = keys.row_key(number, row)
+        data = codec.encode_slot(slot)
+        values = codec.encode_vector(vector, vector_type)
+        self._gather("slots", key, data)
+        self._gather("vectors", key, values)
+        if old is None:
+            self._gather("rows", keys.slot_id_key(number, codec.slot_id_bytes(slot.id)), keys.encode_u32(row))
+        if old is not None and old.expires_at:
+            self._txn.delete(keys.expiry_key(number, old.expires_at, row), db=self._tables["expiries"])
+        if slot.expires_at:
+            self._txn.put(keys.expiry_key(number, slot.expires_at, row), b"", db=self._tables["expiries"])
+        return len(data) + len(values)
+
+    def slot_bytes(self, number: int, row: int) -> int:
+        """Size of a stored slot with its vector, in bytes; 0 when there is none."""
+        key = keys.row_key(number, row)
+        return sum(len(self._txn.get(key, b"", db=self._tables[table])) for table in ("slots", "vectors"))
+
+    def delete_slot(self, number: int, row: int, slot: Slot) -> None:
+        """Remove every record of a slot but those of the journal."""
+        key = keys.row_key(number, row)
+        for table in ("slots", "vectors", "accesses"):
+            self._txn.delete(key, db=self._tables[table])
+        self._txn.delete(keys.slot_id_key(number, codec.slot_id_bytes(slot.id)), db=self._tables["rows"])
+        if slot.expires_at:
+            self._txn.delete(keys.expiry_key(number, slot.expires_at, row), db=self._tables["expiries"])
+
+    def put_change(self, number: int, sequence: int, change: Change) -> None:
+        """Append to the journal."""
+        self._gather("journal", keys.journal_key(number, sequence), codec.encode_change(change))
+
+    def trim_journal(self, number: int, upto: int, most: int) -> bool:
+        """Remove up to `most` journal entries with a sequence of at most `upto`; True when none are left."""
+        end = keys.journal_key(number, upto + 1)
+        return self._delete_range("journal", keys.number_key(number), end, most) < most
+
+    def put_request(self, number: int, request_id: str, request: Request) -> None:
+        """Remember an idempotent request."""
+        key = keys.request_key(number, request_id)
+        self._txn.put(key, codec.encode_request(request), db=self._tables["requests"])
+        self._txn.put(keys.request_age_key(request.time, key), b"", db=self._tables["request_ages"])
+
+    def forget_requests(self, before: int, most: int) -> None:
+        """Remove up to `most` requests that were carried out before a time in microseconds."""
+        cursor = self._txn.cursor(db=self._tables["request_ages"])
+        found = cursor.first()
+        while found and most > 0 and cursor.key():
+            time, key = keys.request_age_of(cursor.key())
+            if time >= before:
+                return
+            self._txn.delete(key, db=self._tables["requests"])
+            found = cursor.delete()
+            most -= 1
+
+    def add_access(self, number: int, row: int, count: int, accessed_at: int) -> None:
+        """Add to a slot's use; nothing when the slot is gone."""
+        key = keys.row_key(number, row)
+        if self._txn.get(key, db=self._tables["slots"]) is None:
+            return
+        old = self.access(number, row)
+        access = Access(old.count + count, max(old.accessed_at, accessed_at))
+        self._txn.put(key, codec.encode_access(access), db=self._tables["accesses"])
+
+    def _gather(self, table: str, key: bytes, value: bytes) -> None:
+        self._puts.setdefault(table, []).append((key, value))
+
+    def _delete_range(self, table: str, start: bytes, end: bytes | None, most: int) -> int:
+        """Delete up to `most` keys from `start` on that are below `end` (None: that start with `start`)."""
+        cursor = self._txn.cursor(db=self._tables[table])
+        n_deleted = 0
+        found = cursor.set_range(start)
+        while found and n_deleted < most:
+            key = cursor.key()
+            # Behind the last key LMDB's cursor is found at an empty one.
+            if not key or (key >= end if end is not None else not key.startswith(start)):
+                break
+            found = cursor.delete()
+            n_deleted += 1
+        return n_deleted
+
+
+class SlotStore:
+    """The store of one data directory. Reads from any thread; `write` from one.
+
+    Args and errors are those of `Environment`.
+    """
+
+    def __init__(self, path: Path, *, durability: Durability = Durability.SYNC, max_bytes: int = 0) -> None:
+        self._environment = Environment(path, durability=durability, max_bytes=max_bytes)
+        self.path = path
+
+    @contextmanager
+    def read(self) -> Iterator[ReadView]:
+        """A consistent view. Never wait for a write inside it."""
+        with self._environment.read() as txn:
+            yield ReadView(self._environment, txn)
+
+    def write(self, work: Callable[[WriteBatch], _T]) -> _T:
+        """Run `work` in one transaction and commit; it may run twice, see `Environment.write`."""
+
+        def run(txn: ReadTransaction) -> _T:
+            batch = WriteBatch(self._environment, txn)
+            result = work(batch)
+            batch.flush()
+            return result
+
+        return self._environment.write(run)
+
+    def data_bytes(self) -> int:
+        """Size of the data file."""
+        return self._environment.data_bytes()
+
+    def close(self) -> None:
+        """Sync and close; no view may be open."""
+        self._environment.close()
