@@ -19,6 +19,7 @@ COMPARISONS: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
     Operator.GE: ge,
 }
 
+_UNSET: Final = object()
 _FIELDS: Final[dict[str, Callable[[Slot], Any]]] = {
     "id": lambda slot: slot.id,
     "kind": lambda slot: slot.kind.value,
@@ -32,7 +33,6 @@ _FIELDS: Final[dict[str, Callable[[Slot], Any]]] = {
     "updated_at": lambda slot: slot.updated_at,
     "expires_at": lambda slot: slot.expires_at or _UNSET,
 }
-_UNSET: Final = object()
 
 
 def matches(condition: Filter, slot: Slot) -> bool:

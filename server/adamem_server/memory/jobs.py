@@ -168,9 +168,7 @@ class DeleteJob(_SlotJob):
         if changes:
             sequence += 1
             batch.put_change(number, sequence, Change(self._now, (), deleted))
-            batch.put_head(
-                number, Head(sequence, head.next_row, head.n_slots - len(changes), n_bytes, head.checkpoint)
-            )
+            batch.put_head(number, Head(sequence, head.next_row, head.n_slots - len(changes), n_bytes, head.checkpoint))
         answer = DeleteResult(self._so_far.n_deleted + len(changes), self._so_far.n_not_found, sequence)
         if self._request is not None:
             self._remember(

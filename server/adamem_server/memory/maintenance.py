@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from threading import Event, Lock, Thread, get_native_id
 from typing import Final
 
@@ -136,7 +137,7 @@ class Maintenance:
             doomed = view.doomed()
         for number in doomed:
             self._registry.snapshot_path(number).unlink(missing_ok=True)
-            while not self._stop.is_set() and not self._run(lambda batch, n=number: batch.purge(n, _PURGE_KEYS)):
+            while not self._stop.is_set() and not self._run(partial(WriteBatch.purge, number=number, most=_PURGE_KEYS)):
                 pass
 
     def _flush_accesses(self) -> None:

@@ -5,7 +5,7 @@ by appending gets a new version byte. Golden files in tests/compat hold one reco
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -25,10 +25,14 @@ from adamem_server.types import (
     VectorType,
 )
 
+_T = TypeVar("_T")
 _VERSION: Final = b"\x01"
 _KINDS: Final = (SlotKind.FACT, SlotKind.MESSAGE, SlotKind.PREFERENCE, SlotKind.DOCUMENT, SlotKind.SUMMARY)
 _KIND_CODES: Final = {kind: code for code, kind in enumerate(_KINDS)}
-_DTYPES: Final = {VectorType.FLOAT32: np.dtype("<f4"), VectorType.FLOAT16: np.dtype("<f2")}
+_DTYPES: Final[dict[VectorType, np.dtype[np.floating[Any]]]] = {
+    VectorType.FLOAT32: np.dtype("<f4"),
+    VectorType.FLOAT16: np.dtype("<f2"),
+}
 
 
 class _SlotRecord(msgspec.Struct, array_like=True):
@@ -236,7 +240,7 @@ def decode_access(data: bytes) -> Access:
 
 def encode_vector(vector: FloatVector, vector_type: VectorType) -> bytes:
     """A vector as stored, little endian; float16 rounds to nearest even."""
-    return vector.astype(_DTYPES[vector_type], copy=False).tobytes()
+    return bytes(vector.astype(_DTYPES[vector_type], copy=False).tobytes())
 
 
 def vector_fits(vector: FloatVector, vector_type: VectorType) -> bool:
@@ -254,7 +258,7 @@ def decode_vectors(values: Sequence[bytes], dim: int, vector_type: VectorType) -
     return np.frombuffer(b"".join(values), dtype).reshape(len(values), dim).astype(np.float32)
 
 
-def _decode(decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> Any:
+def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
     if data[:1] != _VERSION:
         raise DataCorruptError(f"a stored record has the unknown version {data[:1].hex()}")
     try:

@@ -210,5 +210,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(fd)
-        raise DataDirectoryInUseError(f"the data directory {path} is in use by another process", path=str(path)) from error
+        raise DataDirectoryInUseError(
+            f"the data directory {path} is in use by another process", path=str(path)
+        ) from error
     return fd
