@@ -1,0 +1,533 @@
+"""The client for asyncio; the twin of `_client.py`, which differs at the calls alone."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Self, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from adamem._base import BaseClient
+from adamem._bulk import Batch, BulkLoad
+from adamem._codec import (
+    SlotInputLike,
+    batch_result_from_proto,
+    namespace_from_proto,
+    query_result_from_proto,
+    server_info_from_proto,
+    slot_from_proto,
+    update_result_from_proto,
+)
+from adamem._retry import Attempts, is_repeatable
+from adamem.types import (
+    NOT_GIVEN,
+    BatchUpdateResult,
+    BulkResult,
+    DeleteResult,
+    FilterLike,
+    IndexKind,
+    IndexParams,
+    Metric,
+    Namespace,
+    NamespacePage,
+    NotGiven,
+    QueryResult,
+    ServerInfo,
+    Slot,
+    SlotInput,
+    SlotKind,
+    SlotPage,
+    UpdateResult,
+    VectorLike,
+    VectorType,
+)
+from adamem.v1 import admin_service_pb2 as admin_pb
+from adamem.v1 import admin_service_pb2_grpc as admin_grpc
+from adamem.v1 import memory_service_pb2_grpc as memory_grpc
+
+ItemT = TypeVar("ItemT", bound=SlotInputLike)
+
+
+class AsyncClient(BaseClient):
+    """A connection to an AdaMem server for one event loop; its methods are those of `Client`.
+
+        async with adamem.AsyncClient(namespace="alice") as memory:
+            await memory.update("Prefers tea without sugar", kind="preference", user_id="alice")
+            for hit in await memory.query("What does she drink?"):
+                print(hit)
+
+    `list_slots` and `list_namespaces` are asynchronous iterators: `async for slot in memory.list_slots()`.
+    """
+
+    @cached_property
+    def _channel(self) -> grpc.aio.Channel:
+        # Made by the first call, for gRPC binds a channel to the running event loop.
+        credentials, options = self._credentials(), self._channel_options()
+        if credentials is None:
+            return grpc.aio.insecure_channel(self._target.address, options)
+        return grpc.aio.secure_channel(self._target.address, credentials, options)
+
+    @cached_property
+    def _memory(self) -> memory_grpc.MemoryServiceStub:
+        return memory_grpc.MemoryServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    @cached_property
+    def _admin(self) -> admin_grpc.AdminServiceStub:
+        return admin_grpc.AdminServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    async def close(self) -> None:
+        """Ends the connection; calls under way fail. The client cannot be used again."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Closes it."""
+        await self.close()
+
+    async def _call(self, method: Any, request: Message, timeout_s: float | NotGiven | None) -> Any:
+        attempts = Attempts(self._limit_s(timeout_s), self._max_attempts if is_repeatable(request) else 1)
+        while True:
+            try:
+                return await method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
+            except grpc.RpcError as error:
+                await asyncio.sleep(attempts.delay_s(error))
+
+    async def _stream(self, load: BulkLoad[ItemT], batches: AsyncIterator[Batch], attempts: Attempts) -> None:
+        """Sends the batches over one stream, first those that a broken stream left unanswered."""
+        call = self._memory.BulkUpdate(timeout=attempts.remaining_s(), metadata=self._metadata)
+        try:
+            for batch in load.unanswered:
+                await call.write(batch.request)
+            while not load.is_done():
+                while load.has_room() and (fresh := await anext(batches, None)) is not None:
+                    load.unanswered.append(fresh)
+                    await call.write(fresh.request)
+                if load.unanswered:
+                    answer = await call.read()
+                    load.receive(None if answer is grpc.aio.EOF else answer)
+                    attempts.succeed()
+            await call.done_writing()
+        finally:
+            call.cancel()
+
+    async def query(
+        self,
+        text: str | None = None,
+        *,
+        vector: VectorLike | None = None,
+        top_k: int | None = None,
+        namespace: str | Sequence[str] | None = None,
+        filter: FilterLike | None = None,  # noqa: A002
+        min_score: float | None = None,
+        include_vectors: bool = False,
+        ef_search: int | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> QueryResult:
+        """Finds the slots that matter most for a text or a vector.
+
+        Args:
+            text: The question, in words. Exactly one of `text` and `vector` is given.
+            vector: A vector to compare with the slots' vectors as it is.
+            top_k: The number of hits wanted, over all namespaces. None: 4.
+            namespace: One name, or several to search together. None: the client's.
+            filter: A condition that every hit meets; see `adamem.filters`. None or empty: none.
+            min_score: Drops hits of a lower score.
+            include_vectors: Return the slots' vectors too.
+            ef_search: How many candidates the graph search keeps; more is slower and finds more.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+
+        Returns:
+            At most `top_k` hits, best first, and where the server's time went.
+        """
+        request = self._query_request(
+            text=text,
+            vector=vector,
+            top_k=top_k,
+            namespace=namespace,
+            filter=filter,
+            min_score=min_score,
+            include_vectors=include_vectors,
+            ef_search=ef_search,
+        )
+        return query_result_from_proto(await self._call(self._memory.Query, request, timeout_s))
+
+    async def update(
+        self,
+        content: str,
+        *,
+        cue: str = "",
+        id: str = "",  # noqa: A002
+        kind: SlotKind | str | None = None,
+        user_id: str = "",
+        agent_id: str = "",
+        conversation_id: str = "",
+        role: str = "",
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        importance: float | None = None,
+        vector: VectorLike | None = None,
+        created_at: datetime | str | None = None,
+        expires_at: datetime | str | None = None,
+        ttl_s: float | None = None,
+        namespace: str | None = None,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> UpdateResult:
+        """Stores one slot. When it returns, the slot is on disk and can be found.
+
+        What an agent learned as a question and its answer is `update(answer, cue=question)`. The other fields are
+        described at `SlotInput`.
+
+        Args:
+            content: The memory: the text that queries find.
+            cue: The question that content answers.
+            id: The id of a stored slot, to replace it as a whole. Empty: a new slot.
+            kind: The sort of memory. None: a fact.
+            user_id: The person the memory is about.
+            agent_id: The agent that learned it.
+            conversation_id: The conversation that it comes from.
+            role: Who said it.
+            tags: Labels.
+            metadata: A JSON object of yours.
+            importance: 0 to 1. None: 0.5.
+            vector: Used instead of embedding content.
+            created_at: When the memory was made. None: now.
+            expires_at: When the slot stops being returned.
+            ttl_s: Seconds from now after which it does.
+            namespace: Written to; created when missing, unless the server is set not to. None: the client's.
+            request_id: Makes the call idempotent for 24 hours. None: a random one, which makes retries safe. Empty:
+                none, and no retry.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+        """
+        slot = SlotInput(
+            content=content,
+            cue=cue,
+            id=id,
+            kind=kind,
+            user_id=user_id,
+            agent_id=agent_id,
+            conversation_id=conversation_id,
+            role=role,
+            tags=tags,
+            metadata=metadata,
+            importance=importance,
+            vector=vector,
+            created_at=created_at,
+            expires_at=expires_at,
+            ttl_s=ttl_s,
+        )
+        request = self._update_request(slot, namespace, request_id)
+        response = await self._call(self._memory.Update, request, timeout_s)
+        return update_result_from_proto(response.result, response.sequence)
+
+    async def batch_update(
+        self,
+        items: Iterable[SlotInputLike],
+        *,
+        namespace: str | None = None,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> BatchUpdateResult:
+        """Stores many slots in one call and one transaction; each item succeeds or fails by itself.
+
+        Args:
+            items: Texts, dictionaries of SlotInput's fields, or SlotInput. For more than some hundred use
+                `bulk_update`.
+            namespace: Written to. None: the client's.
+            request_id: As in `update`.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+
+        Returns:
+            One result for each item, in order; `result.failures` are those that were not stored.
+
+        Raises:
+            InvalidArgumentError: An item cannot be sent at all, such as one of an unknown kind; nothing was stored.
+        """
+        request = self._batch_update_request(items, namespace, request_id)
+        return batch_result_from_proto(await self._call(self._memory.BatchUpdate, request, timeout_s))
+
+    async def bulk_update(
+        self,
+        items: Iterable[ItemT] | AsyncIterable[ItemT],
+        *,
+        namespace: str | None = None,
+        batch_size: int = 256,
+        batch_key: Callable[[ItemT], Hashable] | None = None,
+        repeatable: bool = False,
+        on_progress: Callable[[BulkResult], None] | None = None,
+        timeout_s: float | None = None,
+    ) -> BulkResult:
+        """Stores any number of slots over one stream, reading the items only as fast as the server stores them.
+
+        At most 8 batches are unanswered at a time, so memory stays flat. When the connection breaks, the unanswered
+        batches are sent again on a new stream; their request ids keep them from being stored twice.
+
+        Args:
+            items: As in `batch_update`, or an asynchronous iterable; read lazily, in the caller's event loop.
+            namespace: Written to. None: the client's.
+            batch_size: Most items of one batch.
+            batch_key: Items for which it differs never share a batch. None: all may.
+            repeatable: Derive the batches' request ids from their content, so that the same load, with the same
+                batches, carried out again within 24 hours stores nothing twice.
+            on_progress: Called with the state after each batch.
+            timeout_s: Limit of the whole load. None: none.
+
+        Returns:
+            Counts, and the first 1,000 failures with the index of their item. An item that cannot be sent, or that the
+            server refuses, is such a failure and does not stop the load.
+
+        Raises:
+            AdaMemError: A whole batch failed. What was reported to `on_progress` stays stored.
+        """
+        load = BulkLoad[ItemT](
+            namespace=self._namespace_or_own(namespace),
+            batch_size=batch_size,
+            batch_key=batch_key,
+            repeatable=repeatable,
+            on_progress=on_progress,
+        )
+        batches = load.batches_async(items)
+        attempts = Attempts(timeout_s, self._max_attempts)
+        while not load.is_done():
+            try:
+                await self._stream(load, batches, attempts)
+            except grpc.RpcError as error:
+                await asyncio.sleep(attempts.delay_s(error))
+        return load.result()
+
+    async def get_slot(
+        self,
+        slot_id: str,
+        *,
+        namespace: str | None = None,
+        include_vector: bool = False,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> Slot:
+        """Reads one slot.
+
+        Raises:
+            SlotNotFoundError: The namespace has no slot of this id.
+            NamespaceNotFoundError: There is no such namespace.
+        """
+        request = self._get_slot_request(slot_id, namespace, include_vector)
+        return slot_from_proto((await self._call(self._memory.GetSlot, request, timeout_s)).slot)
+
+    async def list_slots_page(
+        self,
+        *,
+        filter: FilterLike | None = None,  # noqa: A002
+        namespace: str | None = None,
+        page_size: int | None = None,
+        page_token: str = "",
+        include_vectors: bool = False,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> SlotPage:
+        """Reads one page of slots, in the order in which they were first stored.
+
+        Args:
+            filter: A condition that every slot meets; see `adamem.filters`.
+            namespace: Read from. None: the client's.
+            page_size: Most slots of the page, up to 1000. None: 100.
+            page_token: `next_page_token` of the page before; the other arguments stay the same.
+            include_vectors: Return the slots' vectors too.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+        """
+        request = self._list_slots_request(filter, namespace, page_size, page_token, include_vectors)
+        response = await self._call(self._memory.ListSlots, request, timeout_s)
+        return SlotPage(tuple(slot_from_proto(each) for each in response.slots), response.next_page_token)
+
+    async def list_slots(
+        self,
+        *,
+        filter: FilterLike | None = None,  # noqa: A002
+        namespace: str | None = None,
+        page_size: int | None = None,
+        include_vectors: bool = False,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> AsyncIterator[Slot]:
+        """All slots, in the order in which they were first stored, fetched page by page.
+
+        Arguments are those of `list_slots_page`; `timeout_s` limits each page.
+        """
+        token = ""
+        while True:
+            page = await self.list_slots_page(
+                filter=filter,
+                namespace=namespace,
+                page_size=page_size,
+                page_token=token,
+                include_vectors=include_vectors,
+                timeout_s=timeout_s,
+            )
+            for slot in page.slots:
+                yield slot
+            if not (token := page.next_page_token):
+                return
+
+    async def delete_slots(
+        self,
+        slot_ids: str | Iterable[str] | None = None,
+        *,
+        filter: FilterLike | None = None,  # noqa: A002
+        namespace: str | None = None,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> DeleteResult:
+        """Deletes slots by id, or all that pass a filter.
+
+        Args:
+            slot_ids: One id or several. Exactly one of `slot_ids` and `filter` is given.
+            filter: As in `query`; an empty one is refused, for it would delete everything.
+            namespace: Deleted from. None: the client's.
+            request_id: As in `update`.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+        """
+        request = self._delete_slots_request(slot_ids, filter, namespace, request_id)
+        response = await self._call(self._memory.DeleteSlots, request, timeout_s)
+        return DeleteResult(response.n_deleted, response.n_not_found, response.sequence)
+
+    async def create_namespace(
+        self,
+        name: str,
+        *,
+        description: str = "",
+        dim: int | None = None,
+        metric: Metric | str | None = None,
+        index_kind: IndexKind | str | None = None,
+        index_params: IndexParams | None = None,
+        vector_type: VectorType | str | None = None,
+        external_vectors: bool = False,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> Namespace:
+        """Creates an empty namespace.
+
+        Args:
+            name: 1 to 128 characters of A-Z a-z 0-9 . _ : / @ + -, the first a letter or a digit.
+            description: Free text.
+            dim: Dimension of its vectors. None: the encoder's. Another one means that clients supply all vectors.
+            metric: How its vectors are compared. None: cosine.
+            index_kind: Its vector index. None: hnsw.
+            index_params: Parameters of the index. None: its defaults.
+            vector_type: How its vectors are stored. None: float32.
+            external_vectors: Clients supply all vectors, so that text cannot be embedded for it.
+            request_id: As in `update`.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+
+        Raises:
+            NamespaceExistsError: There is one of this name.
+        """
+        request = self._create_namespace_request(
+            name,
+            description=description,
+            dim=dim,
+            metric=metric,
+            index_kind=index_kind,
+            index_params=index_params,
+            vector_type=vector_type,
+            external_vectors=external_vectors,
+            request_id=request_id,
+        )
+        response = await self._call(self._admin.CreateNamespace, request, timeout_s)
+        return namespace_from_proto(response.namespace)
+
+    async def get_namespace(
+        self, name: str | None = None, *, timeout_s: float | NotGiven | None = NOT_GIVEN
+    ) -> Namespace:
+        """Describes one namespace. None: the client's, else the server's default.
+
+        Raises:
+            NamespaceNotFoundError: There is no such namespace.
+        """
+        request = self._get_namespace_request(name)
+        response = await self._call(self._admin.GetNamespace, request, timeout_s)
+        return namespace_from_proto(response.namespace)
+
+    async def list_namespaces_page(
+        self,
+        *,
+        prefix: str = "",
+        page_size: int | None = None,
+        page_token: str = "",
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> NamespacePage:
+        """Reads one page of namespaces, in the order of their names; at most 1000, 100 by default."""
+        request = self._list_namespaces_request(prefix, page_size, page_token)
+        response = await self._call(self._admin.ListNamespaces, request, timeout_s)
+        return NamespacePage(
+            tuple(namespace_from_proto(each) for each in response.namespaces), response.next_page_token
+        )
+
+    async def list_namespaces(
+        self,
+        *,
+        prefix: str = "",
+        page_size: int | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> AsyncIterator[Namespace]:
+        """All namespaces whose names start with `prefix`, in the order of their names, fetched page by page."""
+        token = ""
+        while True:
+            page = await self.list_namespaces_page(
+                prefix=prefix, page_size=page_size, page_token=token, timeout_s=timeout_s
+            )
+            for namespace in page.namespaces:
+                yield namespace
+            if not (token := page.next_page_token):
+                return
+
+    async def update_namespace(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        ef_search: int | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> Namespace:
+        """Changes what is given and leaves the rest. Never retried: the call has no request id."""
+        request = self._update_namespace_request(name, description, ef_search)
+        response = await self._call(self._admin.UpdateNamespace, request, timeout_s)
+        return namespace_from_proto(response.namespace)
+
+    async def delete_namespace(self, name: str, *, timeout_s: float | NotGiven | None = NOT_GIVEN) -> int:
+        """Deletes a namespace with all its slots. Never retried: the call has no request id.
+
+        Returns:
+            How many slots it had.
+
+        Raises:
+            NamespaceNotFoundError: There is no such namespace.
+        """
+        request = self._delete_namespace_request(name)
+        n_slots: int = (await self._call(self._admin.DeleteNamespace, request, timeout_s)).n_slots
+        return n_slots
+
+    async def server_info(self, *, timeout_s: float | NotGiven | None = NOT_GIVEN) -> ServerInfo:
+        """Describes the server, its encoder and its limits."""
+        request = admin_pb.GetServerInfoRequest()
+        return server_info_from_proto(await self._call(self._admin.GetServerInfo, request, timeout_s))
+
+    async def wait_until_ready(self, timeout_s: float = 30.0) -> ServerInfo:
+        """Waits until the server answers.
+
+        Raises:
+            AdaMemError: It did not within `timeout_s`, or refused, as with a wrong API key.
+        """
+        attempts = Attempts(timeout_s, None)
+        while True:
+            try:
+                response = await self._admin.GetServerInfo(
+                    admin_pb.GetServerInfoRequest(),
+                    timeout=attempts.remaining_s(),
+                    metadata=self._metadata,
+                    wait_for_ready=True,
+                )
+                return server_info_from_proto(response)
+            except grpc.RpcError as error:
+                await asyncio.sleep(attempts.delay_s(error))

@@ -1,0 +1,295 @@
+"""What Client and AsyncClient share: how the channel is set up and how requests are built."""
+
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from adamem._codec import SlotInputLike, building, slot_to_proto
+from adamem._convert import enum_to_proto, invalid, vector_to_proto
+from adamem._version import __version__
+from adamem.filters import filter_to_proto
+from adamem.types import (
+    NOT_GIVEN,
+    FilterLike,
+    IndexKind,
+    IndexParams,
+    Metric,
+    NotGiven,
+    VectorLike,
+    VectorType,
+)
+from adamem.v1 import admin_service_pb2 as admin_pb
+from adamem.v1 import memory_service_pb2 as memory_pb
+
+ENDPOINT_VARIABLE: Final = "MEMORY_ENDPOINT"
+DEFAULT_ENDPOINT: Final = "localhost:50051"
+DEFAULT_PORT: Final = 50051
+DEFAULT_TIMEOUT_S: Final = 60.0
+DEFAULT_MAX_ATTEMPTS: Final = 5
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+_TLS_BY_SCHEME: Final = {"grpc": False, "http": False, "grpcs": True, "https": True}
+_LOOPBACK: Final = ("localhost:", "127.", "[::1]:", "unix:")
+
+NamespaceNames = str | Sequence[str]
+
+
+def new_request_id() -> str:
+    """A random request id, 128 bits."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the server is: a gRPC address, and whether TLS is spoken there."""
+
+    address: str
+    tls: bool
+
+
+def parse_endpoint(endpoint: str, tls: bool | None = None) -> Target:
+    """Reads HOST, HOST:PORT, SCHEME://HOST:PORT (grpc, grpcs, http, https) or unix:PATH.
+
+    Args:
+        endpoint: The address; the port is 50051 where none is given.
+        tls: Whether TLS is spoken. None: as the scheme says, else not.
+
+    Raises:
+        InvalidArgumentError: No address, an unknown scheme, or one that contradicts `tls`.
+    """
+    scheme, separator, rest = endpoint.strip().rpartition("://")
+    if separator:
+        if scheme not in _TLS_BY_SCHEME:
+            raise invalid("endpoint", f"unknown scheme {scheme!r}; use one of {', '.join(_TLS_BY_SCHEME)}")
+        if tls not in (None, _TLS_BY_SCHEME[scheme]):
+            raise invalid("endpoint", f"{scheme}:// contradicts tls={tls}")
+        tls = _TLS_BY_SCHEME[scheme]
+    address = rest.rstrip("/")
+    if not address:
+        raise invalid("endpoint", f"{endpoint!r} holds no address")
+    if not address.startswith("unix:"):
+        if address.count(":") > 1 and not address.startswith("["):
+            address = f"[{address}]"
+        if ":" not in address.rpartition("]")[2]:
+            address = f"{address}:{DEFAULT_PORT}"
+    return Target(address, bool(tls))
+
+
+class BaseClient:
+    """Settings and requests; the children add the calls."""
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        namespace: str | None = None,
+        api_key: str | None = None,
+        tls: bool | None = None,
+        ca_cert: str | os.PathLike[str] | None = None,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    ) -> None:
+        """Prepares a client; the connection is made by the first call.
+
+        Args:
+            endpoint: HOST:PORT, or SCHEME://HOST:PORT with grpc, grpcs, http or https, or unix:PATH.
+                None: the variable MEMORY_ENDPOINT, else localhost:50051.
+            namespace: Used where a call names none. None: the server's default namespace.
+            api_key: Sent with each call as a bearer token.
+            tls: Speak TLS. None: when `ca_cert` is given or the endpoint's scheme says so.
+            ca_cert: File of the PEM certificates that sign the server's. None: the public ones.
+            timeout_s: Limit of each call, retries included. None: none. A call's own `timeout_s` wins.
+            max_attempts: How often a call is sent when the server is UNAVAILABLE. 1: never again.
+        """
+        if tls is None and ca_cert is not None:
+            tls = True
+        self._target = parse_endpoint(endpoint or os.environ.get(ENDPOINT_VARIABLE) or DEFAULT_ENDPOINT, tls)  # noqa: TID251
+        self._root_certificates = None if ca_cert is None else Path(ca_cert).read_bytes()
+        self._namespace = namespace or ""
+        self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
+        self._timeout_s = timeout_s
+        self._max_attempts = max_attempts
+
+    def __repr__(self) -> str:
+        """Where it points; never the API key."""
+        tls = ", tls=True" if self._target.tls else ""
+        return f"{type(self).__name__}({self._target.address!r}, namespace={self._namespace!r}{tls})"
+
+    def _credentials(self) -> grpc.ChannelCredentials | None:
+        return grpc.ssl_channel_credentials(self._root_certificates) if self._target.tls else None
+
+    def _channel_options(self) -> list[tuple[str, Any]]:
+        return [
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+            # gRPC's own default waits a whole second before it looks again for a server that restarts.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 5_000),
+            ("grpc.enable_http_proxy", 0 if self._target.address.startswith(_LOOPBACK) else 1),
+            ("grpc.primary_user_agent", f"adamem-python/{__version__}"),
+        ]
+
+    def _limit_s(self, timeout_s: float | NotGiven | None) -> float | None:
+        return self._timeout_s if timeout_s is NOT_GIVEN else timeout_s
+
+    def _namespace_or_own(self, namespace: str | None) -> str:
+        if namespace is None:
+            return self._namespace
+        if not isinstance(namespace, str):
+            raise invalid("namespace", f"one name is expected, not {type(namespace).__name__}")
+        return namespace
+
+    def _namespaces_or_own(self, namespace: NamespaceNames | None) -> Sequence[str]:
+        if namespace is None or isinstance(namespace, str):
+            name = self._namespace_or_own(namespace)
+            return [name] if name else []
+        if not namespace:
+            raise invalid("namespace", "the list holds no name; None means the client's own namespace")
+        return namespace
+
+    def _query_request(
+        self,
+        *,
+        text: str | None,
+        vector: VectorLike | None,
+        top_k: int | None,
+        namespace: NamespaceNames | None,
+        filter: FilterLike | None,  # noqa: A002
+        min_score: float | None,
+        include_vectors: bool,
+        ef_search: int | None,
+    ) -> memory_pb.QueryRequest:
+        if (text is None) == (vector is None):
+            raise invalid("query", "exactly one of text and vector is expected")
+        with building("query"):
+            return memory_pb.QueryRequest(
+                namespaces=self._namespaces_or_own(namespace),
+                text=text,
+                vector=None if vector is None else vector_to_proto(vector),
+                top_k=top_k,
+                filter=filter_to_proto(filter) if filter else None,
+                min_score=min_score,
+                include_vectors=include_vectors,
+                ef_search=ef_search,
+            )
+
+    def _update_request(
+        self, slot: SlotInputLike, namespace: str | None, request_id: str | None
+    ) -> memory_pb.UpdateRequest:
+        return memory_pb.UpdateRequest(
+            namespace=self._namespace_or_own(namespace),
+            slot=slot_to_proto(slot),
+            request_id=new_request_id() if request_id is None else request_id,
+        )
+
+    def _batch_update_request(
+        self, items: Iterable[SlotInputLike], namespace: str | None, request_id: str | None
+    ) -> memory_pb.BatchUpdateRequest:
+        if isinstance(items, str | Mapping):
+            raise invalid("items", "a list of items is expected; use update() for one")
+        return memory_pb.BatchUpdateRequest(
+            namespace=self._namespace_or_own(namespace),
+            slots=[slot_to_proto(item, f"items[{index}]") for index, item in enumerate(items)],
+            request_id=new_request_id() if request_id is None else request_id,
+        )
+
+    def _get_slot_request(self, slot_id: str, namespace: str | None, include_vector: bool) -> memory_pb.GetSlotRequest:
+        with building("slot_id"):
+            return memory_pb.GetSlotRequest(
+                namespace=self._namespace_or_own(namespace), slot_id=slot_id, include_vector=include_vector
+            )
+
+    def _list_slots_request(
+        self,
+        filter: FilterLike | None,  # noqa: A002
+        namespace: str | None,
+        page_size: int | None,
+        page_token: str,
+        include_vectors: bool,
+    ) -> memory_pb.ListSlotsRequest:
+        with building("list_slots"):
+            return memory_pb.ListSlotsRequest(
+                namespace=self._namespace_or_own(namespace),
+                filter=filter_to_proto(filter) if filter else None,
+                page_size=page_size,
+                page_token=page_token,
+                include_vectors=include_vectors,
+            )
+
+    def _delete_slots_request(
+        self,
+        slot_ids: str | Iterable[str] | None,
+        filter: FilterLike | None,  # noqa: A002
+        namespace: str | None,
+        request_id: str | None,
+    ) -> memory_pb.DeleteSlotsRequest:
+        if (slot_ids is None) == (filter is None):
+            raise invalid("slot_ids", "exactly one of slot_ids and filter is expected")
+        ids = [slot_ids] if isinstance(slot_ids, str) else list(slot_ids or ())
+        if filter is None and not ids:
+            raise invalid("slot_ids", "holds no id")
+        with building("slot_ids"):
+            return memory_pb.DeleteSlotsRequest(
+                namespace=self._namespace_or_own(namespace),
+                slot_ids=ids,
+                filter=None if filter is None else filter_to_proto(filter),
+                request_id=new_request_id() if request_id is None else request_id,
+            )
+
+    def _create_namespace_request(
+        self,
+        name: str,
+        *,
+        description: str,
+        dim: int | None,
+        metric: Metric | str | None,
+        index_kind: IndexKind | str | None,
+        index_params: IndexParams | None,
+        vector_type: VectorType | str | None,
+        external_vectors: bool,
+        request_id: str | None,
+    ) -> admin_pb.CreateNamespaceRequest:
+        with building("namespace"):
+            params = None
+            if index_params is not None:
+                params = admin_pb.IndexParams(
+                    m=index_params.m,
+                    ef_construction=index_params.ef_construction,
+                    ef_search=index_params.ef_search,
+                )
+            return admin_pb.CreateNamespaceRequest(
+                name=name,
+                description=description,
+                dim=dim,
+                metric=metric and enum_to_proto(metric, Metric, "METRIC_", "metric"),
+                index_kind=index_kind and enum_to_proto(index_kind, IndexKind, "INDEX_KIND_", "index_kind"),
+                index_params=params,
+                vector_type=vector_type and enum_to_proto(vector_type, VectorType, "VECTOR_TYPE_", "vector_type"),
+                external_vectors=external_vectors,
+                request_id=new_request_id() if request_id is None else request_id,
+            )
+
+    def _get_namespace_request(self, name: str | None) -> admin_pb.GetNamespaceRequest:
+        return admin_pb.GetNamespaceRequest(name=self._namespace_or_own(name))
+
+    def _list_namespaces_request(
+        self, prefix: str, page_size: int | None, page_token: str
+    ) -> admin_pb.ListNamespacesRequest:
+        with building("list_namespaces"):
+            return admin_pb.ListNamespacesRequest(prefix=prefix, page_size=page_size, page_token=page_token)
+
+    def _update_namespace_request(
+        self, name: str, description: str | None, ef_search: int | None
+    ) -> admin_pb.UpdateNamespaceRequest:
+        with building("namespace"):
+            return admin_pb.UpdateNamespaceRequest(name=name, description=description, ef_search=ef_search)
+
+    def _delete_namespace_request(self, name: str) -> admin_pb.DeleteNamespaceRequest:
+        with building("name"):
+            return admin_pb.DeleteNamespaceRequest(name=name)

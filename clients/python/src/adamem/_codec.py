@@ -1,0 +1,218 @@
+"""Whole messages between Python and the protocol: what is stored, what comes back. Field limits are the server's."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any, Final, TypeAlias
+
+from google.protobuf.message import Message
+
+from adamem._convert import (
+    duration_to_proto,
+    enum_from_proto,
+    enum_to_proto,
+    invalid,
+    seconds_from_proto,
+    struct_from_proto,
+    struct_to_proto,
+    time_from_proto,
+    time_to_proto,
+    vector_from_proto,
+    vector_to_proto,
+)
+from adamem.errors import InvalidArgumentError, error_from_status
+from adamem.types import (
+    BatchUpdateResult,
+    Hit,
+    IndexKind,
+    IndexParams,
+    Limits,
+    Metric,
+    Namespace,
+    QueryResult,
+    QueryTimings,
+    ServerInfo,
+    Slot,
+    SlotInput,
+    SlotKind,
+    UpdateResult,
+    VectorType,
+)
+from adamem.v1 import admin_service_pb2 as admin_pb
+from adamem.v1 import memory_service_pb2 as memory_pb
+from adamem.v1 import types_pb2 as pb
+
+SlotInputLike: TypeAlias = SlotInput | Mapping[str, Any] | str
+
+_SLOT_FIELDS: Final = frozenset(each.name for each in fields(SlotInput))
+
+
+@contextmanager
+def building(field: str) -> Iterator[None]:
+    """Turns what protobuf says of a value of a wrong type or range into InvalidArgumentError."""
+    try:
+        yield
+    except InvalidArgumentError:
+        raise
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid(field, str(error)) from error
+
+
+def slot_input(item: SlotInputLike, field: str) -> SlotInput:
+    """The item as a SlotInput: text alone is its content, a dictionary holds SlotInput's fields."""
+    if isinstance(item, SlotInput):
+        return item
+    if isinstance(item, str):
+        return SlotInput(item)
+    if not isinstance(item, Mapping):
+        raise invalid(field, f"text, a dictionary or a SlotInput is expected, not {type(item).__name__}")
+    for key in item:
+        if key not in _SLOT_FIELDS:
+            raise invalid(f"{field}.{key}", "is no field of a slot; keep your own fields in metadata")
+    if "content" not in item:
+        raise invalid(f"{field}.content", "is required")
+    return SlotInput(**item)
+
+
+def slot_to_proto(item: SlotInputLike, field: str = "slot") -> memory_pb.SlotInput:
+    """A slot to store; `field` is its path in the request, for messages."""
+    slot = slot_input(item, field)
+    if isinstance(slot.tags, str):
+        raise invalid(f"{field}.tags", "a list of texts is expected, not one text")
+    with building(field):
+        message = memory_pb.SlotInput(
+            id=slot.id,
+            content=slot.content,
+            cue=slot.cue,
+            role=slot.role,
+            tags=slot.tags,
+            importance=slot.importance,
+        )
+        if slot.kind is not None:
+            name = enum_to_proto(slot.kind, SlotKind, "SLOT_KIND_", f"{field}.kind")
+            message.kind = pb.SlotKind.Value(name)  # type: ignore[assignment]
+        if slot.user_id or slot.agent_id or slot.conversation_id:
+            scope = pb.Scope(user_id=slot.user_id, agent_id=slot.agent_id, conversation_id=slot.conversation_id)
+            message.scope.CopyFrom(scope)
+        if slot.metadata:
+            message.metadata.CopyFrom(struct_to_proto(slot.metadata, f"{field}.metadata"))
+        if slot.vector is not None:
+            message.vector.CopyFrom(vector_to_proto(slot.vector, f"{field}.vector"))
+        _set_times(message, slot, field)
+    return message
+
+
+def _set_times(message: memory_pb.SlotInput, slot: SlotInput, field: str) -> None:
+    if slot.expires_at is not None and slot.ttl_s is not None:
+        raise invalid(f"{field}.ttl_s", "only one of expires_at and ttl_s may be given")
+    if slot.created_at is not None:
+        message.created_at.CopyFrom(time_to_proto(slot.created_at, f"{field}.created_at"))
+    if slot.expires_at is not None:
+        message.expires_at.CopyFrom(time_to_proto(slot.expires_at, f"{field}.expires_at"))
+    if slot.ttl_s is not None:
+        message.ttl.CopyFrom(duration_to_proto(slot.ttl_s, f"{field}.ttl_s"))
+
+
+def slot_from_proto(message: pb.Slot) -> Slot:
+    """A stored slot."""
+    return Slot(
+        id=message.id,
+        namespace=message.namespace,
+        content=message.content,
+        cue=message.cue,
+        kind=enum_from_proto(_enum_name(message, "kind", message.kind), SlotKind, "SLOT_KIND_"),
+        user_id=message.scope.user_id,
+        agent_id=message.scope.agent_id,
+        conversation_id=message.scope.conversation_id,
+        role=message.role,
+        tags=tuple(message.tags),
+        metadata=struct_from_proto(message.metadata),
+        importance=_shortest(message.importance),
+        created_at=time_from_proto(message.created_at) if message.HasField("created_at") else None,
+        updated_at=time_from_proto(message.updated_at) if message.HasField("updated_at") else None,
+        expires_at=time_from_proto(message.expires_at) if message.HasField("expires_at") else None,
+        access_count=message.access_count,
+        accessed_at=time_from_proto(message.accessed_at) if message.HasField("accessed_at") else None,
+        vector_supplied=message.vector_supplied,
+        vector=vector_from_proto(message.vector) if message.HasField("vector") else None,
+    )
+
+
+def _shortest(value: float) -> float:
+    """The float64 that prints as the float32 received: 0.8, not 0.800000011920929."""
+    return float(f"{value:.7g}")
+
+
+def _enum_name(message: Message, field: str, number: int) -> str:
+    enum = message.DESCRIPTOR.fields_by_name[field].enum_type
+    value = enum.values_by_number.get(number) if enum else None
+    return value.name if value else ""
+
+
+def query_result_from_proto(message: memory_pb.QueryResponse) -> QueryResult:
+    """Hits and timings."""
+    timings = QueryTimings(
+        embed_s=seconds_from_proto(message.timings.embed),
+        search_s=seconds_from_proto(message.timings.search),
+        total_s=seconds_from_proto(message.timings.total),
+    )
+    return QueryResult(tuple(Hit(slot_from_proto(hit.slot), hit.score) for hit in message.hits), timings)
+
+
+def update_result_from_proto(message: memory_pb.UpdateResult, sequence: int) -> UpdateResult:
+    """What became of one slot."""
+    error = error_from_status(message.status) if message.status.code else None
+    return UpdateResult(message.slot_id, message.created, sequence, error)
+
+
+def batch_result_from_proto(
+    message: memory_pb.BatchUpdateResponse | memory_pb.BulkUpdateResponse,
+) -> BatchUpdateResult:
+    """What became of each slot, in order."""
+    results = tuple(update_result_from_proto(each, message.sequence) for each in message.results)
+    return BatchUpdateResult(results, message.sequence)
+
+
+def namespace_from_proto(message: admin_pb.Namespace) -> Namespace:
+    """A namespace as described by the server."""
+    params = message.index_params
+    return Namespace(
+        name=message.name,
+        description=message.description,
+        dim=message.dim,
+        metric=enum_from_proto(_enum_name(message, "metric", message.metric), Metric, "METRIC_"),
+        index_kind=enum_from_proto(_enum_name(message, "index_kind", message.index_kind), IndexKind, "INDEX_KIND_"),
+        index_params=IndexParams(params.m, params.ef_construction, params.ef_search),
+        vector_type=enum_from_proto(
+            _enum_name(message, "vector_type", message.vector_type), VectorType, "VECTOR_TYPE_"
+        ),
+        model=message.model,
+        model_fingerprint=message.model_fingerprint,
+        n_slots=message.n_slots,
+        n_bytes=message.n_bytes,
+        sequence=message.sequence,
+        snapshot_sequence=message.snapshot_sequence,
+        open=message.open,
+        index_bytes=message.index_bytes,
+        created_at=time_from_proto(message.created_at) if message.HasField("created_at") else None,
+    )
+
+
+def server_info_from_proto(message: admin_pb.GetServerInfoResponse) -> ServerInfo:
+    """The server's description."""
+    return ServerInfo(
+        version=message.version,
+        uptime_s=seconds_from_proto(message.uptime),
+        default_namespace=message.default_namespace,
+        model=message.model,
+        model_fingerprint=message.model_fingerprint,
+        dim=message.dim,
+        max_tokens=message.max_tokens,
+        n_namespaces=message.n_namespaces,
+        n_open_shards=message.n_open_shards,
+        memory_budget_bytes=message.memory_budget_bytes,
+        memory_used_bytes=message.memory_used_bytes,
+        data_bytes=message.data_bytes,
+        simd=message.simd,
+        limits=Limits(**{each.name: getattr(message.limits, each.name) for each in fields(Limits)}),
+    )

@@ -1,0 +1,61 @@
+"""When a failed call is sent again: UNAVAILABLE only, a bounded number of times, within the caller's time limit."""
+
+import random
+from time import monotonic
+from typing import Final
+
+import grpc
+from google.protobuf.message import Message
+
+from adamem.errors import error_from_rpc
+from adamem.v1 import admin_service_pb2 as admin_pb
+
+FIRST_DELAY_S: Final = 0.1
+LONGEST_DELAY_S: Final = 2.0
+# They change something and have no request id, so that a second one might meet what the first one did.
+_NOT_REPEATABLE: Final = (admin_pb.UpdateNamespaceRequest, admin_pb.DeleteNamespaceRequest)
+
+
+def is_repeatable(request: Message) -> bool:
+    """A read, or a mutation with a request id."""
+    return not isinstance(request, _NOT_REPEATABLE) and bool(getattr(request, "request_id", True))
+
+
+class Attempts:
+    """The attempts of one call.
+
+    Args:
+        timeout_s: Limit of all attempts and the waits between them. None: none.
+        max_attempts: 1 never retries. None: only the time limits.
+    """
+
+    def __init__(self, timeout_s: float | None, max_attempts: int | None) -> None:
+        self._deadline = None if timeout_s is None else monotonic() + timeout_s
+        self._max_attempts = max_attempts
+        self._n_failed = 0
+
+    def remaining_s(self) -> float | None:
+        """What is left of the time limit; None: there is none."""
+        return None if self._deadline is None else max(0.0, self._deadline - monotonic())
+
+    def delay_s(self, error: grpc.RpcError) -> float:
+        """How long to wait before the next attempt: the server's RetryInfo, or exponential backoff with jitter.
+
+        Raises:
+            AdaMemError: There is no next attempt; this is what went wrong.
+        """
+        failure = error_from_rpc(error)
+        self._n_failed += 1
+        if failure.code is not grpc.StatusCode.UNAVAILABLE or self._n_failed == self._max_attempts:
+            raise failure from error
+        delay_s = failure.retry_delay_s
+        if delay_s is None:
+            delay_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(self._n_failed - 1, 10))
+            delay_s *= random.uniform(0.8, 1.2)
+        if self._deadline is not None and monotonic() + delay_s >= self._deadline:
+            raise failure from error
+        return delay_s
+
+    def succeed(self) -> None:
+        """Counts failures from zero again; for streams, which may make progress between failures."""
+        self._n_failed = 0

@@ -1,0 +1,301 @@
+"""Every error that the client raises, chosen by the server's `google.rpc.ErrorInfo.reason`.
+
+    AdaMemError                         anything that has no class of its own
+    ├── InvalidArgumentError            a value is wrong; also a ValueError; `violations` name the fields
+    │   └── FilterError                 a filter dictionary that cannot be translated; nothing was sent
+    ├── NotFoundError
+    │   ├── NamespaceNotFoundError
+    │   └── SlotNotFoundError
+    ├── AlreadyExistsError
+    │   └── NamespaceExistsError
+    ├── FailedPreconditionError         the request is right, the state it meets is not
+    │   ├── DimensionMismatchError      a vector of another dimension than the namespace's
+    │   ├── ModelMismatchError          text for a namespace whose vectors another encoder made
+    │   └── RequestIdReusedError        a request id that was used for another request
+    ├── AbortedError                    lost a race; read again and retry
+    ├── ResourceExhaustedError
+    │   ├── StorageFullError
+    │   └── OverloadedError
+    ├── UnavailableError                no server, or none that can answer now; already retried where that is safe
+    │   ├── ShuttingDownError
+    │   ├── EmbedderClosedError
+    │   └── ShardStaleError
+    ├── DeadlineExceededError           `timeout_s` passed; also a TimeoutError
+    ├── UnauthenticatedError            no valid API key
+    ├── DataCorruptError                stored bytes fail their check
+    ├── ModelError                      the server's encoder cannot be had or loaded
+    ├── UnimplementedError              the server does not know this call
+    └── InternalError                   a fault of the server; `metadata["request_id"]` finds it in the server's log
+
+Match by class or by `reason`, never by the message's text.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+DOMAIN: Final = "adamem"
+_DETAILS_KEY: Final = "grpc-status-details-bin"
+_CODES: Final[dict[int, grpc.StatusCode]] = {code.value[0]: code for code in grpc.StatusCode}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One field of a request and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class AdaMemError(Exception):
+    """Parent of all AdaMem errors.
+
+    Attributes:
+        message: One sentence for a person; may change between versions.
+        code: The gRPC status code.
+        reason: The stable name of the cause, in UPPER_SNAKE.
+        metadata: The variables of the message, as strings.
+        violations: The fields that are wrong, for InvalidArgumentError.
+        retry_delay_s: How long the server asks to wait before a retry, or None.
+    """
+
+    default_code: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN
+    default_reason: ClassVar[str] = "UNKNOWN"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        violations: Iterable[FieldViolation] = (),
+        retry_delay_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = self.default_code if code is None else code
+        self.reason = self.default_reason if reason is None else reason
+        self.metadata = dict(metadata or {})
+        self.violations = tuple(violations)
+        self.retry_delay_s = retry_delay_s
+
+
+class InvalidArgumentError(AdaMemError, ValueError):
+    """A value of the request is wrong, as the server or this client found."""
+
+    default_code = grpc.StatusCode.INVALID_ARGUMENT
+    default_reason = "INVALID_ARGUMENT"
+
+    @property
+    def field(self) -> str:
+        """The path of the first wrong field, or ""."""
+        return self.violations[0].field if self.violations else self.metadata.get("field", "")
+
+
+class FilterError(InvalidArgumentError):
+    """A filter dictionary that cannot be translated; nothing was sent."""
+
+
+class NotFoundError(AdaMemError):
+    """What the request names does not exist."""
+
+    default_code = grpc.StatusCode.NOT_FOUND
+    default_reason = "NOT_FOUND"
+
+
+class NamespaceNotFoundError(NotFoundError):
+    """No namespace has this name."""
+
+    default_reason = "NAMESPACE_NOT_FOUND"
+
+
+class SlotNotFoundError(NotFoundError):
+    """The namespace has no slot of this id."""
+
+    default_reason = "SLOT_NOT_FOUND"
+
+
+class AlreadyExistsError(AdaMemError):
+    """What the request would make exists already."""
+
+    default_code = grpc.StatusCode.ALREADY_EXISTS
+    default_reason = "ALREADY_EXISTS"
+
+
+class NamespaceExistsError(AlreadyExistsError):
+    """A namespace of this name exists already."""
+
+    default_reason = "NAMESPACE_EXISTS"
+
+
+class FailedPreconditionError(AdaMemError):
+    """The request is right in itself; the state that it meets is not."""
+
+    default_code = grpc.StatusCode.FAILED_PRECONDITION
+    default_reason = "FAILED_PRECONDITION"
+
+
+class DimensionMismatchError(FailedPreconditionError):
+    """A vector of another dimension than the namespace's."""
+
+    default_reason = "DIMENSION_MISMATCH"
+
+
+class ModelMismatchError(FailedPreconditionError):
+    """Text for a namespace whose vectors were made by another encoder than the one that serves."""
+
+    default_reason = "MODEL_MISMATCH"
+
+
+class RequestIdReusedError(FailedPreconditionError):
+    """A request id that was used before, for a request with another content."""
+
+    default_reason = "REQUEST_ID_REUSED"
+
+
+class AbortedError(AdaMemError):
+    """The request lost a race with another one; read again and retry."""
+
+    default_code = grpc.StatusCode.ABORTED
+    default_reason = "ABORTED"
+
+
+class ResourceExhaustedError(AdaMemError):
+    """A quota or a resource of the server is used up."""
+
+    default_code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    default_reason = "RESOURCE_EXHAUSTED"
+
+
+class StorageFullError(ResourceExhaustedError):
+    """The disk, or the limit set for the data file, is full; nothing of the request was stored."""
+
+    default_reason = "STORAGE_FULL"
+
+
+class OverloadedError(ResourceExhaustedError):
+    """Too many requests of one kind are under way."""
+
+    default_reason = "OVERLOADED"
+
+
+class UnavailableError(AdaMemError):
+    """No server was reached, or it cannot answer now."""
+
+    default_code = grpc.StatusCode.UNAVAILABLE
+    default_reason = "UNAVAILABLE"
+
+
+class ShuttingDownError(UnavailableError):
+    """The server is stopping."""
+
+    default_reason = "SHUTTING_DOWN"
+
+
+class EmbedderClosedError(UnavailableError):
+    """The encoder was closed before it embedded this text."""
+
+    default_reason = "EMBEDDER_CLOSED"
+
+
+class ShardStaleError(UnavailableError):
+    """The namespace's index could not catch up with its journal; the server refuses rather than answer wrongly."""
+
+    default_reason = "SHARD_STALE"
+
+
+class DeadlineExceededError(AdaMemError, TimeoutError):
+    """The time limit passed before the answer came; a mutation may have been carried out or not."""
+
+    default_code = grpc.StatusCode.DEADLINE_EXCEEDED
+    default_reason = "DEADLINE_EXCEEDED"
+
+
+class UnauthenticatedError(AdaMemError):
+    """The request carries no valid credentials."""
+
+    default_code = grpc.StatusCode.UNAUTHENTICATED
+    default_reason = "UNAUTHENTICATED"
+
+
+class DataCorruptError(AdaMemError):
+    """Stored bytes fail their check."""
+
+    default_code = grpc.StatusCode.DATA_LOSS
+    default_reason = "DATA_CORRUPT"
+
+
+class ModelError(AdaMemError):
+    """The server's encoder cannot be had or loaded."""
+
+    default_code = grpc.StatusCode.INTERNAL
+    default_reason = "MODEL_ERROR"
+
+
+class UnimplementedError(AdaMemError):
+    """The server does not know this call: it is older than this client, or no AdaMem server."""
+
+    default_code = grpc.StatusCode.UNIMPLEMENTED
+    default_reason = "UNIMPLEMENTED"
+
+
+class InternalError(AdaMemError):
+    """A fault of the server."""
+
+    default_code = grpc.StatusCode.INTERNAL
+    default_reason = "INTERNAL"
+
+
+def _descendants(parent: type[AdaMemError]) -> list[type[AdaMemError]]:
+    return [each for child in parent.__subclasses__() for each in (child, *_descendants(child))]
+
+
+_NOT_BY_REASON: Final = (FilterError,)
+_BY_REASON: Final = {each.default_reason: each for each in _descendants(AdaMemError) if each not in _NOT_BY_REASON}
+# Where a reason is unknown (a newer server, a proxy, gRPC itself), the class of its status code; ModelError has none.
+_BY_CODE: Final = {each.default_code: each for each in AdaMemError.__subclasses__() if each is not ModelError}
+
+
+def error_from_status(status: status_pb2.Status) -> AdaMemError:
+    """The error that a `google.rpc.Status` describes, such as the status of one item of a batch."""
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    reason: str | None = None
+    metadata: dict[str, str] = {}
+    violations: list[FieldViolation] = []
+    retry_delay_s: float | None = None
+    for detail in status.details:
+        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            info = error_details_pb2.ErrorInfo.FromString(detail.value)
+            if info.domain == DOMAIN:
+                reason, metadata = info.reason, dict(info.metadata)
+        elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
+            bad_request = error_details_pb2.BadRequest.FromString(detail.value)
+            violations += [FieldViolation(each.field, each.description) for each in bad_request.field_violations]
+        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            delay = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay
+            retry_delay_s = delay.seconds + delay.nanos / 1e9
+    error_class = _BY_REASON.get(reason or "") or _BY_CODE.get(code, AdaMemError)
+    return error_class(
+        status.message,
+        code=code,
+        reason=reason or code.name,
+        metadata=metadata,
+        violations=violations,
+        retry_delay_s=retry_delay_s,
+    )
+
+
+def error_from_rpc(error: grpc.RpcError) -> AdaMemError:
+    """The error that a failed call describes; its status code alone decides where the server sent no details."""
+    for key, value in error.trailing_metadata() or ():
+        if key == _DETAILS_KEY:
+            try:
+                return error_from_status(status_pb2.Status.FromString(value))
+            except DecodeError:
+                break
+    return error_from_status(status_pb2.Status(code=error.code().value[0], message=error.details() or ""))

@@ -1,0 +1,451 @@
+"""What the client takes and returns: frozen dataclasses that print what is set and turn into JSON with `to_dict`.
+
+Times are `datetime` in UTC. Vectors are returned as `array.array("f")`, whether numpy is installed or not; it has the
+buffer protocol, so `numpy.asarray(slot.vector)` is a float32 view without a copy.
+"""
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Any, Final, SupportsFloat, TypeAlias, Union
+
+from adamem.errors import AdaMemError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+VectorLike: TypeAlias = Union[Sequence[SupportsFloat], "Buffer"]
+FilterLike: TypeAlias = Mapping[str, Any]
+
+
+class NotGiven(Enum):
+    """The type of NOT_GIVEN, which tells an argument that was left out from one that is None."""
+
+    NOT_GIVEN = "NOT_GIVEN"
+
+    def __repr__(self) -> str:
+        """As it is written in code."""
+        return self.name
+
+
+NOT_GIVEN: Final = NotGiven.NOT_GIVEN
+
+
+class SlotKind(StrEnum):
+    """What sort of memory a slot holds."""
+
+    FACT = "fact"
+    MESSAGE = "message"
+    PREFERENCE = "preference"
+    DOCUMENT = "document"
+    SUMMARY = "summary"
+    UNKNOWN = "unknown"
+    """A kind that a newer server knows and this client does not; never accepted as input."""
+
+
+class Metric(StrEnum):
+    """How vectors are compared."""
+
+    COSINE = "cosine"
+    DOT = "dot"
+    L2 = "l2"
+    UNKNOWN = "unknown"
+
+
+class IndexKind(StrEnum):
+    """Which vector index a namespace uses."""
+
+    FLAT = "flat"
+    HNSW = "hnsw"
+    UNKNOWN = "unknown"
+
+
+class VectorType(StrEnum):
+    """How vectors are stored."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    UNKNOWN = "unknown"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, AdaMemError):
+        return {"reason": value.reason, "message": value.message, "metadata": value.metadata}
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, array):
+        return value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Enum) else value
+
+
+class Record:
+    """Parent of the dataclasses here: a short repr, and a form for JSON."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """The fields that are set, without vectors."""
+        shown = []
+        for each in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, each.name)
+            if each.repr and value not in (None, "", (), {}):
+                text = value.isoformat(timespec="seconds") if isinstance(value, datetime) else repr(_bare(value))
+                shown.append(f"{each.name}={text}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as values that `json.dumps` takes: times in RFC 3339, vectors and tuples as lists."""
+        return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}  # type: ignore[arg-type]
+
+
+def _bare(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SlotInput(Record):
+    """A slot to store. What is left at None or empty is decided by the server.
+
+    Attributes:
+        content: The memory: the text that queries find. The only required field.
+        cue: The question that content answers.
+        id: A ULID. Empty: a new one. The id of a stored slot replaces that slot as a whole.
+        kind: The sort of memory. None: a fact.
+        user_id: The person the memory is about.
+        agent_id: The agent that learned it.
+        conversation_id: The conversation, run or thread that it comes from.
+        role: Who said it, such as "user" or "assistant".
+        tags: Labels; a set, in effect.
+        metadata: A JSON object of the caller. Integers beyond 2**53 are refused, since they would be rounded.
+        importance: 0 to 1. None: 0.5.
+        vector: Used instead of embedding content: numbers, a buffer of numbers such as a numpy array, or bytes of
+            float32, little endian.
+        created_at: When the memory was made; a datetime with a time zone or RFC 3339 text. None: now.
+        expires_at: When the slot stops being returned. At most one of `expires_at` and `ttl_s` is set.
+        ttl_s: Seconds from now after which the slot stops being returned.
+    """
+
+    content: str
+    cue: str = ""
+    id: str = ""
+    kind: SlotKind | str | None = None
+    user_id: str = ""
+    agent_id: str = ""
+    conversation_id: str = ""
+    role: str = ""
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, Any] | None = None
+    importance: float | None = None
+    vector: VectorLike | None = field(default=None, repr=False)
+    created_at: datetime | str | None = None
+    expires_at: datetime | str | None = None
+    ttl_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Slot(Record):
+    """One memory as stored.
+
+    Attributes:
+        id: A ULID, unique in the namespace.
+        namespace: Where the slot lives.
+        content: The memory.
+        cue: The question that content answers, or "".
+        kind: The sort of memory.
+        user_id: The person the memory is about, or "".
+        agent_id: The agent that learned it, or "".
+        conversation_id: The conversation that it comes from, or "".
+        role: Who said it, or "".
+        tags: Labels.
+        metadata: The caller's JSON object; whole numbers come back as int.
+        importance: 0 (trifle) to 1 (vital).
+        created_at: When the slot was first stored, or the time that the caller gave.
+        updated_at: When the slot was last changed.
+        expires_at: When the slot stops being returned. None: never.
+        access_count: How often queries returned the slot.
+        accessed_at: When a query last returned the slot. None: never.
+        vector_supplied: A client supplied the vector, so it was not made from content.
+        vector: float32 [dim], where the call asked for it.
+    """
+
+    id: str
+    namespace: str
+    content: str
+    cue: str
+    kind: SlotKind
+    user_id: str
+    agent_id: str
+    conversation_id: str
+    role: str
+    tags: tuple[str, ...]
+    metadata: dict[str, Any]
+    importance: float
+    created_at: datetime | None
+    updated_at: datetime | None
+    expires_at: datetime | None
+    access_count: int
+    accessed_at: datetime | None
+    vector_supplied: bool
+    vector: "array[float] | None" = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Hit(Record):
+    """A slot found by a query; a larger score is better, its range is the namespace's metric's."""
+
+    slot: Slot
+    score: float
+
+    @property
+    def id(self) -> str:
+        """The slot's id."""
+        return self.slot.id
+
+    @property
+    def content(self) -> str:
+        """The slot's content."""
+        return self.slot.content
+
+    def __str__(self) -> str:
+        """Score and content."""
+        return f"{self.score:.3f}  {self.slot.content}"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTimings(Record):
+    """Where the server's time went, in seconds of wall time."""
+
+    embed_s: float
+    search_s: float
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class QueryResult(Record):
+    """Hits, best first; a sequence of them in itself."""
+
+    hits: tuple[Hit, ...]
+    timings: QueryTimings
+
+    def __iter__(self) -> Iterator[Hit]:
+        """The hits, best first."""
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        """The number of hits."""
+        return len(self.hits)
+
+    def __getitem__(self, index: int) -> Hit:
+        """The hit at this rank, from 0."""
+        return self.hits[index]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class UpdateResult(Record):
+    """What became of a slot.
+
+    Attributes:
+        slot_id: The id of the slot stored; "" where it failed.
+        created: True for a new slot, False for one that was replaced.
+        sequence: The namespace's journal sequence number after the write.
+        error: Why this item of a batch was not stored. None: it was.
+    """
+
+    slot_id: str
+    created: bool
+    sequence: int
+    error: AdaMemError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """The slot is stored."""
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BatchUpdateResult(Record):
+    """What became of each item, in the order given; a sequence of UpdateResult in itself."""
+
+    results: tuple[UpdateResult, ...]
+    sequence: int
+
+    def __iter__(self) -> Iterator[UpdateResult]:
+        """The results, in the order of the items."""
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        """The number of items."""
+        return len(self.results)
+
+    def __getitem__(self, index: int) -> UpdateResult:
+        """The result of the item at this index."""
+        return self.results[index]
+
+    @property
+    def failures(self) -> tuple[UpdateResult, ...]:
+        """The results of the items that were not stored."""
+        return tuple(each for each in self.results if not each.ok)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BulkFailure(Record):
+    """An item of a bulk load that was not stored: its index in the iterable, from 0, and why."""
+
+    index: int
+    error: AdaMemError
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BulkResult(Record):
+    """The state of a bulk load, during it or at its end.
+
+    Attributes:
+        n_items: Items whose fate is known.
+        n_created: New slots.
+        n_replaced: Slots that replaced one of the same id.
+        n_failed: Items that were not stored.
+        failures: The first 1,000 of them.
+        sequence: The namespace's journal sequence number after the last batch.
+    """
+
+    n_items: int
+    n_created: int
+    n_replaced: int
+    n_failed: int
+    failures: tuple[BulkFailure, ...]
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SlotPage(Record):
+    """One page of slots; `next_page_token` is "" on the last."""
+
+    slots: tuple[Slot, ...]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DeleteResult(Record):
+    """How many slots were deleted, how many ids were unknown, and the journal sequence number after it."""
+
+    n_deleted: int
+    n_not_found: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class IndexParams(Record):
+    """Parameters of a vector index, named as in the HNSW paper; 0 means the index's own default."""
+
+    m: int = 0
+    ef_construction: int = 0
+    ef_search: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Namespace(Record):
+    """One agent's, user's or team's memory.
+
+    Attributes:
+        name: Unique in the server.
+        description: Free text.
+        dim: The number of values of its vectors.
+        metric: How its vectors are compared.
+        index_kind: Its vector index.
+        index_params: Its index's parameters.
+        vector_type: How its vectors are stored.
+        model: The encoder that makes its vectors. "": clients supply all of them.
+        model_fingerprint: SHA-256 of the encoder's files, hexadecimal.
+        n_slots: Slots stored.
+        n_bytes: Size of its slots and vectors as stored.
+        sequence: Number of the newest change in its journal.
+        snapshot_sequence: Number up to which its index is saved.
+        open: Its shard is in memory.
+        index_bytes: Memory of its open shard's index.
+        created_at: When it was created.
+    """
+
+    name: str
+    description: str
+    dim: int
+    metric: Metric
+    index_kind: IndexKind
+    index_params: IndexParams
+    vector_type: VectorType
+    model: str
+    model_fingerprint: str
+    n_slots: int
+    n_bytes: int
+    sequence: int
+    snapshot_sequence: int
+    open: bool
+    index_bytes: int
+    created_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class NamespacePage(Record):
+    """One page of namespaces; `next_page_token` is "" on the last."""
+
+    namespaces: tuple[Namespace, ...]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Limits(Record):
+    """The largest values that the server accepts; the names are those of the protocol."""
+
+    max_content_bytes: int
+    max_metadata_bytes: int
+    max_tags: int
+    max_batch: int
+    max_top_k: int
+    max_filter_depth: int
+    max_filter_nodes: int
+    max_query_namespaces: int
+    max_message_bytes: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ServerInfo(Record):
+    """The server, its encoder and its limits.
+
+    Attributes:
+        version: Version of the server.
+        uptime_s: Seconds since it started.
+        default_namespace: Used where a request names none.
+        model: The serving encoder's name.
+        model_fingerprint: SHA-256 of its files, hexadecimal.
+        dim: Its dimension.
+        max_tokens: Its window; longer texts are split, embedded in parts and averaged.
+        n_namespaces: Namespaces stored.
+        n_open_shards: How many of them are in memory.
+        memory_budget_bytes: The limit for open shards.
+        memory_used_bytes: What open shards use.
+        data_bytes: Size of the data file.
+        simd: The instruction set that the index uses.
+        limits: The largest values accepted.
+    """
+
+    version: str
+    uptime_s: float
+    default_namespace: str
+    model: str
+    model_fingerprint: str
+    dim: int
+    max_tokens: int
+    n_namespaces: int
+    n_open_shards: int
+    memory_budget_bytes: int
+    memory_used_bytes: int
+    data_bytes: int
+    simd: str
+    limits: Limits
