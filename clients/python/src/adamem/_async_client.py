@@ -51,6 +51,34 @@ from adamem.v1 import memory_service_pb2_grpc as memory_grpc
 ItemT = TypeVar("ItemT", bound=SlotInputLike)
 
 
+class _BrokenStreamError(grpc.RpcError):  # type: ignore[misc]
+    """A write failed. gRPC then forgets the status that the server ended the stream with.
+
+    So it counts as UNAVAILABLE: the next stream sends what is unanswered one by one, and meets that status as it reads.
+    """
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        return "the stream broke while it was written to"
+
+    def trailing_metadata(self) -> tuple[()]:
+        return ()
+
+
+async def _write(call: Any, batch: Batch) -> None:
+    try:
+        await call.write(batch.request)
+    except (grpc.RpcError, asyncio.InvalidStateError) as error:
+        raise _BrokenStreamError from error
+
+
+async def _read(call: Any) -> Any:
+    answer = await call.read()
+    return None if answer is grpc.aio.EOF else answer
+
+
 class AsyncClient(BaseClient):
     """A connection to an AdaMem server for one event loop; its methods are those of `Client`.
 
@@ -99,18 +127,19 @@ class AsyncClient(BaseClient):
                 await asyncio.sleep(attempts.delay_s(error))
 
     async def _stream(self, load: BulkLoad[ItemT], batches: AsyncIterator[Batch], attempts: Attempts) -> None:
-        """Sends the batches over one stream, first those that a broken stream left unanswered."""
+        """Sends the batches over one stream; first, one by one, those that a broken stream left unanswered."""
         call = self._memory.BulkUpdate(timeout=attempts.remaining_s(), metadata=self._metadata)
         try:
-            for batch in load.unanswered:
-                await call.write(batch.request)
+            for batch in tuple(load.unanswered):
+                await _write(call, batch)
+                load.receive(await _read(call))
+                attempts.succeed()
             while not load.is_done():
                 while load.has_room() and (fresh := await anext(batches, None)) is not None:
                     load.unanswered.append(fresh)
-                    await call.write(fresh.request)
+                    await _write(call, fresh)
                 if load.unanswered:
-                    answer = await call.read()
-                    load.receive(None if answer is grpc.aio.EOF else answer)
+                    load.receive(await _read(call))
                     attempts.succeed()
             await call.done_writing()
         finally:

@@ -98,14 +98,16 @@ class Client(BaseClient):
                 time.sleep(attempts.delay_s(error))
 
     def _stream(self, load: BulkLoad[ItemT], batches: Iterator[Batch], attempts: Attempts) -> None:
-        """Sends the batches over one stream, first those that a broken stream left unanswered."""
+        """Sends the batches over one stream; first, one by one, those that a broken stream left unanswered."""
         outgoing: SimpleQueue[Message | None] = SimpleQueue()
-        for batch in load.unanswered:
-            outgoing.put(batch.request)
         answers = self._memory.BulkUpdate(
             iter(outgoing.get, None), timeout=attempts.remaining_s(), metadata=self._metadata
         )
         try:
+            for batch in tuple(load.unanswered):
+                outgoing.put(batch.request)
+                load.receive(next(answers, None))
+                attempts.succeed()
             while not load.is_done():
                 while load.has_room() and (fresh := next(batches, None)) is not None:
                     load.unanswered.append(fresh)

@@ -52,9 +52,7 @@ def _floats(vector: VectorLike) -> "array[float]":
         return array("f", vector)  # type: ignore[arg-type]
     if view.ndim != 1:
         raise ValueError(f"it has {view.ndim} dimensions, not 1")
-    if view.format == "f":
-        return array("f", view.tobytes())
-    return array("f", view.tolist())
+    return array("f", view.tobytes() if view.format == "f" else vector)  # type: ignore[arg-type]
 
 
 def vector_from_proto(vector: Vector) -> "array[float]":

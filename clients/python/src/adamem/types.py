@@ -5,18 +5,15 @@ buffer protocol, so `numpy.asarray(slot.vector)` is a float32 view without a cop
 """
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Any, Final, SupportsFloat, TypeAlias, Union
+from typing import Any, Final, SupportsFloat, TypeAlias
 
 from adamem.errors import AdaMemError
 
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
-VectorLike: TypeAlias = Union[Sequence[SupportsFloat], "Buffer"]
+VectorLike: TypeAlias = Iterable[SupportsFloat]
 FilterLike: TypeAlias = Mapping[str, Any]
 
 

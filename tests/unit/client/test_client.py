@@ -1,0 +1,308 @@
+import asyncio
+import inspect
+import typing
+
+import grpc
+import pytest
+
+import adamem
+from adamem._base import parse_endpoint
+from adamem.v1 import memory_service_pb2 as memory_pb
+from tests.unit.client.conftest import info, retry_after, status
+
+UNAVAILABLE = status(grpc.StatusCode.UNAVAILABLE, "later", info("SHUTTING_DOWN"), retry_after(0.0))
+
+
+def methods(client_class):
+    return {
+        name: inspect.signature(each)
+        for name, each in inspect.getmembers(client_class, inspect.isfunction)
+        if not name.startswith("_")
+    }
+
+
+def unwrapped(annotation) -> str:
+    """An annotation as text, with the asynchronous forms named as the others."""
+    return str(annotation).replace("Async", "").replace("~", "")
+
+
+def test_the_twins_have_the_same_methods_with_the_same_arguments() -> None:
+    plain, asynchronous = methods(adamem.Client), methods(adamem.AsyncClient)
+    assert list(plain) == list(asynchronous)
+    for name, signature in plain.items():
+        twin = asynchronous[name]
+        assert list(signature.parameters) == list(twin.parameters), name
+        for each, parameter in signature.parameters.items():
+            assert (parameter.kind, parameter.default) == (twin.parameters[each].kind, twin.parameters[each].default)
+            if (name, each) != ("bulk_update", "items"):
+                assert str(parameter.annotation) == str(twin.parameters[each].annotation), (name, each)
+        assert unwrapped(signature.return_annotation) == unwrapped(twin.return_annotation), name
+
+
+def test_the_twins_document_the_same() -> None:
+    for name in methods(adamem.Client):
+        plain = inspect.getdoc(getattr(adamem.Client, name))
+        twin = inspect.getdoc(getattr(adamem.AsyncClient, name))
+        assert name == "bulk_update" or plain == twin, name
+
+
+def test_options_are_keyword_only_and_calls_have_a_time_limit() -> None:
+    for name, signature in methods(adamem.Client).items():
+        positional = [each for each in signature.parameters.values() if each.kind is each.POSITIONAL_OR_KEYWORD]
+        assert len(positional) <= 2, name
+        assert name == "close" or "timeout_s" in signature.parameters
+
+
+def test_update_takes_the_fields_of_a_slot_input() -> None:
+    parameters = set(inspect.signature(adamem.Client.update).parameters)
+    assert parameters - {"self", "namespace", "request_id", "timeout_s"} == set(typing.get_type_hints(adamem.SlotInput))
+
+
+EXPORTED = sorted(
+    """
+    AbortedError AdaMemError AlreadyExistsError AsyncClient BatchUpdateResult BulkFailure BulkResult Client
+    DataCorruptError DeadlineExceededError DeleteResult DimensionMismatchError EmbedderClosedError
+    FailedPreconditionError FieldViolation FilterError Hit IndexKind IndexParams InternalError InvalidArgumentError
+    Limits Metric ModelError ModelMismatchError Namespace NamespaceExistsError NamespaceNotFoundError NamespacePage
+    NotFoundError OverloadedError QueryResult QueryTimings RequestIdReusedError ResourceExhaustedError ServerInfo
+    ShardStaleError ShuttingDownError Slot SlotInput SlotKind SlotNotFoundError SlotPage StorageFullError
+    UnauthenticatedError UnavailableError UnimplementedError UpdateResult VectorType __version__
+    """.split()  # noqa: SIM905
+)
+
+
+def test_what_is_exported() -> None:
+    assert sorted(adamem.__all__) == EXPORTED
+    assert all(hasattr(adamem, each) for each in adamem.__all__)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "address", "tls"),
+    [
+        ("host", "host:50051", False),
+        ("host:1", "host:1", False),
+        ("http://host:1/", "host:1", False),
+        ("grpc://host", "host:50051", False),
+        ("https://host:1", "host:1", True),
+        ("grpcs://host", "host:50051", True),
+        ("[::1]", "[::1]:50051", False),
+        ("[::1]:7", "[::1]:7", False),
+        ("::1", "[::1]:50051", False),
+        ("unix:/tmp/a.sock", "unix:/tmp/a.sock", False),
+    ],
+)
+def test_endpoints(endpoint, address, tls) -> None:
+    target = parse_endpoint(endpoint)
+    assert (target.address, target.tls) == (address, tls)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "tls"), [("ftp://host", None), ("https://host", False), ("", None), ("http://", None)]
+)
+def test_endpoints_that_are_none(endpoint, tls) -> None:
+    with pytest.raises(adamem.InvalidArgumentError):
+        parse_endpoint(endpoint, tls)
+
+
+def test_the_endpoint_comes_from_the_environment(monkeypatch) -> None:
+    monkeypatch.setenv("MEMORY_ENDPOINT", "elsewhere:7")
+    assert "elsewhere:7" in repr(adamem.Client())
+    assert "here:50051" in repr(adamem.Client("here"))
+    monkeypatch.delenv("MEMORY_ENDPOINT")
+    assert "localhost:50051" in repr(adamem.Client())
+
+
+def test_the_api_key_is_sent_as_a_bearer_token_and_not_shown(endpoint, server) -> None:
+    with adamem.Client(endpoint, api_key="s3cret") as client:
+        client.server_info()
+        assert "s3cret" not in repr(client)
+    assert server.metadata["authorization"] == "Bearer s3cret"
+
+
+def test_update_and_read_back(client, server) -> None:
+    result = client.update("green tea", cue="What does she drink?", kind="preference", user_id="u", metadata={"n": 1})
+    assert result.created
+    assert result.ok
+    slot = client.get_slot(result.slot_id)
+    assert (slot.content, slot.cue, slot.kind, slot.user_id, slot.metadata) == (
+        "green tea",
+        "What does she drink?",
+        adamem.SlotKind.PREFERENCE,
+        "u",
+        {"n": 1},
+    )
+    assert client.update("black tea", id=result.slot_id).created is False
+    assert len(server.seen[0].request_id) == 32
+    assert server.seen[0].request_id != server.seen[2].request_id
+
+
+def test_query(client, server) -> None:
+    client.batch_update(["a", "b", "c"])
+    result = client.query("x", top_k=2, filter={"user_id": "u"}, min_score=0.5, ef_search=9, include_vectors=True)
+    assert [hit.content for hit in result] == ["a", "b"]
+    assert (len(result), result[0].score, result.timings.total_s) == (2, 1.0, 0.0015)
+    request = server.seen[-1]
+    assert (request.min_score, request.ef_search, request.include_vectors) == (0.5, 9, True)
+    assert request.filter.condition.field == "user_id"
+    client.query(vector=[0.5, 1.0])
+    assert len(server.seen[-1].vector.values) == 8
+    assert not server.seen[-1].HasField("top_k")
+
+
+def test_namespaces_of_a_query(endpoint, server) -> None:
+    with adamem.Client(endpoint, namespace="own") as client:
+        for given, sent in [(None, ["own"]), ("x", ["x"]), (["x", "y"], ["x", "y"]), ("", [])]:
+            client.query("q", namespace=given)
+            assert list(server.seen[-1].namespaces) == sent
+        with pytest.raises(adamem.InvalidArgumentError):
+            client.query("q", namespace=[])
+        client.update("x")
+        assert server.seen[-1].namespace == "own"
+        client.get_namespace()
+        assert server.seen[-1].name == "own"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.query(),
+        lambda client: client.query("x", vector=[1.0]),
+        lambda client: client.query("x", top_k=-1),
+        lambda client: client.query("x", top_k="many"),
+        lambda client: client.query("x", filter={"lang": "ru"}),
+        lambda client: client.batch_update("one"),
+        lambda client: client.batch_update([{"content": "x", "kind": "y"}]),
+        lambda client: client.delete_slots(),
+        lambda client: client.delete_slots([]),
+        lambda client: client.delete_slots(filter={}),
+        lambda client: client.delete_slots(["a"], filter={"role": "b"}),
+        lambda client: client.create_namespace("x", metric="manhattan"),
+        lambda client: client.create_namespace("x", dim=-3),
+        lambda client: client.update("x", namespace=["a"]),
+        lambda client: client.bulk_update([], batch_size=0),
+    ],
+)
+def test_what_cannot_be_meant_is_not_sent(client, server, call) -> None:
+    with pytest.raises(adamem.InvalidArgumentError):
+        call(client)
+    assert server.seen == []
+
+
+def test_batch_results_come_one_by_one(client) -> None:
+    result = client.batch_update(["good", {"content": "bad"}, adamem.SlotInput("fine")])
+    assert [each.ok for each in result] == [True, False, True]
+    assert isinstance(result.failures[0].error, adamem.InvalidArgumentError)
+    assert result[1].slot_id == ""
+
+
+def test_lists_are_fetched_page_by_page(client, server) -> None:
+    client.batch_update([f"{n}" for n in range(250)])
+    slots = client.list_slots()
+    assert next(slots).content == "0"
+    assert len(server.seen) == 2
+    assert [each.content for each in slots] == [f"{n}" for n in range(1, 250)]
+    assert len(server.seen) == 4
+    page = client.list_slots_page(page_size=7)
+    assert (len(page.slots), page.next_page_token) == (7, "7")
+    assert client.delete_slots([page.slots[0].id, "nobody"]) == adamem.DeleteResult(1, 1, 0)
+
+
+def test_namespaces(client) -> None:
+    for name in ("b", "a", "c"):
+        assert client.create_namespace(name, metric="l2", index_params=adamem.IndexParams(m=8)).metric == "l2"
+    assert [each.name for each in client.list_namespaces(page_size=2)] == ["a", "b", "c"]
+    assert [each.name for each in client.list_namespaces(prefix="b")] == ["b"]
+    assert client.update_namespace("a", description="d").description == "d"
+    assert client.delete_namespace("a") == 0
+    assert client.server_info().limits.max_top_k == 1000
+
+
+CALLS = {
+    "query": lambda client: client.query("x"),
+    "get_namespace": lambda client: client.get_namespace("x"),
+    "update": lambda client: client.update("x"),
+    "batch_update": lambda client: client.batch_update(["x"]),
+    "delete_slots": lambda client: client.delete_slots("x"),
+    "create_namespace": lambda client: client.create_namespace("x"),
+}
+NEVER = {
+    "update without": lambda client: client.update("x", request_id=""),
+    "update_namespace": lambda client: client.update_namespace("x", ef_search=9),
+    "delete_namespace": lambda client: client.delete_namespace("x"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_unavailable_is_retried_with_the_same_request(client, server, name) -> None:
+    server.failures = [UNAVAILABLE, UNAVAILABLE]
+    CALLS[name](client)
+    assert len(server.seen) == 3
+    assert server.seen[0] == server.seen[1] == server.seen[2]
+
+
+@pytest.mark.parametrize("name", NEVER)
+def test_a_mutation_without_a_request_id_is_not_retried(client, server, name) -> None:
+    server.failures = [UNAVAILABLE]
+    with pytest.raises(adamem.ShuttingDownError):
+        NEVER[name](client)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED]
+)
+def test_nothing_else_is_retried(client, server, code) -> None:
+    server.failures = [status(code, "m", retry_after(0.0))]
+    with pytest.raises(adamem.AdaMemError):
+        client.query("x")
+    assert len(server.seen) == 1
+
+
+def test_retries_end(client, server) -> None:
+    server.failures = [UNAVAILABLE] * 9
+    with pytest.raises(adamem.UnavailableError):
+        client.query("x")
+    assert len(server.seen) == 5
+
+
+def test_a_retry_that_the_time_limit_forbids_is_not_waited_for(client, server) -> None:
+    server.failures = [status(grpc.StatusCode.UNAVAILABLE, "m", retry_after(3600.0))]
+    with pytest.raises(adamem.UnavailableError):
+        client.query("x", timeout_s=10.0)
+    assert len(server.seen) == 1
+
+
+def test_waits_until_the_server_answers(client, server) -> None:
+    server.failures = [UNAVAILABLE] * 9
+    assert client.wait_until_ready(timeout_s=20.0).version == "0.0"
+    assert len(server.seen) == 10
+
+
+def test_waiting_ends() -> None:
+    with adamem.Client("localhost:1") as client, pytest.raises(adamem.AdaMemError):
+        client.wait_until_ready(timeout_s=0.3)
+
+
+def test_the_asynchronous_twin_does_the_same(endpoint, server) -> None:
+    async def work() -> None:
+        async with adamem.AsyncClient(endpoint) as client:
+            await client.wait_until_ready()
+            server.failures = [UNAVAILABLE]
+            result = await client.update("tea", cue="?")
+            assert (await client.get_slot(result.slot_id)).content == "tea"
+            await client.batch_update([f"{n}" for n in range(150)])
+            assert len([slot async for slot in client.list_slots()]) == 151
+            assert len(await client.query("x")) == 4
+            await client.create_namespace("a")
+            assert [each.name async for each in client.list_namespaces()] == ["", "a"]
+            assert await client.delete_namespace("a") == 0
+            assert (await client.delete_slots(result.slot_id)).n_deleted == 1
+            with pytest.raises(adamem.SlotNotFoundError):
+                await client.get_slot(result.slot_id)
+            with pytest.raises(adamem.FilterError):
+                await client.query("x", filter={"lang": 1})
+
+    asyncio.run(work())
+    updates = [each for each in server.seen if isinstance(each, memory_pb.UpdateRequest)]
+    assert len(updates) == 2
+    assert updates[0] == updates[1]
