@@ -199,7 +199,7 @@ def server(listening: tuple[MemoryServer, str]) -> Iterator[MemoryServer]:
     server.reset()
     yield server
     server.awake.set()
-    server.gate.release(1_000_000)
+    server.gate.release(1000)
 
 
 @pytest.fixture

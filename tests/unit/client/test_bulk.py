@@ -67,7 +67,7 @@ def test_reads_no_further_ahead_than_the_window(twin, endpoint, server) -> None:
     # The window is full and nothing is answered: the reader stands still until an answer comes.
     assert n_read == MAX_UNANSWERED * 10
     assert server.slots == {}
-    server.gate.release(1_000_000)
+    server.gate.release(1000)
     loader.join(20)
     assert done[0].n_created == 1000
 
