@@ -66,7 +66,7 @@ EXPORTED = sorted(
     Limits Metric ModelError ModelMismatchError Namespace NamespaceExistsError NamespaceNotFoundError NamespacePage
     NotFoundError OverloadedError QueryResult QueryTimings RequestIdReusedError ResourceExhaustedError ServerInfo
     ShardStaleError ShuttingDownError Slot SlotInput SlotKind SlotNotFoundError SlotPage StorageFullError
-    UnauthenticatedError UnavailableError UnimplementedError UpdateResult VectorType __version__
+    UnauthenticatedError UnavailableError UnimplementedError UpdateResult VectorType __version__ check_slot
     """.split()  # noqa: SIM905
 )
 

@@ -9,6 +9,7 @@ print(memory.query("What does she drink?")[0])
 
 from adamem._async_client import AsyncClient
 from adamem._client import Client
+from adamem._codec import check_slot
 from adamem._version import __version__
 from adamem.errors import (
     AbortedError,
@@ -113,4 +114,5 @@ __all__ = [
     "UpdateResult",
     "VectorType",
     "__version__",
+    "check_slot",
 ]

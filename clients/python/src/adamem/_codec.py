@@ -74,6 +74,17 @@ def slot_input(item: SlotInputLike, field: str) -> SlotInput:
     return SlotInput(**item)
 
 
+def check_slot(item: SlotInputLike) -> SlotInput:
+    """The item as a SlotInput, if this client would send it; the sizes of its fields are the server's to check.
+
+    Raises:
+        InvalidArgumentError: It would not, for the reason said.
+    """
+    slot = slot_input(item, "slot")
+    slot_to_proto(slot)
+    return slot
+
+
 def slot_to_proto(item: SlotInputLike, field: str = "slot") -> memory_pb.SlotInput:
     """A slot to store; `field` is its path in the request, for messages."""
     slot = slot_input(item, field)

@@ -1,0 +1,1 @@
+"""The command line: `adamem`. Each command parses, calls the Python client and prints."""

@@ -1,0 +1,69 @@
+"""The `adamem` command: options that hold for all commands, and the table of these, each loaded when it is called."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from adamem_server.cli.options import json_option, option
+from adamem_server.cli.session import Session
+
+# Variables of the server begin with ADAMEM_, and it refuses those that it does not know.
+ENV_PREFIX: Final = "MEMORY"
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called; their one-line help stands here."""
+
+    def __init__(self, *args: Any, table: Mapping[str, tuple[str, str]], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The names, in the table's order."""
+        return list(self._table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, imported now."""
+        if cmd_name not in self._table:
+            return None
+        module, _, attribute = self._table[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(f"adamem_server.cli.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The names with their help, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in self._table.items()])
+
+
+COMMANDS: Final = {
+    "serve": ("serve:serve", "Run the server."),
+    "update": ("memory:update", "Store one slot."),
+    "query": ("memory:query", "Find the slots that matter most for a text."),
+    "ingest": ("ingest:ingest", "Store text, Markdown or JSONL files, split into slots."),
+    "slots": ("slots:slots", "List, show and delete slots."),
+    "namespace": ("namespace:namespace", "List, create, show, change and delete namespaces."),
+    "model": ("model:model", "List encoders and download them ahead."),
+    "version": ("version:version", "Show the versions of this command and of the server."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    context_settings={"auto_envvar_prefix": ENV_PREFIX, "help_option_names": ["-h", "--help"]},
+)
+@option("--endpoint", metavar="HOST:PORT", help="The server; localhost:50051 unless given. https:// speaks TLS.")
+@option("--api-key", metavar="KEY", help="Sent as a bearer token.")
+@option("--ca-cert", type=click.Path(exists=True, dir_okay=False), help="PEM file that signs the server's certificate.")
+@option("-n", "--namespace", metavar="NAME", help="The namespace; the server's default unless given.")
+@option("--timeout-s", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Limit of each call.")
+@json_option
+@click.pass_context
+def main(context: click.Context, /, **settings: Any) -> None:
+    """AdaMem: the long-term memory of LLM agents."""
+    session = context.ensure_object(Session)
+    for name, value in settings.items():
+        setattr(session, name, value)

@@ -1,0 +1,94 @@
+"""`adamem namespace list | create | show | update | delete`."""
+
+from itertools import islice
+from typing import Any
+
+import click
+
+from adamem_server.cli.options import json_option, option, yes_option
+from adamem_server.cli.output import print_fields, print_json, print_namespace_line, say
+from adamem_server.cli.session import Session, pass_session
+
+
+@click.group()
+def namespace() -> None:
+    """List, create, show, change and delete namespaces."""
+
+
+@namespace.command("list")
+@option("--prefix", default="", help="Only names that start so.")
+@option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many; all unless given.")
+@json_option
+@pass_session
+def list_(session: Session, prefix: str, limit: int | None) -> None:
+    """List namespaces, in the order of their names."""
+    show = print_json if session.as_json else print_namespace_line
+    with session.client() as client:
+        for each in islice(client.list_namespaces(prefix=prefix), limit):
+            show(each)
+
+
+@namespace.command()
+@click.argument("name")
+@option("--description", default="", help="Free text.")
+@option("--dim", type=int, help="Dimension of its vectors; the encoder's unless given.")
+@option("--metric", type=click.Choice(["cosine", "dot", "l2"]), help="How vectors are compared; cosine unless given.")
+@option("--index-kind", type=click.Choice(["hnsw", "flat"]), help="Its vector index; hnsw unless given.")
+@option("--m", type=int, default=0, help="Links of a node; 0: the index's default.")
+@option("--ef-construction", type=int, default=0, help="Candidates that an insert keeps; 0: the index's default.")
+@option("--ef-search", type=int, default=0, help="Candidates that a search keeps; 0: the index's default.")
+@option("--vector-type", type=click.Choice(["float32", "float16"]), help="How vectors are stored.")
+@option("--external-vectors", is_flag=True, help="Clients supply all vectors.")
+@json_option
+@pass_session
+def create(session: Session, /, name: str, m: int, ef_construction: int, ef_search: int, **fields: Any) -> None:
+    """Create an empty namespace."""
+    with session.client() as client:
+        import adamem
+
+        created = client.create_namespace(
+            name, index_params=adamem.IndexParams(m, ef_construction, ef_search), **fields
+        )
+    (print_json if session.as_json else print_fields)(created)
+
+
+@namespace.command()
+@click.argument("name", required=False)
+@json_option
+@pass_session
+def show(session: Session, name: str | None) -> None:
+    """Show one namespace; the default one where NAME is left out."""
+    with session.client() as client:
+        found = client.get_namespace(name)
+    (print_json if session.as_json else print_fields)(found)
+
+
+@namespace.command()
+@click.argument("name")
+@option("--description", help="Replaces the description.")
+@option("--ef-search", type=int, help="Candidates that a search keeps.")
+@json_option
+@pass_session
+def update(session: Session, name: str, description: str | None, ef_search: int | None) -> None:
+    """Change what is given and leave the rest."""
+    with session.client() as client:
+        changed = client.update_namespace(name, description=description, ef_search=ef_search)
+    (print_json if session.as_json else print_fields)(changed)
+
+
+@namespace.command()
+@click.argument("name")
+@yes_option
+@json_option
+@pass_session
+def delete(session: Session, name: str, yes: bool) -> None:
+    """Delete a namespace with all its slots."""
+    with session.client() as client:
+        if not yes:
+            n_slots = client.get_namespace(name).n_slots
+            click.confirm(f"Delete namespace {name} with its {n_slots:,} slots?", abort=True, err=True)
+        n_slots = client.delete_namespace(name)
+    if session.as_json:
+        print_json({"name": name, "n_slots": n_slots})
+    else:
+        say(f"deleted {name} with {n_slots:,} slots")

@@ -1,0 +1,100 @@
+"""Options that several commands share. Each option has an environment variable: MEMORY_, the command, its name."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from adamem_server.cli.session import Session
+
+SCOPE = ("user_id", "agent_id", "conversation_id")
+KINDS = ("fact", "message", "preference", "document", "summary")
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def option(*names: str, **settings: Any) -> Callable[[_F], _F]:
+    """A click option whose help names its environment variable and its default."""
+    return click.option(*names, show_envvar=True, show_default=True, **settings)
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(context: click.Context, _: click.Parameter, value: Any) -> None:
+        if value:
+            setattr(context.ensure_object(Session), name, value)
+
+    return callback
+
+
+json_option = option(
+    "--json", is_flag=True, expose_value=False, callback=_set("as_json"), help="Print JSON, one object a line."
+)
+namespace_option = option(
+    "-n",
+    "--namespace",
+    expose_value=False,
+    callback=_set("namespace"),
+    metavar="NAME",
+    help="The namespace; overrides the one before the command.",
+)
+yes_option = option("-y", "--yes", is_flag=True, help="Do not ask before deleting.")
+
+
+class JsonObject(click.ParamType[dict[str, Any]]):
+    """A JSON object, checked where it is typed."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """The object as a dictionary."""
+        try:
+            decoded = value if isinstance(value, dict) else json.loads(value)
+        except json.JSONDecodeError as error:
+            self.fail(f"{value!r} is no JSON: {error}", param, ctx)
+        if not isinstance(decoded, dict):
+            self.fail(f"{value!r} is no JSON object", param, ctx)
+        return decoded
+
+
+def slot_options(command: _F) -> _F:
+    """Kind, scope, role, tags, metadata, importance and times of slots to store."""
+    for each in (
+        option("--expires-at", metavar="TIME", help="When it stops being returned, RFC 3339."),
+        option("--ttl-s", type=float, metavar="SECONDS", help="Seconds from now after which it stops being returned."),
+        option("--created-at", metavar="TIME", help="When it was made, RFC 3339; now unless given."),
+        option("--importance", type=float, metavar="0..1", help="How much it matters; 0.5 unless given."),
+        option("--metadata", type=JsonObject(), metavar="JSON", help="An object of yours, kept with it."),
+        option("--tag", multiple=True, metavar="TAG", help="A label; may be repeated."),
+        option("--role", default="", help="Who said it, such as user or assistant."),
+        option("--conversation-id", default="", help="The conversation that it comes from."),
+        option("--agent-id", default="", help="The agent that learned it."),
+        option("--user-id", default="", help="The person that it is about."),
+        option("--kind", type=click.Choice(KINDS), help="The sort of memory; fact unless given."),
+    ):
+        command = each(command)
+    return command
+
+
+def filter_options(command: _F) -> _F:
+    """Conditions on slots, joined into one filter by `joined_filter`."""
+    for each in (
+        option("--filter", type=JsonObject(), metavar="JSON", help=FILTER_HELP),
+        option("--tag", multiple=True, metavar="TAG", help="With this label; may be repeated: all of them."),
+        option("--conversation-id", help="From this conversation."),
+        option("--agent-id", help="Of this agent."),
+        option("--user-id", help="About this person."),
+        option("--kind", type=click.Choice(KINDS), help="Of this kind."),
+    ):
+        command = each(command)
+    return command
+
+
+FILTER_HELP = """A condition such as '{"importance": {"$gte": 0.5}, "metadata.lang": "ru"}'."""
+
+
+def joined_filter(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The values of `filter_options` as one filter dictionary; None where none is given."""
+    parts: list[dict[str, Any]] = [given["filter"]] if given["filter"] else []
+    parts += [{field: given[field]} for field in ("kind", *SCOPE) if given[field]]
+    parts += [{"tags": tag} for tag in given["tag"]]
+    return {"$and": parts} if parts else None

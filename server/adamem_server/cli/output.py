@@ -1,0 +1,77 @@
+"""How results look: for people, or as JSON with one object a line. Data goes to stdout, messages to stderr."""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from adamem import Hit, Namespace, QueryTimings, Slot
+    from adamem.types import Record
+
+
+def say(message: str) -> None:
+    """A message to the person, on stderr."""
+    click.echo(message, err=True)
+
+
+def print_json(value: "Record | Mapping[str, Any]") -> None:
+    """One line of JSON."""
+    plain = value if isinstance(value, Mapping) else value.to_dict()
+    click.echo(json.dumps(plain, ensure_ascii=False))
+
+
+def print_fields(record: "Record | Mapping[str, Any]") -> None:
+    """One field a line, those that are set, names aligned."""
+    plain = record if isinstance(record, Mapping) else record.to_dict()
+    shown = {name: value for name, value in plain.items() if value not in (None, "", [], {})}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        click.echo(f"{name:<{width}}  {text}")
+
+
+def print_hits(hits: Iterable["Hit"]) -> None:
+    """Score, id and what is known of each hit, its content below."""
+    for rank, hit in enumerate(hits, 1):
+        about = "  ".join(filter(None, (hit.slot.kind.value, *_scope(hit.slot), *(f"#{tag}" for tag in hit.slot.tags))))
+        click.echo(click.style(f"{rank}. {hit.score:.4f}", bold=True) + f"  {hit.slot.id}  {about}")
+        click.echo(_indented(hit.slot.content))
+
+
+def timings_line(n_hits: int, timings: "QueryTimings") -> str:
+    """The server's times of a query, in milliseconds."""
+    return (
+        f"{n_hits} hit{'' if n_hits == 1 else 's'} in {timings.total_s * 1e3:.1f} ms"
+        f" (embed {timings.embed_s * 1e3:.1f}, search {timings.search_s * 1e3:.1f})"
+    )
+
+
+def print_slot_line(slot: "Slot") -> None:
+    """A slot on one line, cut to the terminal's width."""
+    width = max(40, shutil.get_terminal_size((160, 24)).columns)
+    line = f"{slot.id}  {_day(slot.created_at)}  {slot.kind.value:<10}  {' '.join(slot.content.split())}"
+    click.echo(line if len(line) <= width else line[: width - 1] + "…")
+
+
+def print_namespace_line(namespace: "Namespace") -> None:
+    """A namespace on one line."""
+    size = f"{namespace.n_slots:>10,} slots  {namespace.n_bytes / 1e6:>9.1f} MB"
+    click.echo(f"{namespace.name:<32}{size}  dim {namespace.dim:<5} {namespace.model or 'external vectors'}")
+
+
+def _scope(slot: "Slot") -> list[str]:
+    named = (("user", slot.user_id), ("agent", slot.agent_id), ("conversation", slot.conversation_id))
+    return [f"{name}={value}" for name, value in named if value]
+
+
+def _day(time: "datetime | None") -> str:
+    return time.strftime("%Y-%m-%d") if time else " " * 10
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"   {line}" for line in text.splitlines())

@@ -1,0 +1,96 @@
+"""How far a long command is: a bar on a terminal, a line every few seconds elsewhere. Always on stderr."""
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from adamem_server.cli.output import say
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+LINE_EVERY_S: Final = 5.0
+
+
+class Progress:
+    """Progress through bytes (read, downloaded) with a count of things done.
+
+    Args:
+        label: What is going on, such as "ingest".
+        total_bytes: All of them. 0: not known.
+        unit: What is counted, such as "slots". "": nothing is.
+    """
+
+    def __init__(self, label: str, total_bytes: int, unit: str = "") -> None:
+        self._label = label
+        self._total_bytes = total_bytes
+        self._unit = unit
+        self._n_bytes = self._n_done = 0
+        self._started_at = self._printed_at = time.monotonic()
+        self._bar = self._make_bar() if sys.stderr.isatty() else None
+        self._task = self._bar.add_task(label, total=total_bytes or None, count="") if self._bar else None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._started_at
+
+    def __enter__(self) -> Self:
+        """Shows the bar."""
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Takes it to its end."""
+        if self._bar:
+            self._show()
+            self._bar.stop()
+        elif kind is None:
+            self._print()
+
+    def update(self, *, n_bytes: int | None = None, n_done: int | None = None) -> None:
+        """Tells how far it is."""
+        self._n_bytes = self._n_bytes if n_bytes is None else n_bytes
+        self._n_done = self._n_done if n_done is None else n_done
+        if self._bar:
+            self._show()
+        elif time.monotonic() - self._printed_at >= LINE_EVERY_S:
+            self._print()
+
+    def _show(self) -> None:
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=self._n_bytes, count=self._counted())
+
+    def _print(self) -> None:
+        self._printed_at = time.monotonic()
+        share = f" {100 * self._n_bytes / self._total_bytes:3.0f}%" if self._total_bytes else ""
+        say(f"{self._label}:{share} {self._counted() or f'{self._n_bytes / 1e6:.1f} MB'}{self._eta()}")
+
+    def _counted(self) -> str:
+        if not self._unit:
+            return ""
+        return f"{self._n_done:,} {self._unit}, {self._n_done / max(self.elapsed_s, 1e-3):,.0f}/s"
+
+    def _eta(self) -> str:
+        if not 0 < self._n_bytes < self._total_bytes:
+            return ""
+        return f", {self.elapsed_s * (self._total_bytes / self._n_bytes - 1):.0f} s left"
+
+    @staticmethod
+    def _make_bar() -> "Bar":
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TextColumn("{task.fields[count]}"),
+            TimeRemainingColumn(),
+        )
+        return Bar(*columns, console=Console(stderr=True), transient=False)

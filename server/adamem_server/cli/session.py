@@ -1,0 +1,73 @@
+"""What all commands share: where the server is, how results are printed, and how errors become exit codes.
+
+Exit codes: 0 done, 1 the server refused or was not reached, 2 the command or a value of it is wrong.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from adamem import AdaMemError, Client
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+class Failure(click.ClickException):
+    """An error of the server or of the client, as told to the user."""
+
+    def __init__(self, error: "AdaMemError", *, as_json: bool, exit_code: int) -> None:
+        super().__init__(error.message)
+        self.exit_code = exit_code  # type: ignore[misc]
+        self._reason = error.reason
+        self._metadata = error.metadata
+        self._as_json = as_json
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Prints it to stderr; with --json as an object."""
+        if self._as_json:
+            told = {"reason": self._reason, "message": self.message, "metadata": self._metadata}
+            text = json.dumps({"error": told}, ensure_ascii=False)
+        else:
+            text = f"Error: {self.message or self._reason} [{self._reason}]"
+        click.echo(text, file=file or sys.stderr)
+
+
+@dataclass
+class Session:
+    """The options before the command; a command's own --json and --namespace replace them."""
+
+    endpoint: str | None = None
+    namespace: str | None = None
+    api_key: str | None = None
+    ca_cert: str | None = None
+    timeout_s: float = 60.0
+    as_json: bool = False
+
+    @contextmanager
+    def client(self) -> Iterator["Client"]:
+        """A client; what it raises ends the command with a message and the right exit code."""
+        import adamem
+
+        try:
+            with adamem.Client(
+                self.endpoint,
+                namespace=self.namespace,
+                api_key=self.api_key,
+                ca_cert=self.ca_cert,
+                timeout_s=self.timeout_s,
+            ) as client:
+                yield client
+        except adamem.InvalidArgumentError as error:
+            raise Failure(error, as_json=self.as_json, exit_code=EXIT_USAGE) from error
+        except adamem.AdaMemError as error:
+            raise Failure(error, as_json=self.as_json, exit_code=EXIT_FAILED) from error
+
+
+pass_session = click.make_pass_decorator(Session)
