@@ -212,7 +212,7 @@ def slot_of_json(line: str, defaults: Mapping[str, Any]) -> "SlotInput":
     chosen: dict[str, Any] = dict(defaults)
     chosen |= {name: value for name, value in given.items() if name in known and value is not None}
     other = {name: value for name, value in given.items() if name not in known | _READ_ONLY}
-    metadata = chosen.get("metadata") or {}
+    metadata = chosen.get("metadata", {})
     if not isinstance(metadata, Mapping):
         raise ValueError("metadata: an object is expected")
     chosen["metadata"] = {**(defaults.get("metadata") or {}), **other, **metadata}

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 DEFAULT_MAX_CHARS: Final = 800
+# A passage shorter than this share of the longest is not left alone before a paragraph that has to be cut anyway.
+SHORT_SHARE: Final = 0.25
 # A paragraph without an end is cut here, so that memory stays bounded.
 MAX_BLOCK_CHARS: Final = 64 * 1024
 
@@ -137,7 +139,7 @@ def _pack(blocks: Iterable[_Block], max_chars: int) -> Iterator[Passage]:
         if len(joined) <= max_chars:
             current = joined
         else:
-            if current and not only_headings:
+            if len(current) > max_chars * SHORT_SHARE and not only_headings:
                 yield Passage(current, _titles(path))
                 joined = block.text
             *full, current = _cut(joined, max_chars)

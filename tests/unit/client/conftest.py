@@ -91,7 +91,7 @@ class MemoryServer(memory_grpc.MemoryServiceServicer, admin_grpc.AdminServiceSer
     def _slot(self, namespace: str, slot_id: str) -> pb.Slot:
         stored = self.slots[namespace][slot_id]
         fields = {each.name: value for each, value in stored.ListFields() if each.name != "ttl"}
-        return pb.Slot(**fields | {"id": slot_id, "namespace": namespace})
+        return pb.Slot(**{"kind": pb.SLOT_KIND_FACT} | fields | {"id": slot_id, "namespace": namespace})
 
     def Query(self, request, context):
         self._enter(request, context)

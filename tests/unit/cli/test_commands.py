@@ -1,0 +1,210 @@
+import json
+import subprocess
+import sys
+
+import click
+import grpc
+import pytest
+from google.protobuf.json_format import MessageToDict
+
+from adamem_server.cli.main import COMMANDS, main
+from adamem_server.cli.session import Session
+from tests.unit.cli.conftest import json_lines
+from tests.unit.client.conftest import info, status
+
+ELSEWHERE = {"serve", "model"}
+
+
+def commands(group=main, path=()):
+    """All commands with their path, but those of other rooms."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        if name not in ELSEWHERE:
+            command = group.get_command(context, name)
+            if isinstance(command, click.Group):
+                yield from commands(command, (*path, name))
+            else:
+                yield (*path, name), command
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), list(commands()), ids=lambda each: "-".join(each) if isinstance(each, tuple) else ""
+)
+def test_each_command_has_help_json_and_environment_variables(path, command, run) -> None:
+    result = run(*path, "--help")
+    assert result.exit_code == 0
+    assert "--json" in result.output
+    for each in command.params:
+        if isinstance(each, click.Option):
+            assert each.help, (path, each.name)
+            assert each.show_envvar, (path, each.name)
+            assert f"--{each.name}".replace("_", "-") in each.opts, "the variable's name is the option's"
+
+
+def test_help_imports_no_client() -> None:
+    """`adamem --help` is quick: neither gRPC nor numpy are imported for it."""
+    code = (
+        "import sys; from adamem_server.cli.main import main; main(['--help'], standalone_mode=False);"
+        " sys.exit(bool({'grpc', 'numpy', 'adamem', 'rich'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_the_table_names_what_the_commands_say() -> None:
+    context = click.Context(main)
+    for name, (_, summary) in COMMANDS.items():
+        if name not in ELSEWHERE:
+            command = main.get_command(context, name)
+            assert command is not None
+            assert command.name == name
+            assert summary
+
+
+def test_update_prints_the_id(run, server) -> None:
+    result = run(
+        "update", "green tea", "--cue", "What does she drink?", "--kind", "preference", "--user-id", "u", "--tag", "a",
+        "--tag", "b", "--metadata", '{"n": 1}', "--importance", "0.5", "--ttl-s", "60", "-n", "alice",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    slot_id = result.stdout.strip()
+    assert result.stderr == "stored\n"
+    stored = MessageToDict(server.slots["alice"][slot_id], preserving_proto_field_name=True)
+    assert stored == {
+        "content": "green tea",
+        "cue": "What does she drink?",
+        "kind": "SLOT_KIND_PREFERENCE",
+        "scope": {"user_id": "u"},
+        "tags": ["a", "b"],
+        "metadata": {"n": 1.0},
+        "importance": 0.5,
+        "ttl": "60s",
+    }
+
+
+def test_update_reads_standard_input(run, server) -> None:
+    assert json_lines(run("update", "-", "--json", stdin="from a pipe"))[0]["created"] is True
+    assert [each.content for each in server.slots[""].values()] == ["from a pipe"]
+
+
+def test_query(run, server) -> None:
+    run("update", "green tea\nin the morning", "--tag", "drink", "--user-id", "u")
+    result = run(
+        "query", "tea?", "-k", "3", "--user-id", "u", "--tag", "x", "--filter", '{"importance": {"$gte": 0.5}}'
+    )
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0].startswith("1. 1.0000  ")
+    assert result.stdout.splitlines()[0].endswith("user=u  #drink")
+    assert result.stdout.splitlines()[1:] == ["   green tea", "   in the morning"]
+    assert result.stderr.startswith("1 hit in 1.5 ms")
+    request = server.seen[-1]
+    assert request.top_k == 3
+    assert [each.condition.field for each in request.filter.all.filters] == ["importance", "user_id", "tags"]
+    found = json_lines(run("query", "tea?", "--json"))
+    assert found[0]["hits"][0]["slot"]["content"] == "green tea\nin the morning"
+
+
+def test_query_searches_several_namespaces(run, server) -> None:
+    run("query", "x", "-n", "a", "-n", "b")
+    assert list(server.seen[-1].namespaces) == ["a", "b"]
+    run("-n", "c", "query", "x")
+    assert list(server.seen[-1].namespaces) == ["c"]
+
+
+def test_options_come_from_the_environment(run, server, monkeypatch) -> None:
+    monkeypatch.setenv("MEMORY_NAMESPACE", "bob")
+    monkeypatch.setenv("MEMORY_API_KEY", "key")
+    monkeypatch.setenv("MEMORY_QUERY_TOP_K", "9")
+    monkeypatch.setenv("MEMORY_QUERY_FILTER", '{"role": "user"}')
+    run("query", "x")
+    assert (list(server.seen[-1].namespaces), server.seen[-1].top_k) == (["bob"], 9)
+    assert server.seen[-1].filter.condition.field == "role"
+    assert server.metadata["authorization"] == "Bearer key"
+
+
+def test_slots(run, server) -> None:
+    ids = [run("update", f"slot {n}").stdout.strip() for n in range(5)]
+    assert [each["id"] for each in json_lines(run("slots", "list", "--json"))] == ids
+    assert len(run("slots", "list", "--limit", "2").stdout.splitlines()) == 2
+    assert json_lines(run("slots", "get", ids[0], "--json"))[0]["content"] == "slot 0"
+    assert "slot 0" in run("slots", "get", ids[0]).stdout
+    assert json_lines(run("slots", "delete", ids[0], ids[1], "--yes", "--json"))[0]["n_deleted"] == 2
+    assert run("slots", "delete").exit_code == 2
+    assert run("slots", "delete", ids[2], "--user-id", "u").exit_code == 2
+
+
+def test_deleting_asks_first(run, server) -> None:
+    slot_id = run("update", "kept").stdout.strip()
+    refused = run("slots", "delete", slot_id, stdin="n\n")
+    assert refused.exit_code == 1
+    assert "Delete 1 slot(s) of namespace (default)?" in refused.stderr
+    assert run("slots", "delete", slot_id, stdin="").exit_code == 1
+    assert slot_id in server.slots[""]
+    assert run("slots", "delete", slot_id, stdin="y\n").exit_code == 0
+    run("namespace", "create", "a")
+    assert run("namespace", "delete", "a", stdin="n\n").exit_code == 1
+    assert "a" in server.slots
+    assert run("namespace", "delete", "a", "--yes").exit_code == 0
+    assert "a" not in server.slots
+
+
+def test_namespaces(run, server) -> None:
+    made = json_lines(run("namespace", "create", "a", "--metric", "dot", "--dim", "8", "--m", "4", "--json"))[0]
+    assert (made["name"], made["metric"], made["dim"]) == ("a", "dot", 8)
+    assert server.seen[-1].index_params.m == 4
+    run("namespace", "create", "b")
+    assert [each["name"] for each in json_lines(run("namespace", "list", "--json"))] == ["a", "b"]
+    assert run("namespace", "list", "--prefix", "b").stdout.startswith("b ")
+    assert "name" in run("namespace", "show", "a").stdout
+    assert run("namespace", "update", "a", "--description", "words").exit_code == 0
+    assert server.seen[-1].description == "words"
+    assert not server.seen[-1].HasField("ef_search")
+
+
+def test_version(run) -> None:
+    assert json_lines(run("version", "--json"))[0]["server"] == "0.0"
+    unreached = run("--endpoint", "localhost:1", "version")
+    assert unreached.exit_code == 0
+    assert "UNAVAILABLE" in unreached.stdout
+
+
+def test_an_error_of_the_server_is_one_line_and_exit_code_1(run) -> None:
+    result = run("slots", "get", "nobody")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: no slot [SLOT_NOT_FOUND]\n")
+    result = run("slots", "get", "nobody", "--json")
+    assert json.loads(result.stderr)["error"] == {
+        "reason": "SLOT_NOT_FOUND",
+        "message": "no slot",
+        "metadata": {"slot_id": "x"},
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("query",),
+        ("query", "x", "--filter", "{"),
+        ("query", "x", "--filter", "[]"),
+        ("query", "x", "--filter", '{"lang": "ru"}'),
+        ("query", "x", "--top-k", "many"),
+        ("update", "x", "--kind", "thought"),
+        ("update", "x", "--created-at", "yesterday"),
+        ("update", "x", "--metadata", "5"),
+        ("nonsense",),
+        ("ingest", "/no/such/file"),
+    ],
+)
+def test_a_wrong_command_is_exit_code_2_and_sends_nothing(run, server, arguments) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert server.seen == []
+
+
+def test_what_the_server_calls_invalid_is_exit_code_2(run, server) -> None:
+    server.failures = [status(grpc.StatusCode.INVALID_ARGUMENT, "top_k: too large", info("INVALID_ARGUMENT"))]
+    assert run("query", "x").exit_code == 2
+
+
+def test_a_session_does_not_show_secrets_when_it_connects() -> None:
+    with Session(endpoint="localhost:1", api_key="s3cret").client() as client:
+        assert "s3cret" not in repr(client)
