@@ -63,7 +63,7 @@ def test_field_violations_and_retry_delay_are_read() -> None:
     assert error.retry_delay_s == 1.5
 
 
-class Failed(grpc.RpcError):  # type: ignore[misc]
+class Failed(grpc.RpcError):
     def __init__(self, trailer) -> None:
         self._trailer = trailer
 

@@ -49,9 +49,11 @@ from adamem.v1 import admin_service_pb2_grpc as admin_grpc
 from adamem.v1 import memory_service_pb2_grpc as memory_grpc
 
 ItemT = TypeVar("ItemT", bound=SlotInputLike)
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
 
 
-class _BrokenStreamError(grpc.RpcError):  # type: ignore[misc]
+class _BrokenStreamError(grpc.RpcError):
     """A write failed. gRPC then forgets the status that the server ended the stream with.
 
     So it counts as UNAVAILABLE: the next stream sends what is unanswered one by one, and meets that status as it reads.
@@ -99,12 +101,12 @@ class AsyncClient(BaseClient):
         return grpc.aio.secure_channel(self._target.address, credentials, options)
 
     @cached_property
-    def _memory(self) -> memory_grpc.MemoryServiceStub:
-        return memory_grpc.MemoryServiceStub(self._channel)  # type: ignore[no-untyped-call]
+    def _memory(self) -> "memory_grpc.MemoryServiceAsyncStub":
+        return memory_grpc.MemoryServiceStub(self._channel)
 
     @cached_property
-    def _admin(self) -> admin_grpc.AdminServiceStub:
-        return admin_grpc.AdminServiceStub(self._channel)  # type: ignore[no-untyped-call]
+    def _admin(self) -> "admin_grpc.AdminServiceAsyncStub":
+        return admin_grpc.AdminServiceStub(self._channel)
 
     async def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""
@@ -118,7 +120,12 @@ class AsyncClient(BaseClient):
         """Closes it."""
         await self.close()
 
-    async def _call(self, method: Any, request: Message, timeout_s: float | NotGiven | None) -> Any:
+    async def _call(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]",
+        request: RequestT,
+        timeout_s: float | NotGiven | None,
+    ) -> ResponseT:
         attempts = Attempts(self._limit_s(timeout_s), self._max_attempts if is_repeatable(request) else 1)
         while True:
             try:
@@ -279,7 +286,8 @@ class AsyncClient(BaseClient):
             InvalidArgumentError: An item cannot be sent at all, such as one of an unknown kind; nothing was stored.
         """
         request = self._batch_update_request(items, namespace, request_id)
-        return batch_result_from_proto(await self._call(self._memory.BatchUpdate, request, timeout_s))
+        response = await self._call(self._memory.BatchUpdate, request, timeout_s)
+        return batch_result_from_proto(response)
 
     async def bulk_update(
         self,
@@ -534,8 +542,7 @@ class AsyncClient(BaseClient):
             NamespaceNotFoundError: There is no such namespace.
         """
         request = self._delete_namespace_request(name)
-        n_slots: int = (await self._call(self._admin.DeleteNamespace, request, timeout_s)).n_slots
-        return n_slots
+        return (await self._call(self._admin.DeleteNamespace, request, timeout_s)).n_slots
 
     async def server_info(self, *, timeout_s: float | NotGiven | None = NOT_GIVEN) -> ServerInfo:
         """Describes the server, its encoder and its limits."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from queue import SimpleQueue
 from typing import Any, Self, TypeVar
 
@@ -46,9 +46,12 @@ from adamem.types import (
 )
 from adamem.v1 import admin_service_pb2 as admin_pb
 from adamem.v1 import admin_service_pb2_grpc as admin_grpc
+from adamem.v1 import memory_service_pb2 as memory_pb
 from adamem.v1 import memory_service_pb2_grpc as memory_grpc
 
 ItemT = TypeVar("ItemT", bound=SlotInputLike)
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
 
 
 class Client(BaseClient):
@@ -71,11 +74,11 @@ class Client(BaseClient):
 
     @cached_property
     def _memory(self) -> memory_grpc.MemoryServiceStub:
-        return memory_grpc.MemoryServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        return memory_grpc.MemoryServiceStub(self._channel)
 
     @cached_property
     def _admin(self) -> admin_grpc.AdminServiceStub:
-        return admin_grpc.AdminServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        return admin_grpc.AdminServiceStub(self._channel)
 
     def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""
@@ -89,7 +92,12 @@ class Client(BaseClient):
         """Closes it."""
         self.close()
 
-    def _call(self, method: Any, request: Message, timeout_s: float | NotGiven | None) -> Any:
+    def _call(
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[RequestT, ResponseT]",
+        request: RequestT,
+        timeout_s: float | NotGiven | None,
+    ) -> ResponseT:
         attempts = Attempts(self._limit_s(timeout_s), self._max_attempts if is_repeatable(request) else 1)
         while True:
             try:
@@ -99,9 +107,9 @@ class Client(BaseClient):
 
     def _stream(self, load: BulkLoad[ItemT], batches: Iterator[Batch], attempts: Attempts) -> None:
         """Sends the batches over one stream; first, one by one, those that a broken stream left unanswered."""
-        outgoing: SimpleQueue[Message | None] = SimpleQueue()
+        outgoing: SimpleQueue[memory_pb.BulkUpdateRequest | None] = SimpleQueue()
         answers = self._memory.BulkUpdate(
-            iter(outgoing.get, None), timeout=attempts.remaining_s(), metadata=self._metadata
+            iter(partial(outgoing.get), None), timeout=attempts.remaining_s(), metadata=self._metadata
         )
         try:
             for batch in tuple(load.unanswered):
@@ -253,7 +261,8 @@ class Client(BaseClient):
             InvalidArgumentError: An item cannot be sent at all, such as one of an unknown kind; nothing was stored.
         """
         request = self._batch_update_request(items, namespace, request_id)
-        return batch_result_from_proto(self._call(self._memory.BatchUpdate, request, timeout_s))
+        response = self._call(self._memory.BatchUpdate, request, timeout_s)
+        return batch_result_from_proto(response)
 
     def bulk_update(
         self,
@@ -319,7 +328,7 @@ class Client(BaseClient):
             NamespaceNotFoundError: There is no such namespace.
         """
         request = self._get_slot_request(slot_id, namespace, include_vector)
-        return slot_from_proto((self._call(self._memory.GetSlot, request, timeout_s)).slot)
+        return slot_from_proto(self._call(self._memory.GetSlot, request, timeout_s).slot)
 
     def list_slots_page(
         self,
@@ -502,8 +511,7 @@ class Client(BaseClient):
             NamespaceNotFoundError: There is no such namespace.
         """
         request = self._delete_namespace_request(name)
-        n_slots: int = (self._call(self._admin.DeleteNamespace, request, timeout_s)).n_slots
-        return n_slots
+        return self._call(self._admin.DeleteNamespace, request, timeout_s).n_slots
 
     def server_info(self, *, timeout_s: float | NotGiven | None = NOT_GIVEN) -> ServerInfo:
         """Describes the server, its encoder and its limits."""

@@ -32,7 +32,7 @@ Match by class or by `reason`, never by the message's text.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -292,7 +292,8 @@ def error_from_status(status: status_pb2.Status) -> AdaMemError:
 
 def error_from_rpc(error: grpc.RpcError) -> AdaMemError:
     """The error that a failed call describes; its status code alone decides where the server sent no details."""
-    for key, value in error.trailing_metadata() or ():
+    trailer: Any = error.trailing_metadata()
+    for key, value in trailer or ():
         if key == _DETAILS_KEY:
             try:
                 return error_from_status(status_pb2.Status.FromString(value))

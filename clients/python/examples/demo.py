@@ -1,0 +1,188 @@
+"""The tour of AdaMem: starts a server, stores real text, asks questions, restarts the server, and asks again.
+
+    python clients/python/examples/demo.py
+
+Everything is real: the server is `adamem serve` with its bundled encoder on a free port, its data in a temporary
+directory that is removed at the end, the slots are those of demo_corpus.jsonl beside this file. Exit code 0 says that
+each English question found its slot first, before and after the restart. Needs the server package; no terminal.
+"""
+# ruff: noqa: INP001 -- a program, not a package
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import adamem
+
+CORPUS = Path(__file__).with_name("demo_corpus.jsonl")
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+NAMESPACE = "demo"
+
+console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question, the words that its slot holds, and whether another first hit is a failure."""
+
+    text: str
+    answer: str
+    is_required: bool = True
+
+
+# The bundled encoder was trained on English: Russian is found where words overlap, and is shown, not required.
+QUESTIONS = (
+    Question("What does Maya drink in the morning?", "green tea"),
+    Question("Is there any food that is dangerous for Maya?", "allergic to peanuts"),
+    Question("How was the planet Neptune discovered?", "Neptune was found in 1846"),
+    Question("How do I remove limescale from my kettle?", "Descale a kettle"),
+    Question("Why was there an outage in April?", "expired certificate"),
+    Question("Какова глубина озера Байкал?", "1642", is_required=False),
+    Question("Кто написал роман «Война и мир»?", "Лев Толстой", is_required=False),
+    Question("Что нужно для борща?", "Для борща нужны", is_required=False),
+)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running_server(data_dir: Path, log: Path) -> Iterator[adamem.Client]:
+    """A server on the data directory, and a client of it; stopped at the end, as an operator would."""
+    port = free_port()
+    settings = {"ADAMEM_DATA_DIR": str(data_dir), "ADAMEM_HOST": "127.0.0.1", "ADAMEM_PORT": str(port)}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "adamem_server.cli", "serve"],
+            env={**os.environ, **settings},  # noqa: TID251 - the server's environment is this one's
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        with adamem.Client(f"localhost:{port}", namespace=NAMESPACE) as client:
+            info = wait_for(client, process, log)
+            console.print(
+                f"server {info.version} on port {port}, encoder {info.model} ({info.dim} values, {info.simd})"
+            )
+            yield client
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(client: adamem.Client, process: subprocess.Popen[bytes], log: Path) -> adamem.ServerInfo:
+    """Waits until the server answers; ends the demo with the server's log if it exits instead."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while True:
+        try:
+            return client.wait_until_ready(timeout_s=1.0)
+        except adamem.AdaMemError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"the server did not start:\n{log.read_text(errors='replace')[-4000:]}")
+
+
+def ingest(client: adamem.Client, slots: Sequence[dict[str, Any]]) -> None:
+    """Stores the corpus over the bulk stream, with a progress bar."""
+    columns = (TextColumn("ingest"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    started_at = time.monotonic()
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("ingest", total=len(slots))
+        result = client.bulk_update(
+            slots, batch_size=32, on_progress=lambda state: progress.update(task, completed=state.n_items)
+        )
+    seconds = time.monotonic() - started_at
+    if result.n_created != len(slots):
+        sys.exit(f"{result.n_failed} slots were not stored: {result.failures[:3]}")
+    console.print(f"stored {result.n_created} slots in {seconds:.2f} s, {result.n_created / seconds:.0f} a second\n")
+
+
+def ask(client: adamem.Client) -> int:
+    """Asks all questions and shows what is found; returns how many required slots were not first."""
+    n_missed = 0
+    for question in QUESTIONS:
+        result = client.query(question.text, top_k=3)
+        found = bool(result) and question.answer in result[0].content
+        n_missed += question.is_required and not found
+        show(question.text, result, mark="" if found else " [red]not first[/]")
+    return n_missed
+
+
+def show(title: str, result: adamem.QueryResult, mark: str = "") -> None:
+    """Hits with scores, and the server's times."""
+    timings = result.timings
+    times = f"{timings.total_s * 1e3:.1f} ms (embed {timings.embed_s * 1e3:.1f}, search {timings.search_s * 1e3:.1f})"
+    table = Table(
+        title=f"[bold]{title}[/]{mark}  [dim]{times}[/]", title_justify="left", show_header=False, expand=True
+    )
+    table.add_column(justify="right", width=6, style="cyan")
+    table.add_column(ratio=1)
+    table.add_column(justify="right", style="dim")
+    for hit in result:
+        table.add_row(f"{hit.score:.3f}", hit.content, " ".join((hit.slot.kind, *hit.slot.tags)))
+    console.print(table)
+
+
+def show_filters(client: adamem.Client) -> None:
+    """The same question without a filter, of one person's preferences, and among Russian slots."""
+    text = "What should I know before I make coffee or tea?"
+    for title, condition in (
+        ("no filter", None),
+        ("Oleg's preferences", {"user_id": "oleg", "kind": "preference"}),
+        ("in Russian, about Maya or Oleg", {"metadata.lang": "ru", "user_id": {"$in": ["maya", "oleg"]}}),
+    ):
+        result = client.query(text, top_k=2, filter=condition)
+        show(f"{text}  {title}", result)
+
+
+def main() -> int:
+    """Runs the tour; 0 if all went well."""
+    slots = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
+    with tempfile.TemporaryDirectory(prefix="adamem-demo-") as directory:
+        data_dir, log = Path(directory, "data"), Path(directory, "server.log")
+        console.rule("1. start, store, ask")
+        with running_server(data_dir, log) as client:
+            ingest(client, slots)
+            n_missed = ask(client)
+            console.rule("2. filters")
+            show_filters(client)
+            before = [hit.id for hit in client.query(QUESTIONS[0].text)]
+        console.rule("3. restart on the same data, ask again")
+        with running_server(data_dir, log) as client:
+            namespace = client.get_namespace()
+            console.print(f"{namespace.n_slots} slots are still there; nothing was stored again\n")
+            result = client.query(QUESTIONS[0].text)
+            show(QUESTIONS[0].text, result)
+            survived = namespace.n_slots == len(slots) and [hit.id for hit in result] == before
+    if n_missed or not survived:
+        console.print(f"[red]failed[/]: {n_missed} required slots were not first; memory survived: {survived}")
+        return 1
+    console.print("[green]all as it should be[/]: each English question found its slot first, and memory survived")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
