@@ -1,12 +1,16 @@
 import asyncio
 import inspect
+import shutil
+import subprocess
 import typing
+from concurrent import futures
 
 import grpc
 import pytest
 
 import adamem
 from adamem._base import parse_endpoint
+from adamem.v1 import admin_service_pb2_grpc as admin_grpc
 from adamem.v1 import memory_service_pb2 as memory_pb
 from tests.unit.client.conftest import info, retry_after, status
 
@@ -306,3 +310,26 @@ def test_the_asynchronous_twin_does_the_same(endpoint, server) -> None:
     updates = [each for each in server.seen if isinstance(each, memory_pb.UpdateRequest)]
     assert len(updates) == 2
     assert updates[0] == updates[1]
+
+
+def test_tls_with_a_certificate_of_ones_own(server, tmp_path) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+    listener = grpc.server(futures.ThreadPoolExecutor(2))
+    admin_grpc.add_AdminServiceServicer_to_server(server, listener)
+    pair = (key.read_bytes(), certificate.read_bytes())
+    port = listener.add_secure_port("localhost:0", grpc.ssl_server_credentials([pair]))
+    listener.start()
+    try:
+        with adamem.Client(f"https://localhost:{port}", ca_cert=certificate, api_key="k") as client:
+            assert client.server_info().version == "0.0"
+        stranger = adamem.Client(f"localhost:{port}", tls=True, max_attempts=1)
+        with stranger, pytest.raises(adamem.UnavailableError):
+            stranger.server_info()
+    finally:
+        listener.stop(None).wait()

@@ -110,7 +110,8 @@ class AsyncClient(BaseClient):
 
     async def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""
-        await self._channel.close()
+        if "_channel" in vars(self):
+            await self._channel.close()
 
     async def __aenter__(self) -> Self:
         """The client itself."""

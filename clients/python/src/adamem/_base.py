@@ -113,6 +113,10 @@ class BaseClient:
         self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
         self._timeout_s = timeout_s
         self._max_attempts = max_attempts
+        self._open()
+
+    def _open(self) -> None:
+        """Makes the channel where that can be done before the first call."""
 
     def __repr__(self) -> str:
         """Where it points; never the API key."""

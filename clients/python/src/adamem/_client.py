@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property, partial
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Self, TypeVar
 
@@ -65,20 +65,14 @@ class Client(BaseClient):
     Reads are retried while the server is UNAVAILABLE, and so are mutations, which carry a request id for it.
     """
 
-    @cached_property
-    def _channel(self) -> grpc.Channel:
+    def _open(self) -> None:
         credentials, options = self._credentials(), self._channel_options()
         if credentials is None:
-            return grpc.insecure_channel(self._target.address, options)
-        return grpc.secure_channel(self._target.address, credentials, options)
-
-    @cached_property
-    def _memory(self) -> memory_grpc.MemoryServiceStub:
-        return memory_grpc.MemoryServiceStub(self._channel)
-
-    @cached_property
-    def _admin(self) -> admin_grpc.AdminServiceStub:
-        return admin_grpc.AdminServiceStub(self._channel)
+            self._channel = grpc.insecure_channel(self._target.address, options)
+        else:
+            self._channel = grpc.secure_channel(self._target.address, credentials, options)
+        self._memory = memory_grpc.MemoryServiceStub(self._channel)
+        self._admin = admin_grpc.AdminServiceStub(self._channel)
 
     def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""
