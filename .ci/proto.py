@@ -1,0 +1,116 @@
+"""The protocol's tools: generate its Python code, prove that it is current, lint it, compare it with the last one.
+
+    python .ci/proto.py generate | check | lint | breaking
+
+protoc comes with the pinned grpcio-tools and buf with the pinned buf-bin, so nothing is downloaded here. buf reads a
+descriptor set made by protoc: google/rpc is found in site-packages that way, not in a remote registry.
+"""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = Path(sysconfig.get_path("purelib"))
+BIN = Path(sys.executable).parent
+OUTPUT = ROOT / "clients/python/src"
+
+
+def protoc(source: Path, *options: str) -> None:
+    """Runs protoc on every file under `source`."""
+    files = sorted(str(file.relative_to(source)) for file in source.rglob("*.proto"))
+    plugin = f"--plugin=protoc-gen-mypy_grpc={BIN / 'protoc-gen-mypy_grpc'}"
+    command = [sys.executable, "-m", "grpc_tools.protoc", plugin, f"-I{source}", f"-I{SITE}", *options, *files]
+    subprocess.run(command, check=True, stderr=subprocess.PIPE if "--mypy_grpc_out" in " ".join(options) else None)
+
+
+def generated() -> dict[Path, bytes]:
+    """Relative path and content of every generated file."""
+    with tempfile.TemporaryDirectory() as folder:
+        protoc(ROOT / "proto", *(f"--{name}_out={folder}" for name in ("python", "pyi", "grpc_python", "mypy_grpc")))
+        files = {file.relative_to(folder): file.read_bytes() for file in sorted(Path(folder).rglob("*.py*"))}
+    # A file of messages only gives a stub without content.
+    return {path: content for path, content in files.items() if path.name != "types_pb2_grpc.pyi"}
+
+
+def committed() -> dict[Path, bytes]:
+    """Relative path and content of the generated files in the tree."""
+    return {
+        file.relative_to(OUTPUT): file.read_bytes() for file in (OUTPUT / "adamem/v1").glob("*_pb2*") if file.is_file()
+    }
+
+
+def generate() -> int:
+    """Writes what changed, so that an unchanged file keeps its time, and removes what is gone."""
+    new, old = generated(), committed()
+    for path in old.keys() - new.keys():
+        (OUTPUT / path).unlink()
+    for path, content in new.items():
+        if old.get(path) != content:
+            (OUTPUT / path).parent.mkdir(parents=True, exist_ok=True)
+            (OUTPUT / path).write_bytes(content)
+            print("generated", path)
+    return 0
+
+
+def check() -> int:
+    """Fails when the tree's generated code is not what the protocol gives."""
+    new, old = generated(), committed()
+    stale = sorted(path for path in new.keys() | old.keys() if new.get(path) != old.get(path))
+    for path in stale:
+        print(f"{(OUTPUT / path).relative_to(ROOT)} is not current: run `make proto`", file=sys.stderr)
+    return bool(stale)
+
+
+def image(source: Path, folder: Path, name: str) -> str:
+    """Compiles a protocol to the descriptor set that buf reads."""
+    target = str(folder / f"{name}.binpb")
+    protoc(source, "--include_imports", "--include_source_info", f"--descriptor_set_out={target}")
+    return target
+
+
+def buf(*arguments: str) -> int:
+    """Runs buf with our rules."""
+    return subprocess.run([BIN / "buf", *arguments, "--config", str(ROOT / "proto/buf.yaml")], check=False).returncode
+
+
+def lint() -> int:
+    """Lints with the rules of buf.yaml."""
+    with tempfile.TemporaryDirectory() as folder:
+        return buf("lint", image(ROOT / "proto", Path(folder), "now"))
+
+
+def git(*arguments: str) -> bytes | None:
+    """What a git command printed, or None when it failed."""
+    run = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False)
+    return run.stdout if run.returncode == 0 else None
+
+
+def base() -> str | None:
+    """What must stay compatible: $BREAKING_AGAINST, else the newest release, else the last commit on main."""
+    if chosen := os.environ.get("BREAKING_AGAINST"):
+        return chosen
+    if found := git("describe", "--tags", "--abbrev=0", "--match", "v[0-9]*"):
+        return found.decode().strip()
+    return next((ref for ref in ("origin/main", "main") if git("rev-parse", "--verify", "--quiet", ref)), None)
+
+
+def breaking() -> int:
+    """Compares with the protocol that others already speak."""
+    before = base()
+    archive = git("archive", before, "proto") if before else None
+    if archive is None:
+        print(f"no older protocol to compare with ({before or 'neither a v* tag nor a branch main'})")
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["tar", "-x", "-C", folder], input=archive, check=True)
+        against = image(Path(folder) / "proto", Path(folder), "before")
+        print(f"compatible with {before}?", flush=True)
+        return buf("breaking", image(ROOT / "proto", Path(folder), "now"), "--against", against)
+
+
+if __name__ == "__main__":
+    sys.exit({"generate": generate, "check": check, "lint": lint, "breaking": breaking}[sys.argv[1]]())

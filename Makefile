@@ -1,0 +1,170 @@
+# Commands of AdaMem. `make demo` and `make test` need only Python 3.11+, a Rust toolchain and GNU make: each sets up
+# what it lacks under .venv/ and target/, and a second run does nothing but its own job.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/.done
+PY := $(BIN)/python
+GENERATED := clients/python/src/adamem/v1
+EXTENSION := server/adamem_server/_index.abi3.so
+OUT ?=
+ARGS ?=
+
+# The binding is built against the same interpreter by maturin, clippy and cargo test.
+export PYO3_PYTHON := $(CURDIR)/$(PY)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+PROTOS := $(shell find proto -name '*.proto')
+RUST_SOURCES := $(shell find rust_index -path '*/target' -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) \
+	Cargo.toml $(wildcard Cargo.lock rust-toolchain.toml)
+LOCKED := $(if $(wildcard Cargo.lock),--locked,)
+
+.PHONY: help setup demo serve test test-python test-rust test-crash test-slow check fix lock proto model wheels \
+	bench-ingest clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- set-up ----------------------------------------------------------------------------------------------------------
+
+setup: $(DONE)/server ## install everything into .venv (other commands do this by themselves)
+
+$(DONE)/venv:
+	@.ci/venv.sh $(VENV)
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/dependencies: requirements-dev.lock | $(DONE)/venv
+	@echo "== installing locked dependencies"
+	$(PY) -m pip install --quiet --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+$(DONE)/proto: $(PROTOS) .ci/proto.py $(DONE)/dependencies
+	@$(PY) .ci/proto.py generate
+	@touch $@
+
+$(DONE)/client: clients/python/pyproject.toml $(DONE)/proto
+	@echo "== installing the client"
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable clients/python
+	@touch $@
+
+$(DONE)/server: pyproject.toml $(RUST_SOURCES) $(DONE)/client
+	@echo "== building the Rust index and installing the server"
+	$(PY) -m maturin develop --quiet --release $(LOCKED)
+	@touch $@
+
+# --- run -------------------------------------------------------------------------------------------------------------
+
+demo: setup ## start a server, store real text, ask questions, restart, stop
+	@$(PY) -m bench.demo $(ARGS)
+
+serve: setup ## run the server on localhost:50051 (ARGS="--port 50052")
+	@$(BIN)/adamem serve $(ARGS)
+
+model: setup ## rebuild the bundled encoder from its published checkpoint
+	$(PY) .ci/model.py $(ARGS)
+
+bench-ingest: setup ## measure ingestion, query times and recall (OUT=file.json)
+	@$(PY) bench/run.py ingest $(if $(OUT),--out $(OUT)) $(ARGS)
+
+# --- test ------------------------------------------------------------------------------------------------------------
+
+test: test-python test-rust ## fast Python tests and all Rust tests
+
+test-python: setup
+	$(PY) -m pytest -m "not slow and not crash" $(ARGS)
+
+test-rust: $(DONE)/dependencies
+	cargo test $(LOCKED) --workspace --exclude adamem-index-py
+
+test-crash: setup ## kill the server at random moments and check what survived
+	$(PY) -m pytest -m crash --timeout 1800 $(ARGS)
+
+test-slow: setup ## slow tests and many more random examples
+	HYPOTHESIS_PROFILE=slow $(PY) -m pytest -m "not crash" --timeout 1800 $(ARGS)
+
+# --- check -----------------------------------------------------------------------------------------------------------
+
+CHECKS := python-style python-types python-rooms rust-style rust-lint proto generated docs files locks audit
+.PHONY: $(addprefix check-,$(CHECKS))
+
+check: $(addprefix check-,$(CHECKS)) ## formatters, linters, types, room contracts, protocol, audits
+	@echo "== all checks passed"
+
+check-python-style: setup
+	@echo "== ruff"
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+
+check-python-types: setup
+	@echo "== mypy and stubtest"
+	$(BIN)/mypy
+	$(PY) -m mypy.stubtest adamem_server._index
+
+check-python-rooms: setup
+	@echo "== room contracts"
+	$(BIN)/lint-imports --no-cache
+
+check-rust-style:
+	@echo "== cargo fmt"
+	cargo fmt --all --check
+
+check-rust-lint: $(DONE)/dependencies
+	@echo "== clippy"
+	cargo clippy --quiet $(LOCKED) --workspace --all-targets -- -D warnings
+
+check-proto: $(DONE)/dependencies
+	@echo "== protocol: lint and compatibility"
+	@$(PY) .ci/proto.py lint
+	@$(PY) .ci/proto.py breaking
+
+check-generated: $(DONE)/dependencies
+	@echo "== generated protocol code is current"
+	@$(PY) .ci/proto.py check
+
+check-docs: setup
+	@echo "== README"
+	$(PY) -m pytest --quiet tests/test_docs.py -k "not example"
+
+check-files: $(DONE)/dependencies
+	@echo "== Dockerfile, docker-compose.yml, shell scripts"
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/shellcheck .ci/run .ci/*.sh
+
+check-locks: $(DONE)/dependencies
+	@echo "== lock files match pyproject.toml"
+	@.ci/lock.sh --check
+
+check-audit: $(DONE)/dependencies
+	@echo "== dependency audit"
+	@$(PY) .ci/audit.py
+
+fix: setup ## format, and repair what linters can
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format --quiet .
+	cargo fmt --all
+
+# --- make again ------------------------------------------------------------------------------------------------------
+
+proto: $(DONE)/dependencies ## generate the protocol code
+	@$(PY) .ci/proto.py generate
+
+lock: $(DONE)/dependencies ## choose the newest allowed versions anew
+	@.ci/lock.sh --upgrade
+	cargo update
+
+wheels: setup ## build the client's and the server's wheel into dist/ (the Dockerfile runs this)
+	@rm -rf dist
+	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist clients/python
+	$(PY) -m maturin build --quiet --release $(LOCKED) --out dist
+	@ls -lh dist
+
+clean: ## remove .venv, target and everything else that was made
+	rm -rf $(VENV) target build dist $(EXTENSION) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
