@@ -15,6 +15,9 @@ from adamem_server.errors import AdaMemError
 FloatVector: TypeAlias = NDArray[np.float32]
 JsonObject: TypeAlias = dict[str, Any]
 
+# A namespace's name; Namespace.name in the protocol says it in words.
+NAMESPACE_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:/@+\-]{0,127}$"
+
 
 class SlotKind(StrEnum):
     """What sort of memory a slot holds."""
