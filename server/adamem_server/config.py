@@ -1,0 +1,254 @@
+"""The server's settings: one frozen object, read once, by `adamem serve`. Every default and limit has its home here.
+
+A setting is the variable ADAMEM_NAME; EMBED_MODEL and DEFAULT_NS are known without the prefix. Command-line options
+override variables. The README's table and the help of `adamem serve` are made from the fields below.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from adamem_server.types import NAMESPACE_NAME_PATTERN, Durability, Limits
+
+PREFIX: Final = "ADAMEM_"
+# Each call that blocks holds a thread: a stream may not hold so many that nothing else is answered.
+_THREADS_BESIDE_STREAMS: Final = 4
+_MIN_KEY_LENGTH: Final = 16
+_KIB: Final = 1 << 10
+_MIB: Final = 1 << 20
+_GIB: Final = 1 << 30
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; `problems` lists all of them, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Settings(BaseSettings):
+    """All settings of the server. Sizes are bytes, times are seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        populate_by_name=True,
+    )
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(50051, ge=0, le=65535, description="Port of gRPC; 0 takes a free one.")
+    data_dir: Path = Field(Path("adamem-data"), description="Folder of the data, made when missing.")
+    models_dir: Path = Field(Path("~/.cache/adamem/models"), description="Folder of downloaded encoders.")
+    embed_model: str = Field(
+        "all-MiniLM-L6-v2",
+        alias="EMBED_MODEL",
+        min_length=1,
+        description="The encoder: a bundled name, a directory, or a hub id.",
+    )
+    embed_threads: int = Field(0, ge=0, le=1024, description="Threads of the encoder; 0 takes one for each core.")
+    query_cache_size: int = Field(4096, ge=0, le=10_000_000, description="Query embeddings kept; 0 keeps none.")
+    default_namespace: str = Field(
+        "global",
+        alias="DEFAULT_NS",
+        pattern=NAMESPACE_NAME_PATTERN,
+        description="Namespace of requests that name none.",
+    )
+    auto_create_namespaces: bool = Field(True, description="Whether a write creates a namespace that is missing.")
+    durability: Durability = Field(
+        Durability.SYNC,
+        description="When a write is answered: `sync` once it is on disk, `async` earlier, and a power failure may"
+        " undo the last moments.",
+    )
+    max_data_bytes: int = Field(0, ge=0, description="Limit of the data file; 0 sets none but the disk.")
+    memory_budget_bytes: int = Field(
+        2 * _GIB, ge=_MIB, description="What the open shards of namespaces may hold together; the oldest are closed."
+    )
+    snapshot_interval_s: float = Field(
+        60.0, gt=0, le=86_400, description="How long changes may wait until the index is saved; not a matter of safety."
+    )
+    n_rpc_threads: int = Field(32, ge=2, le=1024, description="Calls worked on at once.")
+    max_bulk_streams: int = Field(8, ge=1, le=512, description="Bulk streams open at once; more are refused.")
+    tls_cert: Path | None = Field(None, description="PEM file of the server's certificate chain; turns TLS on.")
+    tls_key: Path | None = Field(None, description="PEM file of the certificate's private key.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file of the authority that signs client certificates; makes them required."
+    )
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Keys that clients send as bearer tokens, separated by commas; none: no authentication."
+    )
+    api_keys_file: Path | None = Field(None, description="File with one such key a line.")
+    allow_insecure: bool = Field(
+        False, description="Serve beyond this machine without TLS and authentication all the same."
+    )
+    shutdown_grace_s: float = Field(10.0, ge=0, le=3600, description="How long calls under way may take at shutdown.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="Form of the log on standard error.")
+
+    max_content_bytes: int = Field(64 * _KIB, ge=1, le=_MIB, description="Limit of content, cue and query text.")
+    max_metadata_bytes: int = Field(16 * _KIB, ge=2, le=_MIB, description="Limit of a slot's metadata as JSON.")
+    max_tags: int = Field(64, ge=0, le=1024, description="Limit of a slot's tags.")
+    max_batch: int = Field(1000, ge=1, le=100_000, description="Limit of slots in a batch and of ids in a deletion.")
+    max_top_k: int = Field(1000, ge=1, le=10_000, description="Limit of top_k.")
+    max_filter_depth: int = Field(16, ge=1, le=32, description="Limit of a filter's depth.")
+    max_filter_nodes: int = Field(256, ge=1, le=10_000, description="Limit of a filter's conditions and combinations.")
+    max_query_namespaces: int = Field(64, ge=1, le=1024, description="Limit of namespaces in one query.")
+    max_message_bytes: int = Field(64 * _MIB, ge=_MIB, le=_GIB, description="Limit of one gRPC message.")
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
+
+    @field_validator("data_dir", "models_dir", "tls_cert", "tls_key", "tls_client_ca", "api_keys_file")
+    @classmethod
+    def _expand_home(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser()
+
+    @field_validator("tls_cert", "tls_key", "tls_client_ca", "api_keys_file")
+    @classmethod
+    def _is_readable(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            _read(value)
+        return value
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        problems = []
+        if (self.tls_cert is None) != (self.tls_key is None):
+            problems.append("ADAMEM_TLS_CERT and ADAMEM_TLS_KEY belong together: set both or none")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            problems.append("ADAMEM_TLS_CLIENT_CA needs ADAMEM_TLS_CERT and ADAMEM_TLS_KEY")
+        if self.n_rpc_threads < self.max_bulk_streams + _THREADS_BESIDE_STREAMS:
+            problems.append(
+                f"ADAMEM_N_RPC_THREADS must be at least ADAMEM_MAX_BULK_STREAMS + {_THREADS_BESIDE_STREAMS},"
+                f" {self.max_bulk_streams + _THREADS_BESIDE_STREAMS} here"
+            )
+        if any(len(key) < _MIN_KEY_LENGTH or not (key.isascii() and key.isprintable()) for key in self.credentials()):
+            problems.append(f"ADAMEM_API_KEYS: a key has at least {_MIN_KEY_LENGTH} characters, printable ASCII")
+        if self.api_keys_file is not None and not self.credentials():
+            problems.append(f"ADAMEM_API_KEYS_FILE: {self.api_keys_file} holds no key")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def credentials(self) -> tuple[str, ...]:
+        """All API keys, in the clear: those set and those of the file."""
+        keys = [key.get_secret_value() for key in self.api_keys]
+        if self.api_keys_file is not None:
+            lines = (line.strip() for line in _read(self.api_keys_file).decode(errors="replace").splitlines())
+            keys += [line for line in lines if line and not line.startswith("#")]
+        return tuple(dict.fromkeys(keys))
+
+    def limits(self) -> Limits:
+        """The limits, as the rooms take them."""
+        return Limits(
+            max_content_bytes=self.max_content_bytes,
+            max_metadata_bytes=self.max_metadata_bytes,
+            max_tags=self.max_tags,
+            max_batch=self.max_batch,
+            max_top_k=self.max_top_k,
+            max_filter_depth=self.max_filter_depth,
+            max_filter_nodes=self.max_filter_nodes,
+            max_query_namespaces=self.max_query_namespaces,
+            max_message_bytes=self.max_message_bytes,
+        )
+
+
+def read_settings(options: Mapping[str, Any] | None = None) -> Settings:
+    """The settings of the environment, overridden by options (field name to value; None is not given).
+
+    Raises:
+        SettingsError: A value is wrong, or a variable of our prefix is unknown.
+    """
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    problems = _unknown_variables()
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(problems + _problems(error, given)) from None
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field."""
+    return Settings.model_fields[name].alias or PREFIX + name.upper()
+
+
+def default_text(name: str) -> str:
+    """A field's default as one would write it into the variable; empty for none."""
+    default = Settings.model_fields[name].default
+    if isinstance(default, bool):
+        return str(default).lower()
+    return "" if default is None or default == () else str(default)
+
+
+def bounds_text(name: str) -> str:
+    """A field's bounds, such as `0..65535`; empty for none."""
+    field = Settings.model_fields[name]
+    if field.annotation is not None and (choices := _choices(field)):
+        return " or ".join(f"`{choice}`" for choice in choices)
+    low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
+    above = next((m.gt for m in field.metadata if hasattr(m, "gt")), None)
+    high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
+    if high is None:
+        return "" if low is None else f"from {low}"
+    return f"{low}..{high}" if above is None else f"above {above}, to {high}"
+
+
+def markdown_table() -> str:
+    """The settings as a Markdown table, for the README."""
+    rows = ["| variable | default | values | meaning |", "| --- | --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = f"`{text}`" if (text := default_text(name)) else ""
+        rows.append(f"| `{variable(name)}` | {default} | {bounds_text(name)} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _choices(field: FieldInfo) -> list[str]:
+    if field.annotation is bool:
+        return ["true", "false"]
+    if field.annotation is Durability:
+        return [choice.value for choice in Durability]
+    return [str(choice) for choice in getattr(field.annotation, "__args__", ()) if isinstance(choice, str)]
+
+
+def _unknown_variables() -> list[str]:
+    known = {variable(name) for name in Settings.model_fields}
+    problems = []
+    for name in sorted(os.environ):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            field = name[len(PREFIX) :].lower()
+            hint = f"; the variable is {variable(field)}" if field in Settings.model_fields else ""
+            problems.append(f"{name}: there is no such setting{hint}")
+    return problems
+
+
+def _problems(error: ValidationError, options: Mapping[str, Any]) -> list[str]:
+    fields = {field.alias or name: name for name, field in Settings.model_fields.items()}
+    problems = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        message = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:
+            problems += message.splitlines()
+            continue
+        name = fields.get(str(problem["loc"][0]), str(problem["loc"][0]))
+        source = f"--{name.replace('_', '-')}" if name in options else variable(name)
+        problems.append(f"{source}: {message[:1].lower()}{message[1:]}")
+    return problems
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
