@@ -61,7 +61,7 @@ $(DONE)/server: pyproject.toml $(RUST_SOURCES) $(DONE)/client
 # --- run -------------------------------------------------------------------------------------------------------------
 
 demo: setup ## start a server, store real text, ask questions, restart, stop
-	@$(PY) -m bench.demo $(ARGS)
+	@$(PY) clients/python/examples/demo.py $(ARGS)
 
 serve: setup ## run the server on localhost:50051 (ARGS="--port 50052")
 	@$(BIN)/adamem serve $(ARGS)
@@ -90,7 +90,7 @@ test-slow: setup ## slow tests and many more random examples
 
 # --- check -----------------------------------------------------------------------------------------------------------
 
-CHECKS := python-style python-types python-rooms rust-style rust-lint proto generated docs files locks audit
+CHECKS := python-style python-types python-rooms rust-style rust-lint proto generated docs files locks audit wheels
 .PHONY: $(addprefix check-,$(CHECKS))
 
 check: $(addprefix check-,$(CHECKS)) ## formatters, linters, types, room contracts, protocol, audits
@@ -141,6 +141,11 @@ check-locks: $(DONE)/dependencies
 	@echo "== lock files match pyproject.toml"
 	@.ci/lock.sh --check
 
+check-wheels: wheels
+	@echo "== the image's steps: wheels into an empty environment"
+	@.ci/install.sh "$$(.ci/find-python.sh)" build/image dist requirements.lock
+	@cd build && ./image/bin/adamem version
+
 check-audit: $(DONE)/dependencies
 	@echo "== dependency audit"
 	@$(PY) .ci/audit.py
@@ -159,7 +164,7 @@ lock: $(DONE)/dependencies ## choose the newest allowed versions anew
 	@.ci/lock.sh --upgrade
 	cargo update
 
-wheels: setup ## build the client's and the server's wheel into dist/ (the Dockerfile runs this)
+wheels: $(DONE)/client ## build the client's and the server's wheel into dist/ (the Dockerfile runs this)
 	@rm -rf dist
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist clients/python
 	$(PY) -m maturin build --quiet --release $(LOCKED) --out dist

@@ -1,4 +1,4 @@
-"""Audits dependencies: licences and sources from the lock files and what is installed, advisories where a service answers.
+"""Audits dependencies: licences and sources always, advisories where a service answers.
 
 Rust: `cargo deny` does it all when it is installed; compiling it takes longer than the rest of CI, so otherwise the
 part of deny.toml that needs no advisory database (licences, bans, sources) is checked here from `cargo metadata`.
@@ -120,7 +120,7 @@ def audit_python_advisories() -> list[str]:
     note = "" if not skipped else f"; NOT CHECKED, the index here serves no advisories for them: {len(skipped)}"
     print(f"Python: advisories of {len(packages) - len(skipped)} packages checked{note}")
     return [
-        f"{package['name']} {package['version']}: {found['id']}, fixed in {', '.join(found['fix_versions']) or 'nothing'}"
+        f"{package['name']} {package['version']}: {found['id']}, fixed in {found['fix_versions'] or 'no release'}"
         for package in packages
         for found in package.get("vulns", [])
     ]
