@@ -43,7 +43,7 @@ def allows(expression: str, allowed: set[str]) -> bool:
 def audit_rust_here(rules: dict[str, dict[str, list[object]]]) -> list[str]:
     """Problems of licences, bans and sources."""
     command = ["cargo", "metadata", "--format-version=1", "--locked"]
-    metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
     allowed = {str(name) for name in rules["licenses"]["allow"]}
     banned = {str(entry["crate"] if isinstance(entry, dict) else entry) for entry in rules["bans"]["deny"]}
     members = set(metadata["workspace_members"])
@@ -79,11 +79,10 @@ def locked(file: Path) -> list[str]:
 
 def licence(package: Distribution) -> str:
     """What a distribution says of its licence, in the newest form that it uses."""
-    classifiers = [text for text in package.metadata.get_all("Classifier") or [] if text.startswith("License ::")]
-    field = (
-        package.metadata.get("License-Expression") or "; ".join(classifiers) or package.metadata.get("License") or ""
-    )
-    return field.strip().splitlines()[0] if field.strip() else ""
+    said = package.metadata.json
+    classifiers = [text for text in said.get("classifier", []) if text.startswith("License ::")]
+    field = str(said.get("license_expression") or "; ".join(classifiers) or said.get("license") or "").strip()
+    return field.splitlines()[0] if field else ""
 
 
 def audit_python_licences() -> list[str]:
@@ -106,10 +105,10 @@ def audit_python_licences() -> list[str]:
 
 def audit_python_advisories() -> list[str]:
     """Known vulnerabilities of what is locked, where the index tells."""
-    command = [BIN / "pip-audit", "--disable-pip", "--no-deps", "--require-hashes", "--progress-spinner=off"]
+    command = [str(BIN / "pip-audit"), "--disable-pip", "--no-deps", "--require-hashes", "--progress-spinner=off"]
     command += ["--format=json", "--timeout=15"]
     for name in ("requirements.lock", "requirements-dev.lock"):
-        command += ["--requirement", ROOT / name]
+        command += ["--requirement", str(ROOT / name)]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     try:
         packages = json.loads(run.stdout)["dependencies"]

@@ -1,0 +1,110 @@
+"""What README.md promises holds: its paths exist, its table is that of the code, its examples run as they stand."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import adamem
+from adamem_server.config import markdown_table
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def fenced(info: str) -> list[str]:
+    """Contents of the code blocks that start with ```info."""
+    return re.findall(rf"^```{re.escape(info)}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def between(name: str) -> str:
+    """The text between the markers of a generated or checked part."""
+    found = re.search(rf"<!-- {name}[^>]*-->\n+(.*?)\n*<!-- /{name} -->", README, re.DOTALL)
+    assert found, f"README.md has no part {name}"
+    return found[1]
+
+
+def test_settings_table_is_that_of_the_code() -> None:
+    assert between("settings") == markdown_table().strip(), "run `.venv/bin/python .ci/readme.py`"
+
+
+def test_every_path_of_the_map_exists() -> None:
+    paths = re.findall(r"^\| `([^`]+)` \|", between("map"), re.MULTILINE)
+    assert len(paths) > 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_every_room_is_on_the_map() -> None:
+    folders = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    tops = {line.split("/")[0] for line in folders.splitlines() if "/" in line}
+    rooms = {path.parent.name for path in (ROOT / "server/adamem_server").glob("*/__init__.py")}
+    listed = between("map")
+    assert [top for top in sorted(tops) if f"`{top}/" not in listed] == []
+    assert [room for room in sorted(rooms) if f"`server/adamem_server/{room}/`" not in listed] == []
+
+
+def test_every_link_to_a_file_exists() -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_make_target_exists() -> None:
+    named = set(re.findall(r"`make ([a-z-]+)", README))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert [name for name in sorted(named) if not re.search(rf"^{name}:", makefile, re.MULTILINE)] == []
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server as a user starts it, on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("readme")
+    environment = os.environ | {"ADAMEM_PORT": str(port), "ADAMEM_DATA_DIR": str(folder / "data")}
+    command = [str(Path(sys.executable).with_name("adamem")), "serve"]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as server:
+        try:
+            with adamem.Client(f"localhost:{port}") as client:
+                client.wait_until_ready(timeout_s=40.0)
+            yield f"localhost:{port}"
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def run(command: list[str], endpoint: str, folder: Path) -> str:
+    """Runs an example in an empty folder, with our commands in PATH."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"MEMORY_ENDPOINT": endpoint, "PATH": path}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_python_example(endpoint: str, tmp_path: Path) -> None:
+    examples = fenced("python")
+    assert examples
+    for example in examples:
+        assert run([sys.executable, "-W", "error", "-c", example], endpoint, tmp_path)
+
+
+def test_shell_example(endpoint: str, tmp_path: Path) -> None:
+    examples = fenced("bash")
+    assert examples
+    for example in examples:
+        assert run(["bash", "-euo", "pipefail", "-c", example], endpoint, tmp_path)
