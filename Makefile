@@ -55,7 +55,7 @@ $(DONE)/client: clients/python/pyproject.toml $(DONE)/proto
 
 $(DONE)/server: pyproject.toml $(RUST_SOURCES) $(DONE)/client
 	@echo "== building the Rust index and installing the server"
-	$(PY) -m maturin develop --quiet --release $(LOCKED)
+	PIP_QUIET=1 $(PY) -m maturin develop --release $(LOCKED)
 	@touch $@
 
 # --- run -------------------------------------------------------------------------------------------------------------
