@@ -1,0 +1,94 @@
+"""AdminService: one method for each RPC: decode and check, call the engine, encode."""
+
+import time
+
+import grpc
+
+from adamem.v1 import admin_service_pb2 as pb
+from adamem.v1.admin_service_pb2_grpc import AdminServiceServicer
+from adamem_server.memory.engine import MemoryEngine
+from adamem_server.rpc.checks import check_bytes, check_namespace, check_page_size
+from adamem_server.rpc.convert import RequestDecoder, encode_namespace, encode_server_info
+from adamem_server.rpc.pages import decode_page_token, encode_page_token
+from adamem_server.types import Limits
+
+_MAX_PREFIX_BYTES = 128
+
+
+class AdminService(AdminServiceServicer):
+    """The service over an engine. Thread-safe."""
+
+    def __init__(
+        self, engine: MemoryEngine, decoder: RequestDecoder, *, limits: Limits, default_namespace: str, version: str
+    ) -> None:
+        self._engine = engine
+        self._decoder = decoder
+        self._limits = limits
+        self._default_namespace = default_namespace
+        self._version = version
+        self._started = time.monotonic()
+
+    def CreateNamespace(
+        self,
+        request: pb.CreateNamespaceRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.CreateNamespaceResponse:
+        """Create an empty namespace."""
+        spec, key = self._decoder.create_namespace(request)
+        return pb.CreateNamespaceResponse(namespace=encode_namespace(self._engine.create_namespace(spec, request=key)))
+
+    def GetNamespace(
+        self,
+        request: pb.GetNamespaceRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.GetNamespaceResponse:
+        """Describe one namespace."""
+        info = self._engine.get_namespace(self._decoder.namespace(request.name, "name"))
+        return pb.GetNamespaceResponse(namespace=encode_namespace(info))
+
+    def ListNamespaces(
+        self,
+        request: pb.ListNamespacesRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.ListNamespacesResponse:
+        """Describe all namespaces, page by page."""
+        infos, after = self._engine.list_namespaces(
+            prefix=check_bytes(request.prefix, "prefix", _MAX_PREFIX_BYTES),
+            page_size=check_page_size(request.page_size),
+            after=decode_page_token(request),
+        )
+        return pb.ListNamespacesResponse(
+            namespaces=map(encode_namespace, infos), next_page_token=encode_page_token(request, after)
+        )
+
+    def UpdateNamespace(
+        self,
+        request: pb.UpdateNamespaceRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.UpdateNamespaceResponse:
+        """Change a namespace."""
+        name, description, ef_search = self._decoder.update_namespace(request)
+        info = self._engine.update_namespace(name, description=description, ef_search=ef_search)
+        return pb.UpdateNamespaceResponse(namespace=encode_namespace(info))
+
+    def DeleteNamespace(
+        self,
+        request: pb.DeleteNamespaceRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.DeleteNamespaceResponse:
+        """Delete a namespace with all its slots."""
+        return pb.DeleteNamespaceResponse(n_slots=self._engine.delete_namespace(check_namespace(request.name, "name")))
+
+    def GetServerInfo(
+        self,
+        request: pb.GetServerInfoRequest,  # noqa: ARG002
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.GetServerInfoResponse:
+        """Describe the server."""
+        return encode_server_info(
+            self._engine.info(),
+            self._limits,
+            version=self._version,
+            uptime_s=time.monotonic() - self._started,
+            default_namespace=self._default_namespace,
+        )

@@ -1,0 +1,389 @@
+"""Requests -> types.py with all their checks, and results -> responses; values inside them: checks, slots, filters."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final, Protocol, TypeAlias
+
+from google.protobuf.duration_pb2 import Duration
+
+from adamem.v1 import admin_service_pb2 as admin_pb2
+from adamem.v1 import memory_service_pb2 as memory_pb2
+from adamem.v1 import types_pb2
+from adamem_server.errors import AbortedError, AdaMemError, InvalidArgumentError
+from adamem_server.rpc.checks import (
+    MAX_DESCRIPTION_BYTES,
+    MAX_DIM,
+    check_bytes,
+    check_enum,
+    check_finite,
+    check_namespace,
+    check_range,
+    check_request_id,
+    check_slot_id,
+    check_text,
+    check_vector,
+)
+from adamem_server.rpc.errors import error_status, relocated
+from adamem_server.rpc.filters import decode_filter
+from adamem_server.rpc.slots import decode_slot, encode_slot, encode_time
+from adamem_server.types import (
+    DeleteResult,
+    EngineInfo,
+    Filter,
+    IndexKind,
+    IndexParams,
+    Limits,
+    Metric,
+    NamespaceInfo,
+    NamespaceSpec,
+    Query,
+    QueryResult,
+    RequestKey,
+    SlotInput,
+    UpdateResult,
+    VectorType,
+    WriteResult,
+)
+
+DEFAULT_TOP_K: Final = 4
+MAX_EF_SEARCH: Final = 10_000
+
+_METRICS: Final = {
+    types_pb2.METRIC_UNSPECIFIED: Metric.COSINE,
+    types_pb2.METRIC_COSINE: Metric.COSINE,
+    types_pb2.METRIC_DOT: Metric.DOT,
+    types_pb2.METRIC_L2: Metric.L2,
+}
+_INDEX_KINDS: Final = {
+    types_pb2.INDEX_KIND_UNSPECIFIED: IndexKind.HNSW,
+    types_pb2.INDEX_KIND_FLAT: IndexKind.FLAT,
+    types_pb2.INDEX_KIND_HNSW: IndexKind.HNSW,
+}
+_VECTOR_TYPES: Final = {
+    types_pb2.VECTOR_TYPE_UNSPECIFIED: VectorType.FLOAT32,
+    types_pb2.VECTOR_TYPE_FLOAT32: VectorType.FLOAT32,
+    types_pb2.VECTOR_TYPE_FLOAT16: VectorType.FLOAT16,
+}
+_METRIC_NUMBERS: Final = {value: number for number, value in _METRICS.items() if number}
+_INDEX_KIND_NUMBERS: Final = {value: number for number, value in _INDEX_KINDS.items() if number}
+_VECTOR_TYPE_NUMBERS: Final = {value: number for number, value in _VECTOR_TYPES.items() if number}
+
+_MIN_M: Final = 4
+_MAX_M: Final = 64
+_MAX_EF_CONSTRUCTION: Final = 1000
+_NS: Final = 1_000_000_000
+_N_FINGERPRINT: Final = 16
+
+BatchRequest: TypeAlias = memory_pb2.BatchUpdateRequest | memory_pb2.BulkUpdateRequest
+
+
+class _Mutation(Protocol):
+    """A request that its request_id makes idempotent."""
+
+    request_id: str
+
+    def SerializeToString(self, *, deterministic: bool = ...) -> bytes: ...  # noqa: N802 - protobuf's name
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A decoded update: the slots that passed the checks, where they stood, and the errors of the others.
+
+    `field` is the path of a slot in the request, with `{}` for its position.
+    """
+
+    namespace: str
+    slots: list[SlotInput]
+    positions: list[int]
+    errors: dict[int, AdaMemError]
+    request: RequestKey | None
+    field: str
+
+
+class RequestDecoder:
+    """Decodes and checks requests under the server's limits. Thread-safe.
+
+    Every method raises InvalidArgumentError, with the path of the field, the problem and the limit.
+    """
+
+    def __init__(self, limits: Limits, default_namespace: str) -> None:
+        self._limits = limits
+        self._default_namespace = default_namespace
+
+    def query(self, message: memory_pb2.QueryRequest, deadline_s: float | None) -> Query:
+        """A query."""
+        limits = self._limits
+        text = vector = None
+        match message.WhichOneof("query"):
+            case "text":
+                text = check_text(message.text, "text", limits.max_content_bytes)
+            case "vector":
+                vector = check_vector(message.vector, "vector")
+            case _:
+                raise InvalidArgumentError("text", "is not set: set text or vector")
+        top_k = check_range(message.top_k, "top_k", 1, limits.max_top_k) if message.HasField("top_k") else DEFAULT_TOP_K
+        return Query(
+            namespaces=self._namespaces(message.namespaces),
+            top_k=min(top_k, limits.max_top_k),
+            text=text,
+            vector=vector,
+            filter=self.filter(message),
+            min_score=check_finite(message.min_score, "min_score") if message.HasField("min_score") else None,
+            include_vectors=message.include_vectors,
+            ef_search=(
+                check_range(message.ef_search, "ef_search", 1, MAX_EF_SEARCH) if message.HasField("ef_search") else None
+            ),
+            deadline_s=deadline_s,
+        )
+
+    def update(self, message: memory_pb2.UpdateRequest) -> Batch:
+        """An update of one slot."""
+        if not message.HasField("slot"):
+            raise InvalidArgumentError("slot", "is not set")
+        return Batch(
+            namespace=self.namespace(message.namespace),
+            slots=[decode_slot(message.slot, "slot", self._limits, _now_us())],
+            positions=[0],
+            errors={},
+            request=_request_key("update", message),
+            field="slot",
+        )
+
+    def batch(self, message: BatchRequest) -> Batch:
+        """A batch; what is wrong with one slot alone becomes that slot's error."""
+        n, limit = len(message.slots), self._limits.max_batch
+        if not n:
+            raise InvalidArgumentError("slots", "is empty, at least one slot is needed")
+        if n > limit:
+            raise InvalidArgumentError(
+                "slots", f"has {n} slots, the limit is {limit}", limit=str(limit), received=str(n)
+            )
+        batch = Batch(self.namespace(message.namespace), [], [], {}, _request_key("batch", message), "slots[{}]")
+        now_us = _now_us()
+        first: dict[str, int] = {}
+        for position, item in enumerate(message.slots):
+            try:
+                slot = decode_slot(item, f"slots[{position}]", self._limits, now_us)
+                if slot.id and (other := first.setdefault(slot.id, position)) != position:
+                    raise InvalidArgumentError(f"slots[{position}].id", f"stands in slots[{other}] already")
+            except AdaMemError as error:
+                batch.errors[position] = error
+            else:
+                batch.slots.append(slot)
+                batch.positions.append(position)
+        return batch
+
+    def delete_slots(
+        self, message: memory_pb2.DeleteSlotsRequest
+    ) -> tuple[list[str], Filter | None, RequestKey | None]:
+        """The ids or the filter of a deletion, and its request id."""
+        n, limit = len(message.slot_ids), self._limits.max_batch
+        if bool(n) == message.HasField("filter"):
+            raise InvalidArgumentError("slot_ids", "exactly one of slot_ids and filter is needed")
+        if n > limit:
+            raise InvalidArgumentError(
+                "slot_ids", f"has {n} ids, the limit is {limit}", limit=str(limit), received=str(n)
+            )
+        ids = [check_slot_id(slot_id, f"slot_ids[{i}]") for i, slot_id in enumerate(message.slot_ids)]
+        return ids, self.filter(message), _request_key("delete", message)
+
+    def create_namespace(self, message: admin_pb2.CreateNamespaceRequest) -> tuple[NamespaceSpec, RequestKey | None]:
+        """A namespace to create, and the request id."""
+        spec = NamespaceSpec(
+            name=check_namespace(message.name, "name"),
+            description=check_bytes(message.description, "description", MAX_DESCRIPTION_BYTES),
+            dim=check_range(message.dim, "dim", 0, MAX_DIM),
+            metric=check_enum(message.metric, "metric", _METRICS),
+            index_kind=check_enum(message.index_kind, "index_kind", _INDEX_KINDS),
+            index_params=_decode_index_params(message.index_params),
+            vector_type=check_enum(message.vector_type, "vector_type", _VECTOR_TYPES),
+            external_vectors=message.external_vectors,
+        )
+        return spec, _request_key("create", message)
+
+    def update_namespace(self, message: admin_pb2.UpdateNamespaceRequest) -> tuple[str, str | None, int | None]:
+        """The name, and what to change: description and ef_search."""
+        name = check_namespace(message.name, "name")
+        description = ef_search = None
+        if message.HasField("description"):
+            description = check_bytes(message.description, "description", MAX_DESCRIPTION_BYTES)
+        if message.HasField("ef_search"):
+            ef_search = check_range(message.ef_search, "ef_search", 1, MAX_EF_SEARCH)
+        return name, description, ef_search
+
+    def namespace(self, name: str, field: str = "namespace") -> str:
+        """The name of a namespace; the default one where none is given."""
+        return check_namespace(name, field) if name else self._default_namespace
+
+    def filter(
+        self, message: memory_pb2.QueryRequest | memory_pb2.ListSlotsRequest | memory_pb2.DeleteSlotsRequest
+    ) -> Filter | None:
+        """The filter of a request."""
+        return decode_filter(message.filter, self._limits) if message.HasField("filter") else None
+
+    def _namespaces(self, names: Sequence[str]) -> tuple[str, ...]:
+        limit = self._limits.max_query_namespaces
+        if len(names) > limit:
+            raise InvalidArgumentError(
+                "namespaces",
+                f"has {len(names)} names, the limit is {limit}",
+                limit=str(limit),
+                received=str(len(names)),
+            )
+        first: dict[str, int] = {}
+        for i, name in enumerate(names):
+            if (other := first.setdefault(check_namespace(name, f"namespaces[{i}]"), i)) != i:
+                raise InvalidArgumentError(f"namespaces[{i}]", f"stands in namespaces[{other}] already")
+        return tuple(names) or (self._default_namespace,)
+
+
+def encode_query_result(result: QueryResult) -> memory_pb2.QueryResponse:
+    """The answer to a query."""
+    return memory_pb2.QueryResponse(
+        hits=[types_pb2.Hit(slot=encode_slot(hit.view), score=hit.score) for hit in result.hits],
+        timings=memory_pb2.QueryTimings(
+            embed=_encode_seconds(result.embed_s),
+            search=_encode_seconds(result.search_s),
+            total=_encode_seconds(result.total_s),
+        ),
+    )
+
+
+def encode_update_result(batch: Batch, result: UpdateResult) -> memory_pb2.UpdateResponse:
+    """The answer to the update of one slot; its error is the call's."""
+    (item,) = result.results
+    if isinstance(item, AdaMemError):
+        raise relocated(item, "slots[0]", batch.field)
+    return memory_pb2.UpdateResponse(result=_encode_item(item), sequence=result.sequence)
+
+
+def encode_batch_results(batch: Batch, result: UpdateResult) -> list[memory_pb2.UpdateResult]:
+    """One result for each slot of the request, in its order."""
+    positions = _answered(batch, len(result.results))
+    outcomes: dict[int, WriteResult | AdaMemError] = dict(batch.errors)
+    for i, (position, item) in enumerate(zip(positions, result.results, strict=True)):
+        place = batch.field.format(position)
+        outcomes[position] = relocated(item, f"slots[{i}]", place) if isinstance(item, AdaMemError) else item
+    return [_encode_item(outcomes[position]) for position in sorted(outcomes)]
+
+
+def encode_delete_result(result: DeleteResult) -> memory_pb2.DeleteSlotsResponse:
+    """The answer to a deletion."""
+    return memory_pb2.DeleteSlotsResponse(
+        n_deleted=result.n_deleted, n_not_found=result.n_not_found, sequence=result.sequence
+    )
+
+
+def encode_namespace(info: NamespaceInfo) -> admin_pb2.Namespace:
+    """A namespace as it is described."""
+    namespace = info.namespace
+    params = namespace.index_params
+    return admin_pb2.Namespace(
+        name=namespace.name,
+        description=namespace.description,
+        dim=namespace.dim,
+        metric=_METRIC_NUMBERS[namespace.metric],
+        index_kind=_INDEX_KIND_NUMBERS[namespace.index_kind],
+        index_params=admin_pb2.IndexParams(
+            m=params.m, ef_construction=params.ef_construction, ef_search=params.ef_search
+        ),
+        vector_type=_VECTOR_TYPE_NUMBERS[namespace.vector_type],
+        model=namespace.model,
+        model_fingerprint=namespace.model_fingerprint,
+        n_slots=info.n_slots,
+        n_bytes=info.n_bytes,
+        sequence=info.sequence,
+        snapshot_sequence=info.snapshot_sequence,
+        open=info.open,
+        index_bytes=info.index_bytes,
+        created_at=encode_time(namespace.created_at),
+    )
+
+
+def encode_server_info(
+    info: EngineInfo, limits: Limits, *, version: str, uptime_s: float, default_namespace: str
+) -> admin_pb2.GetServerInfoResponse:
+    """The server as it is described."""
+    return admin_pb2.GetServerInfoResponse(
+        version=version,
+        uptime=_encode_seconds(uptime_s),
+        default_namespace=default_namespace,
+        model=info.model,
+        model_fingerprint=info.model_fingerprint,
+        dim=info.dim,
+        max_tokens=info.max_tokens,
+        n_namespaces=info.n_namespaces,
+        n_open_shards=info.n_open_shards,
+        memory_budget_bytes=info.memory_budget_bytes,
+        memory_used_bytes=info.memory_used_bytes,
+        data_bytes=info.data_bytes,
+        simd=info.simd,
+        limits=admin_pb2.Limits(
+            max_content_bytes=limits.max_content_bytes,
+            max_metadata_bytes=limits.max_metadata_bytes,
+            max_tags=limits.max_tags,
+            max_batch=limits.max_batch,
+            max_top_k=limits.max_top_k,
+            max_filter_depth=limits.max_filter_depth,
+            max_filter_nodes=limits.max_filter_nodes,
+            max_query_namespaces=limits.max_query_namespaces,
+            max_message_bytes=limits.max_message_bytes,
+        ),
+    )
+
+
+def _decode_index_params(message: admin_pb2.IndexParams) -> IndexParams:
+    if message.m:
+        check_range(message.m, "index_params.m", _MIN_M, _MAX_M)
+    if message.ef_construction:
+        low = message.m or _MIN_M
+        check_range(message.ef_construction, "index_params.ef_construction", low, _MAX_EF_CONSTRUCTION)
+    if message.ef_search:
+        check_range(message.ef_search, "index_params.ef_search", 1, MAX_EF_SEARCH)
+    return IndexParams(m=message.m, ef_construction=message.ef_construction, ef_search=message.ef_search)
+
+
+def _answered(batch: Batch, n_results: int) -> Sequence[int]:
+    """The positions that the engine's results belong to.
+
+    A request sent again gets its first answer, and in between the `expires_at` of some slots may have passed: they were
+    stored then, so results are theirs too.
+    """
+    if n_results == len(batch.positions):
+        return batch.positions
+    passed = [position for position, error in batch.errors.items() if error.metadata["field"].endswith(".expires_at")]
+    positions = sorted([*batch.positions, *passed])
+    if n_results != len(positions):
+        raise AbortedError(
+            "the request was carried out before, with other slots valid: read them to see what is stored"
+        )
+    for position in passed:
+        del batch.errors[position]
+    return positions
+
+
+def _encode_item(item: WriteResult | AdaMemError) -> memory_pb2.UpdateResult:
+    if isinstance(item, AdaMemError):
+        return memory_pb2.UpdateResult(status=error_status(item))
+    return memory_pb2.UpdateResult(slot_id=item.slot_id, created=item.created)
+
+
+def _request_key(verb: str, message: _Mutation) -> RequestKey | None:
+    """The request id with a fingerprint of everything else in the request; None without an id."""
+    request_id = check_request_id(message.request_id)
+    if not request_id:
+        return None
+    message.request_id = ""
+    content = message.SerializeToString(deterministic=True)
+    return RequestKey(request_id, blake2b(verb.encode() + b"\0" + content, digest_size=_N_FINGERPRINT).digest())
+
+
+def _encode_seconds(seconds: float) -> Duration:
+    nanos = round(seconds * _NS)
+    return Duration(seconds=nanos // _NS, nanos=nanos % _NS)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

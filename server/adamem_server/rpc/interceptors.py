@@ -1,0 +1,206 @@
+"""What happens around every call: request id, authentication, one line of log, and any exception to its status.
+
+One interceptor does all four, because each one costs every call; it covers all four kinds of handler. Health checks
+pass it by: they are open, and not worth a line.
+"""
+
+import hmac
+import itertools
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
+from threading import BoundedSemaphore
+from typing import Any, Final, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from adamem_server.errors import AdaMemError, InvalidArgumentError, OverloadedError, UnauthenticatedError
+from adamem_server.rpc.errors import error_status, internal_error, status_code
+from adamem_server.telemetry.log import get_logger
+
+REQUEST_ID_KEY: Final = "x-request-id"
+
+_DETAILS_KEY: Final = "grpc-status-details-bin"
+_AUTHORIZATION_KEY: Final = "authorization"
+_BEARER: Final = "bearer "
+_HEALTH: Final = "/grpc.health.v1.Health/"
+_MAX_REQUEST_ID: Final = 128
+_FAULTS_OF_OURS: Final = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS, grpc.StatusCode.UNKNOWN)
+
+_log = get_logger(__name__)
+
+Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class _Status(grpc.Status):
+    """What `abort_with_status` takes."""
+
+    def __init__(
+        self, code: grpc.StatusCode, details: str, trailing_metadata: tuple[tuple[str, str | bytes], ...]
+    ) -> None:
+        self.code = code
+        self.details = details
+        self.trailing_metadata = trailing_metadata
+
+
+class Authenticator:
+    """Checks bearer tokens against API keys; without keys everyone may call."""
+
+    def __init__(self, api_keys: Iterable[str]) -> None:
+        # Hashes have one length, so that comparing them tells nothing about the keys.
+        self._hashes = [sha256(key.encode()).digest() for key in api_keys]
+
+    def check(self, metadata: Metadata) -> None:
+        """Let the call pass.
+
+        Raises:
+            UnauthenticatedError: It carries no key of ours.
+        """
+        if not self._hashes:
+            return
+        value = next((value for key, value in metadata if key == _AUTHORIZATION_KEY), "")
+        if not isinstance(value, str) or not value.lower().startswith(_BEARER):
+            raise UnauthenticatedError("an API key is needed: send it as metadata, authorization: Bearer KEY")
+        offered = sha256(value[len(_BEARER) :].strip().encode()).digest()
+        matches = [hmac.compare_digest(offered, known) for known in self._hashes]
+        if not any(matches):
+            raise UnauthenticatedError("the API key is not known")
+
+
+class EdgeInterceptor(grpc.ServerInterceptor):
+    """Wraps each method's handler once, when it is first called.
+
+    Args:
+        authenticator: Who may call.
+        max_streams: Calls of one streaming method at once; each holds a thread.
+    """
+
+    def __init__(self, authenticator: Authenticator, max_streams: int) -> None:
+        self._authenticator = authenticator
+        self._max_streams = max_streams
+        self._handlers: dict[str, Handler] = {}
+        self._prefix = secrets.token_hex(6)
+        self._numbers = itertools.count(1)
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """The wrapped handler of a method; None for a method that there is not."""
+        method = handler_call_details.method
+        wrapped = self._handlers.get(method)
+        if wrapped is None:
+            handler = continuation(handler_call_details)
+            if handler is None or method.startswith(_HEALTH):
+                return handler
+            wrapped = self._handlers[method] = self._wrap(method, handler)
+        return wrapped
+
+    def _wrap(self, method: str, handler: Any) -> Handler:
+        """The same handler, guarded. It takes bytes, so that a message that cannot be parsed is answered as well."""
+        parse = _parser(handler.request_deserializer)
+        encode = handler.response_serializer
+
+        def parse_all(messages: Iterator[bytes]) -> Iterator[Any]:
+            return map(parse, messages)
+
+        match handler.request_streaming, handler.response_streaming:
+            case False, False:
+                call = self._unary(method, handler.unary_unary, parse)
+                return grpc.unary_unary_rpc_method_handler(call, None, encode)
+            case False, True:
+                call = self._streaming(method, handler.unary_stream, parse)
+                return grpc.unary_stream_rpc_method_handler(call, None, encode)
+            case True, False:
+                call = self._unary(method, handler.stream_unary, parse_all)
+                return grpc.stream_unary_rpc_method_handler(call, None, encode)
+            case _:
+                call = self._streaming(method, handler.stream_stream, parse_all)
+                return grpc.stream_stream_rpc_method_handler(call, None, encode)
+
+    def _unary(self, method: str, behavior: Callable[..., Any], parse: Callable[[Any], Any]) -> Callable[..., Any]:
+        def call(request: Any, context: grpc.ServicerContext) -> Any:
+            started = time.perf_counter()
+            metadata: Metadata = context.invocation_metadata()
+            request_id = self._request_id(metadata)
+            try:
+                self._authenticator.check(metadata)
+                response = behavior(parse(request), context)
+            except Exception as error:  # noqa: BLE001 - the border: every exception becomes a status
+                self._abort(context, method, request_id, started, error)
+            context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
+            _log_call(method, "OK", started, request_id)
+            return response
+
+        return call
+
+    def _streaming(self, method: str, behavior: Callable[..., Any], parse: Callable[[Any], Any]) -> Callable[..., Any]:
+        permits = BoundedSemaphore(self._max_streams)
+
+        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            started = time.perf_counter()
+            metadata: Metadata = context.invocation_metadata()
+            request_id = self._request_id(metadata)
+            try:
+                self._authenticator.check(metadata)
+                if not permits.acquire(blocking=False):
+                    raise OverloadedError(
+                        f"{self._max_streams} streams of this method are open, the limit", limit=str(self._max_streams)
+                    )
+                try:
+                    yield from behavior(parse(request), context)
+                finally:
+                    permits.release()
+            except Exception as error:  # noqa: BLE001 - as above
+                self._abort(context, method, request_id, started, error)
+            context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
+            _log_call(method, "OK" if context.is_active() else "CANCELLED", started, request_id)
+
+        return call
+
+    def _request_id(self, metadata: Metadata) -> str:
+        for key, value in metadata:
+            if key == REQUEST_ID_KEY and isinstance(value, str) and 0 < len(value) <= _MAX_REQUEST_ID:
+                return value
+        return f"{self._prefix}-{next(self._numbers)}"
+
+    def _abort(
+        self, context: grpc.ServicerContext, method: str, request_id: str, started: float, error: Exception
+    ) -> None:
+        """End the call with the error's status."""
+        if isinstance(error, AdaMemError):
+            code = status_code(error)
+            shown = error
+        else:
+            code = grpc.StatusCode.INTERNAL
+            shown = internal_error(request_id)
+        _log_call(method, code.name, started, request_id, error)
+        status = error_status(shown)
+        context.abort_with_status(
+            _Status(code, status.message, ((REQUEST_ID_KEY, request_id), (_DETAILS_KEY, status.SerializeToString())))
+        )
+
+
+def _parser(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def parse(message: bytes) -> Any:
+        try:
+            return deserialize(message)
+        except DecodeError as error:
+            raise InvalidArgumentError("request", "cannot be parsed: it is damaged, or nested too deeply") from error
+
+    return parse
+
+
+def _log_call(method: str, code: str, started: float, request_id: str, error: Exception | None = None) -> None:
+    """One line for one call; the cause, with its traceback, where the fault is ours."""
+    latency_ms = round((time.perf_counter() - started) * 1e3, 3)
+    if error is None:
+        _log.info("call", method=method, code=code, latency_ms=latency_ms, request_id=request_id)
+    elif not isinstance(error, AdaMemError) or status_code(error) in _FAULTS_OF_OURS:
+        _log.error("call", method=method, code=code, latency_ms=latency_ms, request_id=request_id, exc_info=error)
+    else:
+        _log.info("call", method=method, code=code, latency_ms=latency_ms, request_id=request_id, reason=error.reason)

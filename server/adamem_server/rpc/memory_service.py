@@ -1,0 +1,137 @@
+"""MemoryService: one method for each RPC: decode and check, call the engine, encode."""
+
+import time
+from collections.abc import Iterator
+from threading import Lock
+from typing import Final
+
+import grpc
+
+from adamem.v1 import memory_service_pb2 as pb
+from adamem.v1.memory_service_pb2_grpc import MemoryServiceServicer
+from adamem_server.errors import DeadlineExceededError, ShuttingDownError
+from adamem_server.memory.engine import MemoryEngine
+from adamem_server.rpc.bulk import BulkStream, nothing_stored
+from adamem_server.rpc.checks import check_page_size, check_slot_id
+from adamem_server.rpc.convert import (
+    RequestDecoder,
+    encode_batch_results,
+    encode_delete_result,
+    encode_query_result,
+    encode_update_result,
+)
+from adamem_server.rpc.pages import decode_page_token, encode_page_token
+from adamem_server.rpc.slots import encode_slot
+
+# gRPC gives a call without a deadline one of some centuries.
+_NO_DEADLINE_S: Final = 366 * 86_400.0
+
+
+class MemoryService(MemoryServiceServicer):
+    """The service over an engine. Thread-safe."""
+
+    def __init__(self, engine: MemoryEngine, decoder: RequestDecoder) -> None:
+        self._engine = engine
+        self._decoder = decoder
+        self._lock = Lock()
+        self._streams: set[BulkStream] = set()
+        self._draining = False
+
+    def Query(self, request: pb.QueryRequest, context: grpc.ServicerContext) -> pb.QueryResponse:
+        """Find slots."""
+        return encode_query_result(self._engine.query(self._decoder.query(request, _deadline_s(context))))
+
+    def Update(self, request: pb.UpdateRequest, context: grpc.ServicerContext) -> pb.UpdateResponse:
+        """Store one slot."""
+        batch = self._decoder.update(request)
+        result = self._engine.update(
+            batch.namespace, batch.slots, request=batch.request, deadline_s=_deadline_s(context)
+        )
+        return encode_update_result(batch, result)
+
+    def BatchUpdate(self, request: pb.BatchUpdateRequest, context: grpc.ServicerContext) -> pb.BatchUpdateResponse:
+        """Store many slots of one namespace."""
+        batch = self._decoder.batch(request)
+        if batch.slots:
+            result = self._engine.update(
+                batch.namespace, batch.slots, request=batch.request, deadline_s=_deadline_s(context)
+            )
+        else:
+            result = nothing_stored(self._engine, batch.namespace)
+        return pb.BatchUpdateResponse(results=encode_batch_results(batch, result), sequence=result.sequence)
+
+    def BulkUpdate(
+        self, request_iterator: Iterator[pb.BulkUpdateRequest], context: grpc.ServicerContext
+    ) -> Iterator[pb.BulkUpdateResponse]:
+        """Store batch after batch."""
+        stream = BulkStream(self._engine, self._decoder, request_iterator)
+        with self._lock:
+            if self._draining:
+                raise ShuttingDownError
+            self._streams = {other for other in self._streams if not other.finished()} | {stream}
+        if context.add_callback(stream.stop):
+            yield from stream.answers()
+
+    def GetSlot(self, request: pb.GetSlotRequest, context: grpc.ServicerContext) -> pb.GetSlotResponse:  # noqa: ARG002
+        """Read one slot."""
+        view = self._engine.get_slot(
+            self._decoder.namespace(request.namespace),
+            check_slot_id(request.slot_id, "slot_id"),
+            include_vector=request.include_vector,
+        )
+        return pb.GetSlotResponse(slot=encode_slot(view))
+
+    def ListSlots(
+        self,
+        request: pb.ListSlotsRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.ListSlotsResponse:
+        """Read slots page by page."""
+        views, after = self._engine.list_slots(
+            self._decoder.namespace(request.namespace),
+            filter=self._decoder.filter(request),
+            page_size=check_page_size(request.page_size),
+            after=int(decode_page_token(request) or "0"),
+            include_vectors=request.include_vectors,
+        )
+        return pb.ListSlotsResponse(
+            slots=map(encode_slot, views), next_page_token=encode_page_token(request, str(after) if after else "")
+        )
+
+    def DeleteSlots(
+        self,
+        request: pb.DeleteSlotsRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.DeleteSlotsResponse:
+        """Delete slots by id or by filter."""
+        namespace = self._decoder.namespace(request.namespace)
+        slot_ids, condition, key = self._decoder.delete_slots(request)
+        result = self._engine.delete_slots(namespace, slot_ids=slot_ids, filter=condition, request=key)
+        return encode_delete_result(result)
+
+    def drain(self) -> None:
+        """Let bulk streams answer what is under way, then end."""
+        with self._lock:
+            self._draining = True
+            streams = list(self._streams)
+        for stream in streams:
+            stream.drain()
+
+    def join(self) -> None:
+        """Wait for the threads of bulk streams; all calls are over."""
+        for stream in self._streams:
+            stream.join()
+
+
+def _deadline_s(context: grpc.ServicerContext) -> float | None:
+    """The call's deadline on the clock of time.monotonic(); None for none.
+
+    Raises:
+        DeadlineExceededError: It passed while the call waited for a thread.
+    """
+    left: float | None = context.time_remaining()
+    if left is None or left > _NO_DEADLINE_S:
+        return None
+    if left <= 0:
+        raise DeadlineExceededError("the deadline passed before the call was begun")
+    return time.monotonic() + left

@@ -1,0 +1,57 @@
+"""Page tokens: opaque to clients, good only for the request that they came from.
+
+Token: base64url, unpadded, of checksum[8] || position in UTF-8. The checksum is BLAKE2b over the position and the
+request without its page_size and page_token.
+"""
+
+import base64
+import binascii
+from hashlib import blake2b
+from typing import Final, TypeAlias
+
+from adamem.v1.admin_service_pb2 import ListNamespacesRequest
+from adamem.v1.memory_service_pb2 import ListSlotsRequest
+from adamem_server.errors import InvalidArgumentError
+
+ListRequest: TypeAlias = ListNamespacesRequest | ListSlotsRequest
+
+_N_CHECKSUM: Final = 8
+
+
+def encode_page_token(request: ListRequest, position: str) -> str:
+    """The token that goes on from a position; an empty position is the end, and has no token."""
+    if not position:
+        return ""
+    data = position.encode()
+    return base64.urlsafe_b64encode(_checksum(request, data) + data).rstrip(b"=").decode()
+
+
+def decode_page_token(request: ListRequest) -> str:
+    """The position of the request's token; empty for the first page.
+
+    Raises:
+        InvalidArgumentError: The token is damaged, or was made for another request.
+    """
+    token = request.page_token
+    if not token:
+        return ""
+    try:
+        raw = base64.b64decode(token.encode() + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    checksum, data = raw[:_N_CHECKSUM], raw[_N_CHECKSUM:]
+    if checksum != _checksum(request, data):
+        raise InvalidArgumentError(
+            "page_token", "is not a token of this server for these fields; send next_page_token of the page before"
+        )
+    return data.decode()
+
+
+def _checksum(request: ListRequest, position: bytes) -> bytes:
+    plain = type(request).FromString(request.SerializeToString())
+    plain.ClearField("page_token")
+    plain.ClearField("page_size")
+    name = type(request).__name__.encode()
+    return blake2b(
+        b"\0".join((name, plain.SerializeToString(deterministic=True), position)), digest_size=_N_CHECKSUM
+    ).digest()

@@ -1,0 +1,138 @@
+"""The gRPC server: services, health, reflection, limits, TLS; started once, stopped once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
+
+from adamem.v1 import admin_service_pb2, memory_service_pb2
+from adamem.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
+from adamem.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
+from adamem_server.errors import StartupError
+from adamem_server.memory.engine import MemoryEngine
+from adamem_server.rpc.admin_service import AdminService
+from adamem_server.rpc.convert import RequestDecoder
+from adamem_server.rpc.interceptors import Authenticator, EdgeInterceptor
+from adamem_server.rpc.memory_service import MemoryService
+from adamem_server.types import Limits
+
+SERVICES: Final = (
+    memory_service_pb2.DESCRIPTOR.services_by_name["MemoryService"].full_name,
+    admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+)
+
+# Calls that wait for a thread; more are refused by gRPC itself, with RESOURCE_EXHAUSTED.
+_MAX_WAITING: Final = 4096
+_KEEPALIVE_TIME_MS: Final = 60_000
+_KEEPALIVE_TIMEOUT_MS: Final = 20_000
+_MIN_PING_INTERVAL_MS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM bytes. With `client_ca`, clients must show a certificate that it signed."""
+
+    cert: bytes
+    key: bytes
+    client_ca: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """How to serve. `port` 0 takes a free one."""
+
+    host: str
+    port: int
+    n_threads: int
+    max_bulk_streams: int
+    limits: Limits
+    default_namespace: str
+    version: str
+    api_keys: tuple[str, ...] = ()
+    tls: Tls | None = None
+
+
+class RpcServer:
+    """The server of one engine.
+
+    Raises:
+        StartupError: The address is taken or cannot be had, or the certificate and its key do not fit.
+    """
+
+    def __init__(self, engine: MemoryEngine, options: ServerOptions) -> None:
+        decoder = RequestDecoder(options.limits, options.default_namespace)
+        self._pool = ThreadPoolExecutor(options.n_threads, thread_name_prefix="rpc")
+        self._server = grpc.server(
+            self._pool,
+            interceptors=[EdgeInterceptor(Authenticator(options.api_keys), options.max_bulk_streams)],
+            options=_channel_options(options.limits.max_message_bytes),
+            maximum_concurrent_rpcs=options.n_threads + _MAX_WAITING,
+        )
+        self._memory = MemoryService(engine, decoder)
+        admin = AdminService(
+            engine,
+            decoder,
+            limits=options.limits,
+            default_namespace=options.default_namespace,
+            version=options.version,
+        )
+        self._health = health.HealthServicer()
+        add_MemoryServiceServicer_to_server(self._memory, self._server)
+        add_AdminServiceServicer_to_server(admin, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        self.port = self._bind(options)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._server.start()
+        for service in ("", *SERVICES):
+            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    def stop(self, grace_s: float) -> None:
+        """Say NOT_SERVING, take no more calls, give those under way `grace_s` to finish, and wait for their threads."""
+        self._health.enter_graceful_shutdown()
+        self._memory.drain()
+        self._server.stop(grace_s).wait()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._memory.join()
+
+    def _bind(self, options: ServerOptions) -> int:
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        address = f"{host}:{options.port}"
+        try:
+            if options.tls is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, _credentials(options.tls))
+        except (RuntimeError, ValueError) as error:
+            raise StartupError(
+                f"cannot listen on {address}: it is in use, or not this machine's, or the TLS files do not fit",
+                address=address,
+            ) from error
+        if not port:
+            raise StartupError(f"cannot listen on {address}", address=address)
+        return port
+
+
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials(
+        [(tls.key, tls.cert)], root_certificates=tls.client_ca, require_client_auth=tls.client_ca is not None
+    )
+
+
+def _channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        # Two servers on one port would each get some of the calls.
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_TIME_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+    ]
