@@ -70,12 +70,26 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [str(Path(sys.executable).with_name("adamem")), "serve"]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as server:
         try:
-            with adamem.Client(f"localhost:{port}") as client:
-                client.wait_until_ready(timeout_s=40.0)
+            await_start(server, port, folder / "log")
             yield f"localhost:{port}"
         finally:
             server.terminate()
             server.wait(timeout=30)
+
+
+def await_start(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Waits until the server answers; fails with its log as soon as it has ended, or after a while."""
+    with adamem.Client(f"localhost:{port}") as client:
+        for _ in range(20):
+            try:
+                client.wait_until_ready(timeout_s=2.0)
+            except adamem.AdaMemError:
+                if server.poll() is None:
+                    continue
+                break
+            else:
+                return
+    pytest.fail(f"the server did not start:\n{log.read_text(encoding='utf-8')}")
 
 
 def run(command: list[str], endpoint: str, folder: Path) -> str:
