@@ -33,6 +33,7 @@ _log = get_logger(__name__)
 
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+MaybeHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 
 class _Status(grpc.Status):
@@ -87,9 +88,9 @@ class EdgeInterceptor(grpc.ServerInterceptor):
 
     def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
+        continuation: Callable[[grpc.HandlerCallDetails], MaybeHandler],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> MaybeHandler:
         """The wrapped handler of a method; None for a method that there is not."""
         method = handler_call_details.method
         wrapped = self._handlers.get(method)

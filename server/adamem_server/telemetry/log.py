@@ -43,7 +43,7 @@ def configure(level: Level, form: Format) -> None:
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """The logger of a module."""
-    logger: FilteringBoundLogger = structlog.get_logger(logger=name)
+    logger: FilteringBoundLogger = structlog.get_logger(module=name.removeprefix("adamem_server."))
     return logger
 
 
@@ -52,4 +52,8 @@ def _renderers(form: Format) -> list[Any]:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=False)]
     # The default formatter of exceptions shows local variables, which hold memories.
     plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain, pad_event_to=0)]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=plain, pad_event_to=0, timestamp_key="time", sort_keys=False
+        )
+    ]

@@ -1,0 +1,143 @@
+"""The composition root: settings in, a running server out. The only place that wires the rooms together."""
+
+import os
+import signal
+from contextlib import ExitStack
+from ipaddress import ip_address
+from types import FrameType
+
+from adamem_server import __version__
+from adamem_server.config import Settings
+from adamem_server.embed.base import ModelInfo
+from adamem_server.embed.batcher import EmbedBatcher
+from adamem_server.errors import InsecureAddressError
+from adamem_server.memory.engine import MemoryEngine
+from adamem_server.rpc.server import RpcServer, ServerOptions, Tls
+from adamem_server.store.slot_store import SlotStore
+from adamem_server.telemetry.log import get_logger
+
+_log = get_logger(__name__)
+
+
+class App:
+    """A built server: bound to its port, its data directory locked, not answering yet."""
+
+    def __init__(self, settings: Settings, server: RpcServer, model: ModelInfo, resources: ExitStack) -> None:
+        self._settings = settings
+        self._server = server
+        self._resources = resources
+        self.model = model
+        self.port = server.port
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._server.start()
+        _log.info("started", host=self._settings.host, port=self.port, model=self.model.name)
+
+    def stop(self) -> None:
+        """Finish the calls under way, save, and close everything; the order is that of calls, from above to below."""
+        _log.info("stopping", grace_s=self._settings.shutdown_grace_s)
+        try:
+            self._server.stop(self._settings.shutdown_grace_s)
+        finally:
+            self._resources.close()
+        _log.info("stopped")
+
+
+def build(settings: Settings) -> App:
+    """Build all rooms.
+
+    Raises:
+        InsecureAddressError: The address is public, without TLS and authentication.
+        StartupError: The data directory or the address cannot be had.
+        ModelError: The encoder cannot be had.
+    """
+    check_address(settings)
+    with ExitStack() as resources:
+        encoder = _open_encoder(settings)
+        resources.callback(encoder.close)
+        store = SlotStore(settings.data_dir, durability=settings.durability, max_bytes=settings.max_data_bytes)
+        engine = MemoryEngine(
+            store,
+            encoder,
+            index_dir=settings.data_dir / "index",
+            memory_budget_bytes=settings.memory_budget_bytes,
+            auto_create=settings.auto_create_namespaces,
+            snapshot_interval_s=settings.snapshot_interval_s,
+        )
+        resources.callback(engine.close)
+        server = RpcServer(engine, _server_options(settings))
+        return App(settings, server, encoder.info, resources.pop_all())
+
+
+def check_address(settings: Settings) -> None:
+    """Refuse to serve beyond this machine in the clear or to everyone.
+
+    Raises:
+        InsecureAddressError: TLS or authentication is missing, and the operator did not say that this is meant.
+    """
+    authenticated = bool(settings.credentials()) or settings.tls_client_ca is not None
+    if settings.allow_insecure or _is_loopback(settings.host) or (settings.tls_cert is not None and authenticated):
+        return
+    missing = " and ".join(
+        name for name, there in (("TLS", settings.tls_cert is not None), ("authentication", authenticated)) if not there
+    )
+    raise InsecureAddressError(
+        f"refusing to listen on {settings.host} without {missing}: set ADAMEM_TLS_CERT and ADAMEM_TLS_KEY, and"
+        " ADAMEM_API_KEYS or ADAMEM_TLS_CLIENT_CA; or ADAMEM_ALLOW_INSECURE=true if the network around is trusted",
+        host=settings.host,
+        missing=missing,
+    )
+
+
+def wait_for_signal() -> None:
+    """Block until SIGTERM or SIGINT; the one after that ends the process at once."""
+    receiver, sender = os.pipe()
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of signal handlers
+        for each in signals:
+            signal.signal(each, signal.SIG_DFL)
+        os.write(sender, b"\0")
+
+    for each in signals:
+        signal.signal(each, on_signal)
+    os.read(receiver, 1)
+    os.close(receiver)
+    os.close(sender)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _open_encoder(settings: Settings) -> EmbedBatcher:  # noqa: ARG001 - the room is being written
+    return EmbedBatcher()
+
+
+def _server_options(settings: Settings) -> ServerOptions:
+    return ServerOptions(
+        host=settings.host,
+        port=settings.port,
+        n_threads=settings.n_rpc_threads,
+        max_bulk_streams=settings.max_bulk_streams,
+        limits=settings.limits(),
+        default_namespace=settings.default_namespace,
+        version=__version__,
+        api_keys=settings.credentials(),
+        tls=_tls(settings),
+    )
+
+
+def _tls(settings: Settings) -> Tls | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    client_ca = settings.tls_client_ca
+    return Tls(
+        cert=settings.tls_cert.read_bytes(),
+        key=settings.tls_key.read_bytes(),
+        client_ca=None if client_ca is None else client_ca.read_bytes(),
+    )
