@@ -71,6 +71,7 @@ _INDEX_KIND_NUMBERS: Final = {value: number for number, value in _INDEX_KINDS.it
 _VECTOR_TYPE_NUMBERS: Final = {value: number for number, value in _VECTOR_TYPES.items() if number}
 
 _MIN_M: Final = 4
+_DEFAULT_M: Final = 16
 _MAX_M: Final = 64
 _MAX_EF_CONSTRUCTION: Final = 1000
 _NS: Final = 1_000_000_000
@@ -338,7 +339,7 @@ def _decode_index_params(message: admin_pb2.IndexParams) -> IndexParams:
     if message.m:
         check_range(message.m, "index_params.m", _MIN_M, _MAX_M)
     if message.ef_construction:
-        low = message.m or _MIN_M
+        low = message.m or _DEFAULT_M
         check_range(message.ef_construction, "index_params.ef_construction", low, _MAX_EF_CONSTRUCTION)
     if message.ef_search:
         check_range(message.ef_search, "index_params.ef_search", 1, MAX_EF_SEARCH)
