@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-import adamem
 from adamem_server.config import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -62,39 +61,26 @@ def test_every_make_target_exists() -> None:
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server as a user starts it, on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     folder = tmp_path_factory.mktemp("readme")
-    environment = os.environ | {"ADAMEM_PORT": str(port), "ADAMEM_DATA_DIR": str(folder / "data")}
-    command = [str(Path(sys.executable).with_name("adamem")), "serve"]
-    with (folder / "log").open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as server:
+    command = [str(BIN / "adamem"), "serve", "--port", "0", "--data-dir", str(folder / "data")]
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server,
+    ):
         try:
-            await_start(server, port, folder / "log")
-            yield f"localhost:{port}"
+            assert server.stdout
+            # The line is printed once the server answers; nothing comes when it has ended.
+            found = re.search(r"serves gRPC on (\S+:\d+)", server.stdout.readline())
+            assert found, f"the server did not start:\n{(folder / 'log').read_text(encoding='utf-8')}"
+            yield found[1]
         finally:
             server.terminate()
             server.wait(timeout=30)
 
 
-def await_start(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Waits until the server answers; fails with its log as soon as it has ended, or after a while."""
-    with adamem.Client(f"localhost:{port}") as client:
-        for _ in range(20):
-            try:
-                client.wait_until_ready(timeout_s=2.0)
-            except adamem.AdaMemError:
-                if server.poll() is None:
-                    continue
-                break
-            else:
-                return
-    pytest.fail(f"the server did not start:\n{log.read_text(encoding='utf-8')}")
-
-
 def run(command: list[str], endpoint: str, folder: Path) -> str:
     """Runs an example in an empty folder, with our commands in PATH."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"MEMORY_ENDPOINT": endpoint, "PATH": path}
     done = subprocess.run(
         command,
