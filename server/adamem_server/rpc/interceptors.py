@@ -156,6 +156,10 @@ class EdgeInterceptor(grpc.ServerInterceptor):
                     yield from behavior(parse(request), context)
                 finally:
                     permits.release()
+            except GeneratorExit:
+                # gRPC drops the answers of a call that ended before they did.
+                _log_call(method, "CANCELLED", started, request_id)
+                raise
             except Exception as error:  # noqa: BLE001 - as above
                 self._abort(context, method, request_id, started, error)
             context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))

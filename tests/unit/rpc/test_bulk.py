@@ -60,7 +60,7 @@ class Engine:
                 done.set_result(types.UpdateResult(results, len(self.written)))
             return done
 
-        return PendingUpdate(embedding, write, lambda result: result)  # type: ignore[arg-type, return-value]
+        return PendingUpdate(embedding, write, lambda result: result)  # type: ignore[return-value]
 
     def get_namespace(self, name: str) -> Any:
         raise NamespaceNotFoundError(name)
@@ -71,7 +71,7 @@ class Client:
 
     def __init__(self, engine: Engine) -> None:
         self._sent: queue.Queue[Any] = queue.Queue()
-        self.stream = BulkStream(engine, RequestDecoder(LIMITS, "main"), self._requests())  # type: ignore[arg-type]
+        self.stream = BulkStream(engine, RequestDecoder(LIMITS, "main"), self._requests())
         self.answers: list[BulkUpdateResponse] = []
         self.error: Exception | None = None
         self._thread = Thread(target=self._collect, daemon=True)
@@ -132,7 +132,7 @@ def test_each_batch_is_answered_without_waiting_for_the_next() -> None:
     client = Client(Engine())
     for i in range(3):
         client.send(str(i))
-        eventually(lambda n=i: len(client.answers) == n + 1)  # type: ignore[misc]
+        eventually(lambda n=i: len(client.answers) == n + 1)
     client.end()
     client.join()
 

@@ -99,7 +99,7 @@ def test_decoded(message: pb.Filter, expected: Filter) -> None:
         (condition("metadata.", "EQ", "x"), "filter.condition.field", "there is no field"),
         (condition("metadata.a..b", "EQ", "x"), "filter.condition.field", "there is no field"),
         (condition("role", "UNSPECIFIED", "x"), "filter.condition.operator", "has no value 0"),
-        (pb.Filter(condition=pb.Condition(field="role", operator=99)), "filter.condition.operator", "has no value 99"),  # type: ignore[arg-type]
+        (pb.Filter(condition=pb.Condition(field="role", operator=99)), "filter.condition.operator", "has no value 99"),
         (condition("role", "LT", "x"), "filter.condition.operator", "LT does not compare role"),
         (condition("kind", "GE", "fact"), "filter.condition.operator", "GE does not compare kind"),
         (condition("tags", "GT", "x"), "filter.condition.operator", "GT does not compare tags"),

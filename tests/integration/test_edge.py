@@ -1,0 +1,410 @@
+"""The edge around the services: health, reflection, TLS, keys, limits of calls, start and stop; on a real server."""
+
+import json
+import queue
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc  # type: ignore[import-untyped]
+
+from adamem.v1 import admin_service_pb2 as admin
+from adamem.v1 import memory_service_pb2 as memory
+from adamem.v1 import types_pb2 as types
+from adamem.v1.admin_service_pb2_grpc import AdminServiceStub
+from tests.integration.conftest import NewServer
+from tests.integration.errors import refusal
+from tests.integration.process import ServerProcess
+
+SERVICES = ("adamem.v1.MemoryService", "adamem.v1.AdminService")
+HEALTH = "grpc.health.v1.Health"
+REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+KEY = "a-key-for-the-tests-of-the-edge"
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+INFO = admin.GetServerInfoRequest()
+
+
+def vector() -> types.Vector:
+    return types.Vector(values=np.ones(4, "<f4").tobytes())
+
+
+def slot(content: str = "text") -> memory.SlotInput:
+    return memory.SlotInput(content=content, vector=vector())
+
+
+def namespace(server: ServerProcess, name: str) -> str:
+    server.admin.CreateNamespace(admin.CreateNamespaceRequest(name=name, dim=4, external_vectors=True))
+    return name
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def failed(call: Callable[[], Any]) -> grpc.StatusCode:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    error: Any = caught.value
+    code = error.code()
+    assert isinstance(code, grpc.StatusCode)
+    return code
+
+
+def health(channel: grpc.Channel, service: str = "") -> Any:
+    return health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service)).status
+
+
+def reflected(channel: grpc.Channel, **metadata: str) -> list[str]:
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    request = reflection_pb2.ServerReflectionRequest(list_services="*")
+    (answer,) = stub.ServerReflectionInfo(iter([request]), metadata=tuple(metadata.items()))
+    return [service.name for service in answer.list_services_response.service]
+
+
+class Sender:
+    """The requests of a bulk stream, sent one by one."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[memory.BulkUpdateRequest | None] = queue.Queue()
+
+    def __iter__(self) -> Iterator[memory.BulkUpdateRequest]:
+        while (request := self._queue.get()) is not None:
+            yield request
+
+    def send(self, namespace: str, *slots: memory.SlotInput) -> None:
+        self._queue.put(memory.BulkUpdateRequest(namespace=namespace, slots=slots))
+
+    def end(self) -> None:
+        self._queue.put(None)
+
+
+@pytest.fixture
+def sender() -> Iterator[Sender]:
+    sender = Sender()
+    yield sender
+    sender.end()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """server.pem and client.pem with their keys, each signing itself."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("server", "client"):
+        command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        command += ["-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}"]
+        command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def tls(certificates: Path) -> dict[str, str]:
+    return {
+        "ADAMEM_TLS_CERT": str(certificates / "server.pem"),
+        "ADAMEM_TLS_KEY": str(certificates / "server.key"),
+    }
+
+
+# Health and reflection
+
+
+def test_reflection_lists_the_services(server: ServerProcess) -> None:
+    assert sorted(reflected(server.channel())) == sorted([*SERVICES, HEALTH, REFLECTION])
+
+
+def test_reflection_describes_the_services(server: ServerProcess) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(server.channel())
+    requests = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=service) for service in SERVICES]
+    for answer in stub.ServerReflectionInfo(iter(requests)):
+        assert answer.file_descriptor_response.file_descriptor_proto
+
+
+@pytest.mark.parametrize("service", ["", *SERVICES])
+def test_health(server: ServerProcess, service: str) -> None:
+    assert health(server.channel(), service) == SERVING
+
+
+def test_health_of_an_unknown_service(server: ServerProcess) -> None:
+    assert failed(lambda: health(server.channel(), "other.Service")) is grpc.StatusCode.NOT_FOUND
+
+
+def test_health_says_not_serving_while_the_server_stops(new_server: NewServer) -> None:
+    server = new_server().start()
+    stub = health_pb2_grpc.HealthStub(server.channel())
+    watches = [stub.Watch(health_pb2.HealthCheckRequest(service=service)) for service in ("", *SERVICES)]
+    assert [next(watch).status for watch in watches] == [SERVING] * 3
+    server.process.send_signal(signal.SIGTERM)
+    assert [next(watch).status for watch in watches] == [NOT_SERVING] * 3
+    for watch in watches:
+        watch.cancel()
+    assert server.process.wait(20) == 0
+
+
+# Calls
+
+
+def test_request_ids_come_back(server: ServerProcess) -> None:
+    _, call = server.admin.GetServerInfo.with_call(INFO, metadata=(("x-request-id", "mine-1"),))
+    assert dict(call.trailing_metadata())["x-request-id"] == "mine-1"
+    _, call = server.admin.GetServerInfo.with_call(INFO)
+    assert dict(call.trailing_metadata())["x-request-id"]
+    with pytest.raises(grpc.RpcError) as caught:
+        server.memory.Query(memory.QueryRequest(), metadata=(("x-request-id", "mine-2"),))
+    error: Any = caught.value
+    assert dict(error.trailing_metadata())["x-request-id"] == "mine-2"
+    eventually(lambda: {"mine-1", "mine-2"} <= {line["request_id"] for line in server.events("call")})
+
+
+def test_the_log_has_calls_and_no_memories(server: ServerProcess) -> None:
+    name = namespace(server, "log")
+    server.memory.Update(memory.UpdateRequest(namespace=name, slot=slot("the-secret-content")))
+    bad = memory.SlotInput(content="the-secret-content", cue="the-secret-content", importance=7)
+    failed(lambda: server.memory.Update(memory.UpdateRequest(namespace=name, slot=bad)))
+    failed(lambda: server.memory.Query(memory.QueryRequest(namespaces=[name], text="the-secret-content")))
+    eventually(lambda: any(line["code"] == "FAILED_PRECONDITION" for line in server.events("call")))
+    line = server.events("call")[-1]
+    assert line["method"].startswith("/adamem.v1.")
+    assert line["latency_ms"] >= 0
+    assert "the-secret-content" not in server.log()
+
+
+def test_message_too_large(new_server: NewServer) -> None:
+    server = new_server(ADAMEM_MAX_MESSAGE_BYTES=str(1 << 20)).start()
+    request = memory.BatchUpdateRequest(slots=[memory.SlotInput(content="x" * 60_000)] * 20)
+    assert failed(lambda: server.memory.BatchUpdate(request)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert health(server.channel()) == SERVING
+
+
+def test_deadline(server: ServerProcess, sender: Sender) -> None:
+    answers = server.memory.BulkUpdate(iter(sender), timeout=0.2)
+    assert failed(lambda: next(answers)) is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert server.admin.GetServerInfo(INFO, timeout=5).version
+
+
+def test_unknown_method(server: ServerProcess) -> None:
+    call: Any = server.channel().unary_unary("/adamem.v1.MemoryService/Forget")
+    assert failed(lambda: call(b"")) is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_server_info(server: ServerProcess) -> None:
+    info = server.admin.GetServerInfo(INFO)
+    assert (info.default_namespace, info.limits.max_top_k) == ("global", 1000)
+    assert info.dim > 0
+    assert info.model
+    assert info.uptime.ToMilliseconds() > 0
+    assert info.data_bytes > 0
+
+
+def test_pages(server: ServerProcess) -> None:
+    name = namespace(server, "pages")
+    stored = server.memory.BatchUpdate(
+        memory.BatchUpdateRequest(namespace=name, slots=[slot(str(i)) for i in range(7)])
+    )
+    ids = [result.slot_id for result in stored.results]
+    found: list[str] = []
+    token = ""
+    for size in (3, 2, 100):
+        page = server.memory.ListSlots(memory.ListSlotsRequest(namespace=name, page_size=size, page_token=token))
+        found += [each.id for each in page.slots]
+        token = page.next_page_token
+    assert (found, token) == (ids, "")
+    first = server.memory.ListSlots(memory.ListSlotsRequest(namespace=name, page_size=1))
+    elsewhere = memory.ListSlotsRequest(namespace="global", page_token=first.next_page_token)
+    assert refusal(lambda: server.memory.ListSlots(elsewhere)).fields.keys() == {"page_token"}
+
+
+def test_pages_of_namespaces(server: ServerProcess) -> None:
+    names = [namespace(server, f"page-{i}") for i in range(5)]
+    found: list[str] = []
+    token = ""
+    while True:
+        request = admin.ListNamespacesRequest(prefix="page-", page_size=2, page_token=token)
+        page = server.admin.ListNamespaces(request)
+        found += [each.name for each in page.namespaces]
+        token = page.next_page_token
+        if not token:
+            break
+    assert found == names
+
+
+# Bulk streams
+
+
+def test_bulk_answers_each_batch_at_once_and_in_order(server: ServerProcess, sender: Sender) -> None:
+    name = namespace(server, "bulk")
+    answers = server.memory.BulkUpdate(iter(sender))
+    for i in range(3):
+        sender.send(name, slot(str(i)), memory.SlotInput())
+        answer = next(answers)
+        assert answer.sequence == i + 1
+        assert [bool(result.slot_id) for result in answer.results] == [True, False]
+    for _ in range(40):
+        sender.send(name, slot())
+    sender.end()
+    sequences = [answer.sequence for answer in answers]
+    assert sequences == sorted(sequences)
+    assert len(sequences) == 40
+    assert server.admin.GetNamespace(admin.GetNamespaceRequest(name=name)).namespace.n_slots == 43
+
+
+def test_a_cancelled_bulk_stream_leaves_whole_batches(server: ServerProcess, sender: Sender) -> None:
+    name = namespace(server, "cancel")
+    answers = server.memory.BulkUpdate(iter(sender))
+    for _ in range(50):
+        sender.send(name, *[slot()] * 10)
+    next(answers)
+    answers.cancel()
+    lines = lambda: [line for line in server.events("call") if line["method"].endswith("BulkUpdate")]  # noqa: E731
+    eventually(lambda: any(line["code"] == "CANCELLED" for line in lines()))
+    n_slots = server.admin.GetNamespace(admin.GetNamespaceRequest(name=name)).namespace.n_slots
+    assert 10 <= n_slots <= 500
+    assert n_slots % 10 == 0
+    assert not [line for line in lines() if line["level"] == "error"]
+
+
+def test_bulk_streams_are_limited(new_server: NewServer, sender: Sender) -> None:
+    server = new_server(ADAMEM_MAX_BULK_STREAMS="1").start()
+    name = namespace(server, "one")
+    first = server.memory.BulkUpdate(iter(sender))
+    sender.send(name, slot())
+    next(first)
+    second = iter([memory.BulkUpdateRequest(namespace=name, slots=[slot()])])
+    found = refusal(lambda: list(server.memory.BulkUpdate(second)))
+    assert (found.code, found.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+    assert found.metadata == {"limit": "1"}
+    assert found.retry_s
+    sender.end()
+    assert list(first) == []
+
+
+# Authentication and TLS
+
+
+def test_api_keys(new_server: NewServer) -> None:
+    server = new_server(ADAMEM_API_KEYS=f"another-key-of-ours,{KEY}").start()
+    for metadata in ((), (("authorization", "Bearer wrong-key-of-others"),)):
+        found = refusal(lambda metadata=metadata: server.admin.GetServerInfo(INFO, metadata=metadata))  # type: ignore[misc]
+        assert (found.code, found.reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+    bearer = f"Bearer {KEY}"
+    assert server.admin.GetServerInfo(INFO, metadata=(("authorization", bearer),)).version
+    assert health(server.channel()) == SERVING, "probes have no key"
+    assert failed(lambda: reflected(server.channel())) is grpc.StatusCode.UNAUTHENTICATED
+    assert reflected(server.channel(), authorization=bearer)
+    assert KEY not in server.log()
+
+
+def test_tls_and_a_key_open_a_public_address(new_server: NewServer, certificates: Path) -> None:
+    server = new_server(ADAMEM_HOST="0.0.0.0", ADAMEM_API_KEYS=KEY, **tls(certificates)).start()
+    trusted = grpc.ssl_channel_credentials((certificates / "server.pem").read_bytes())
+    with grpc.secure_channel(f"localhost:{server.port}", trusted) as channel:
+        stub = AdminServiceStub(channel)
+        assert failed(lambda: stub.GetServerInfo(INFO)) is grpc.StatusCode.UNAUTHENTICATED
+        assert stub.GetServerInfo(INFO, metadata=(("authorization", f"Bearer {KEY}"),)).version
+    assert failed(lambda: server.admin.GetServerInfo(INFO)) is grpc.StatusCode.UNAVAILABLE, "not in the clear"
+
+
+def test_client_certificates(new_server: NewServer, certificates: Path) -> None:
+    ca = str(certificates / "client.pem")
+    server = new_server(ADAMEM_HOST="0.0.0.0", ADAMEM_TLS_CLIENT_CA=ca, **tls(certificates)).start()
+    root = (certificates / "server.pem").read_bytes()
+    own = (certificates / "client.key").read_bytes(), (certificates / "client.pem").read_bytes()
+    with grpc.secure_channel(f"localhost:{server.port}", grpc.ssl_channel_credentials(root, *own)) as channel:
+        assert AdminServiceStub(channel).GetServerInfo(INFO).version
+    with grpc.secure_channel(f"localhost:{server.port}", grpc.ssl_channel_credentials(root)) as channel:
+        assert failed(lambda: AdminServiceStub(channel).GetServerInfo(INFO)) is grpc.StatusCode.UNAVAILABLE
+
+
+def test_an_insecure_address_when_it_is_meant(new_server: NewServer) -> None:
+    server = new_server(ADAMEM_HOST="0.0.0.0", ADAMEM_ALLOW_INSECURE="true").start()
+    assert server.admin.GetServerInfo(INFO).version
+
+
+# Start and stop
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_and_nothing_is_lost(new_server: NewServer, number: signal.Signals) -> None:
+    server = new_server().start()
+    name = namespace(server, "kept")
+    slot_id = server.memory.Update(memory.UpdateRequest(namespace=name, slot=slot())).result.slot_id
+    assert server.stop(number) == 0
+    assert [line["event"] for line in (*server.events("stopping"), *server.events("stopped"))] == [
+        "stopping",
+        "stopped",
+    ]
+    server.start()
+    get = memory.GetSlotRequest(namespace=name, slot_id=slot_id)
+    assert server.memory.GetSlot(get).slot.content == "text"
+    assert server.memory.Query(memory.QueryRequest(namespaces=[name], vector=vector())).hits[0].slot.id == slot_id
+
+
+def test_a_killed_server_starts_again(new_server: NewServer) -> None:
+    server = new_server().start()
+    name = namespace(server, "kept")
+    slot_id = server.memory.Update(memory.UpdateRequest(namespace=name, slot=slot())).result.slot_id
+    server.kill()
+    server.start()
+    assert server.memory.GetSlot(memory.GetSlotRequest(namespace=name, slot_id=slot_id)).slot.content == "text"
+
+
+def test_a_bulk_stream_under_way_is_answered_then_told_to_come_again(new_server: NewServer, sender: Sender) -> None:
+    server = new_server().start()
+    name = namespace(server, "draining")
+    answers = server.memory.BulkUpdate(iter(sender))
+    sender.send(name, slot())
+    next(answers)
+    server.process.send_signal(signal.SIGTERM)
+    found = refusal(lambda: list(answers))
+    assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    assert found.retry_s
+    assert server.process.wait(20) == 0
+
+
+def test_a_second_signal_ends_it_at_once(new_server: NewServer) -> None:
+    server = new_server(ADAMEM_SHUTDOWN_GRACE_S="600").start()
+    requests: queue.Queue[Any] = queue.Queue()
+    requests.put(reflection_pb2.ServerReflectionRequest(list_services="*"))
+    open_call = reflection_pb2_grpc.ServerReflectionStub(server.channel()).ServerReflectionInfo(
+        iter(requests.get, None)
+    )
+    next(open_call)
+    server.process.send_signal(signal.SIGTERM)
+    eventually(lambda: bool(server.events("stopping")))
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(5) == -signal.SIGTERM
+    requests.put(None)
+
+
+def test_calls_that_do_not_end_are_cut_off_after_the_grace(new_server: NewServer) -> None:
+    server = new_server(ADAMEM_SHUTDOWN_GRACE_S="0.2").start()
+    requests: queue.Queue[Any] = queue.Queue()
+    requests.put(reflection_pb2.ServerReflectionRequest(list_services="*"))
+    open_call = reflection_pb2_grpc.ServerReflectionStub(server.channel()).ServerReflectionInfo(
+        iter(requests.get, None)
+    )
+    next(open_call)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
+    requests.put(None)
+
+
+def test_the_ready_file_is_there_while_it_serves(new_server: NewServer) -> None:
+    server = new_server().start()
+    ready = server.data_dir.parent / "ready.json"
+    assert json.loads(ready.read_text()) == {"port": server.port, "pid": server.process.pid}
+    server.stop()
+    assert not ready.exists()
