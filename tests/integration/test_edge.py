@@ -20,9 +20,10 @@ from adamem.v1 import admin_service_pb2 as admin
 from adamem.v1 import memory_service_pb2 as memory
 from adamem.v1 import types_pb2 as types
 from adamem.v1.admin_service_pb2_grpc import AdminServiceStub
+from adamem.v1.memory_service_pb2_grpc import MemoryServiceStub
 from tests.integration.conftest import NewServer
 from tests.integration.errors import refusal
-from tests.integration.process import ServerProcess
+from tests.integration.process import ServerProcess, run_serve
 
 SERVICES = ("adamem.v1.MemoryService", "adamem.v1.AdminService")
 HEALTH = "grpc.health.v1.Health"
@@ -227,6 +228,35 @@ def test_pages(server: ServerProcess) -> None:
     assert refusal(lambda: server.memory.ListSlots(elsewhere)).fields.keys() == {"page_token"}
 
 
+def test_pages_of_large_slots_fit_every_client(server: ServerProcess) -> None:
+    name = namespace(server, "large-pages")
+    slots = [slot(f"{i} " + "x" * 60_000) for i in range(100)]
+    stored = server.memory.BatchUpdate(memory.BatchUpdateRequest(namespace=name, slots=slots))
+    found: list[str] = []
+    token = ""
+    with grpc.insecure_channel(server.address) as channel:
+        stub = MemoryServiceStub(channel)
+        while True:
+            page = stub.ListSlots(memory.ListSlotsRequest(namespace=name, page_token=token))
+            found += [each.id for each in page.slots]
+            token = page.next_page_token
+            if not token:
+                break
+    assert found == [result.slot_id for result in stored.results]
+
+
+def test_an_answer_over_the_limit(new_server: NewServer) -> None:
+    server = new_server(ADAMEM_MAX_MESSAGE_BYTES=str(1 << 20)).start()
+    name = namespace(server, "large")
+    for _ in range(4):
+        slots = [slot("x" * 60_000) for _ in range(10)]
+        server.memory.BatchUpdate(memory.BatchUpdateRequest(namespace=name, slots=slots))
+    query = memory.QueryRequest(namespaces=[name], vector=vector(), top_k=40)
+    found = refusal(lambda: server.memory.Query(query))
+    assert (found.code, found.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RESOURCE_EXHAUSTED")
+    assert found.metadata["limit"] == str(1 << 20)
+
+
 def test_pages_of_namespaces(server: ServerProcess) -> None:
     names = [namespace(server, f"page-{i}") for i in range(5)]
     found: list[str] = []
@@ -326,6 +356,13 @@ def test_client_certificates(new_server: NewServer, certificates: Path) -> None:
         assert AdminServiceStub(channel).GetServerInfo(INFO).version
     with grpc.secure_channel(f"localhost:{server.port}", grpc.ssl_channel_credentials(root)) as channel:
         assert failed(lambda: AdminServiceStub(channel).GetServerInfo(INFO)) is grpc.StatusCode.UNAVAILABLE
+
+
+def test_tls_files_that_do_not_fit(certificates: Path, tmp_path: Path) -> None:
+    environment = tls(certificates) | {"ADAMEM_TLS_KEY": str(certificates / "client.key")}
+    found = run_serve("--port", "0", "--data-dir", str(tmp_path / "data"), **environment)
+    assert found.returncode == 1
+    assert "cannot listen on 127.0.0.1:0" in found.stderr.splitlines()[-1]
 
 
 def test_an_insecure_address_when_it_is_meant(new_server: NewServer) -> None:

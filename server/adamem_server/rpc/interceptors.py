@@ -16,7 +16,13 @@ from typing import Any, Final, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from adamem_server.errors import AdaMemError, InvalidArgumentError, OverloadedError, UnauthenticatedError
+from adamem_server.errors import (
+    AdaMemError,
+    InvalidArgumentError,
+    OverloadedError,
+    ResourceExhaustedError,
+    UnauthenticatedError,
+)
 from adamem_server.rpc.errors import error_status, internal_error, status_code
 from adamem_server.telemetry.log import get_logger
 
@@ -31,6 +37,8 @@ _FAULTS_OF_OURS: Final = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS, g
 
 _log = get_logger(__name__)
 
+Behavior: TypeAlias = Callable[..., Any]
+Convert: TypeAlias = Callable[[Any], Any]
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 MaybeHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
@@ -76,12 +84,15 @@ class EdgeInterceptor(grpc.ServerInterceptor):
 
     Args:
         authenticator: Who may call.
-        max_streams: Calls of one streaming method at once; each holds a thread.
+        max_streams: Streams open at once; each holds a thread.
+        max_message_bytes: Limit of an answer.
     """
 
-    def __init__(self, authenticator: Authenticator, max_streams: int) -> None:
+    def __init__(self, authenticator: Authenticator, *, max_streams: int, max_message_bytes: int) -> None:
         self._authenticator = authenticator
         self._max_streams = max_streams
+        self._streams = BoundedSemaphore(max_streams)
+        self._max_message_bytes = max_message_bytes
         self._handlers: dict[str, Handler] = {}
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
@@ -102,35 +113,34 @@ class EdgeInterceptor(grpc.ServerInterceptor):
         return wrapped
 
     def _wrap(self, method: str, handler: Any) -> Handler:
-        """The same handler, guarded. It takes bytes, so that a message that cannot be parsed is answered as well."""
+        """The same handler, guarded. It takes and gives bytes: what cannot be parsed or sent is answered as well."""
         parse = _parser(handler.request_deserializer)
-        encode = handler.response_serializer
+        encode = self._encoder(handler.response_serializer)
 
         def parse_all(messages: Iterator[bytes]) -> Iterator[Any]:
             return map(parse, messages)
 
         match handler.request_streaming, handler.response_streaming:
             case False, False:
-                call = self._unary(method, handler.unary_unary, parse)
-                return grpc.unary_unary_rpc_method_handler(call, None, encode)
+                return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary, parse, encode))
             case False, True:
-                call = self._streaming(method, handler.unary_stream, parse)
-                return grpc.unary_stream_rpc_method_handler(call, None, encode)
+                return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream, parse, encode))
             case True, False:
-                call = self._unary(method, handler.stream_unary, parse_all)
-                return grpc.stream_unary_rpc_method_handler(call, None, encode)
+                return grpc.stream_unary_rpc_method_handler(
+                    self._unary(method, handler.stream_unary, parse_all, encode)
+                )
             case _:
-                call = self._streaming(method, handler.stream_stream, parse_all)
-                return grpc.stream_stream_rpc_method_handler(call, None, encode)
+                call = self._stream(method, handler.stream_stream, parse_all, encode)
+                return grpc.stream_stream_rpc_method_handler(call)
 
-    def _unary(self, method: str, behavior: Callable[..., Any], parse: Callable[[Any], Any]) -> Callable[..., Any]:
+    def _unary(self, method: str, behavior: Behavior, parse: Convert, encode: Convert) -> Behavior:
         def call(request: Any, context: grpc.ServicerContext) -> Any:
             started = time.perf_counter()
             metadata: Metadata = context.invocation_metadata()
             request_id = self._request_id(metadata)
             try:
                 self._authenticator.check(metadata)
-                response = behavior(parse(request), context)
+                response = encode(behavior(parse(request), context))
             except Exception as error:  # noqa: BLE001 - the border: every exception becomes a status
                 self._abort(context, method, request_id, started, error)
             context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
@@ -139,23 +149,22 @@ class EdgeInterceptor(grpc.ServerInterceptor):
 
         return call
 
-    def _streaming(self, method: str, behavior: Callable[..., Any], parse: Callable[[Any], Any]) -> Callable[..., Any]:
-        permits = BoundedSemaphore(self._max_streams)
-
+    def _stream(self, method: str, behavior: Behavior, parse: Convert, encode: Convert) -> Behavior:
         def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             started = time.perf_counter()
             metadata: Metadata = context.invocation_metadata()
             request_id = self._request_id(metadata)
             try:
                 self._authenticator.check(metadata)
-                if not permits.acquire(blocking=False):
+                if not self._streams.acquire(blocking=False):
                     raise OverloadedError(
-                        f"{self._max_streams} streams of this method are open, the limit", limit=str(self._max_streams)
+                        f"{self._max_streams} streams are open, the limit", limit=str(self._max_streams)
                     )
                 try:
-                    yield from behavior(parse(request), context)
+                    for response in behavior(parse(request), context):
+                        yield encode(response)
                 finally:
-                    permits.release()
+                    self._streams.release()
             except GeneratorExit:
                 # gRPC drops the answers of a call that ended before they did.
                 _log_call(method, "CANCELLED", started, request_id)
@@ -166,6 +175,21 @@ class EdgeInterceptor(grpc.ServerInterceptor):
             _log_call(method, "OK" if context.is_active() else "CANCELLED", started, request_id)
 
         return call
+
+    def _encoder(self, serialize: Convert) -> Convert:
+        limit = self._max_message_bytes
+
+        def encode(response: Any) -> bytes:
+            message: bytes = serialize(response)
+            if len(message) > limit:
+                raise ResourceExhaustedError(
+                    f"the answer has {len(message)} bytes, the limit is {limit}: ask for less at once",
+                    limit=str(limit),
+                    received=str(len(message)),
+                )
+            return message
+
+        return encode
 
     def _request_id(self, metadata: Metadata) -> str:
         for key, value in metadata:
@@ -190,7 +214,7 @@ class EdgeInterceptor(grpc.ServerInterceptor):
         )
 
 
-def _parser(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+def _parser(deserialize: Convert) -> Convert:
     def parse(message: bytes) -> Any:
         try:
             return deserialize(message)

@@ -23,6 +23,8 @@ from adamem_server.rpc.convert import (
 from adamem_server.rpc.pages import decode_page_token, encode_page_token
 from adamem_server.rpc.slots import encode_slot
 
+# gRPC's clients take messages of 4 MiB unless told otherwise; a page has fewer slots where they are large.
+_MAX_PAGE_BYTES: Final = 4_000_000
 # gRPC gives a call without a deadline one of some centuries.
 _NO_DEADLINE_S: Final = 366 * 86_400.0
 
@@ -87,16 +89,25 @@ class MemoryService(MemoryServiceServicer):
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> pb.ListSlotsResponse:
         """Read slots page by page."""
-        views, after = self._engine.list_slots(
-            self._decoder.namespace(request.namespace),
-            filter=self._decoder.filter(request),
-            page_size=check_page_size(request.page_size),
-            after=int(decode_page_token(request) or "0"),
-            include_vectors=request.include_vectors,
-        )
-        return pb.ListSlotsResponse(
-            slots=map(encode_slot, views), next_page_token=encode_page_token(request, str(after) if after else "")
-        )
+        namespace = self._decoder.namespace(request.namespace)
+        condition = self._decoder.filter(request)
+        page_size = check_page_size(request.page_size)
+        start = int(decode_page_token(request) or "0")
+        while True:
+            views, after = self._engine.list_slots(
+                namespace,
+                filter=condition,
+                page_size=page_size,
+                after=start,
+                include_vectors=request.include_vectors,
+            )
+            response = pb.ListSlotsResponse(
+                slots=map(encode_slot, views), next_page_token=encode_page_token(request, str(after) if after else "")
+            )
+            n_bytes = response.ByteSize()
+            if n_bytes <= _MAX_PAGE_BYTES or len(views) == 1:
+                return response
+            page_size = max(1, len(views) * _MAX_PAGE_BYTES // (2 * n_bytes))
 
     def DeleteSlots(
         self,

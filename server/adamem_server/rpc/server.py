@@ -65,9 +65,14 @@ class RpcServer:
     def __init__(self, engine: MemoryEngine, options: ServerOptions) -> None:
         decoder = RequestDecoder(options.limits, options.default_namespace)
         self._pool = ThreadPoolExecutor(options.n_threads, thread_name_prefix="rpc")
+        edge = EdgeInterceptor(
+            Authenticator(options.api_keys),
+            max_streams=options.max_bulk_streams,
+            max_message_bytes=options.limits.max_message_bytes,
+        )
         self._server = grpc.server(
             self._pool,
-            interceptors=[EdgeInterceptor(Authenticator(options.api_keys), options.max_bulk_streams)],
+            interceptors=[edge],
             options=_channel_options(options.limits.max_message_bytes),
             maximum_concurrent_rpcs=options.n_threads + _MAX_WAITING,
         )

@@ -1,5 +1,6 @@
 """All four kinds of handler through the interceptor, on a real server of tiny methods."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -64,7 +65,7 @@ def methods() -> Methods:
 def channel(methods: Methods, monkeypatch: pytest.MonkeyPatch) -> Iterator[grpc.Channel]:
     # The logger of the module is cached by whatever test configured it first.
     monkeypatch.setattr(interceptors, "_log", structlog.wrap_logger(structlog.PrintLogger()))
-    edge = EdgeInterceptor(Authenticator([KEY, "another-key-of-the-tests"]), max_streams=1)
+    edge = EdgeInterceptor(Authenticator([KEY, "another-key-of-the-tests"]), max_streams=1, max_message_bytes=100)
     server = grpc.server(ThreadPoolExecutor(8), interceptors=[edge])
     handlers = {
         kind: getattr(grpc, f"{kind}_rpc_method_handler")(
@@ -218,3 +219,25 @@ def test_unknown_methods_are_unimplemented(channel: grpc.Channel) -> None:
         channel.unary_unary("/test.Service/nothing")(b"")
     error: Any = caught.value
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_over_the_limit_is_refused(channel: grpc.Channel, kind: str) -> None:
+    error = failure(channel, kind, "x" * 100)
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert error_info(error).metadata == {"limit": "100", "received": "102"}
+
+
+def test_a_stream_that_is_cancelled_gives_its_place_back(channel: grpc.Channel, methods: Methods) -> None:
+    with capture_logs() as lines:
+        running = begin(channel, "unary_stream", StringValue(value="wait").SerializeToString())
+        assert next(running).value == "first"
+        assert methods.entered.wait(10)
+        running.cancel()
+        methods.leave.set()
+        deadline = time.monotonic() + 10
+        while not lines:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+    assert [line["code"] for line in lines] == ["CANCELLED"]
+    assert call(channel, "unary_stream", "hello")[0][-1] == "hello"
