@@ -21,6 +21,7 @@ from adamem_server.errors import (
     InvalidArgumentError,
     OverloadedError,
     ResourceExhaustedError,
+    ShuttingDownError,
     UnauthenticatedError,
 )
 from adamem_server.rpc.errors import error_status, internal_error, status_code
@@ -96,6 +97,11 @@ class EdgeInterceptor(grpc.ServerInterceptor):
         self._handlers: dict[str, Handler] = {}
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
+        self._draining = False
+
+    def drain(self) -> None:
+        """Answer new calls with UNAVAILABLE from now on; those under way go on."""
+        self._draining = True
 
     def intercept_service(
         self,
@@ -139,7 +145,7 @@ class EdgeInterceptor(grpc.ServerInterceptor):
             metadata: Metadata = context.invocation_metadata()
             request_id = self._request_id(metadata)
             try:
-                self._authenticator.check(metadata)
+                self._admit(metadata)
                 response = encode(behavior(parse(request), context))
             except Exception as error:  # noqa: BLE001 - the border: every exception becomes a status
                 self._abort(context, method, request_id, started, error)
@@ -155,7 +161,7 @@ class EdgeInterceptor(grpc.ServerInterceptor):
             metadata: Metadata = context.invocation_metadata()
             request_id = self._request_id(metadata)
             try:
-                self._authenticator.check(metadata)
+                self._admit(metadata)
                 if not self._streams.acquire(blocking=False):
                     raise OverloadedError(
                         f"{self._max_streams} streams are open, the limit", limit=str(self._max_streams)
@@ -175,6 +181,11 @@ class EdgeInterceptor(grpc.ServerInterceptor):
             _log_call(method, "OK" if context.is_active() else "CANCELLED", started, request_id)
 
         return call
+
+    def _admit(self, metadata: Metadata) -> None:
+        self._authenticator.check(metadata)
+        if self._draining:
+            raise ShuttingDownError
 
     def _encoder(self, serialize: Convert) -> Convert:
         limit = self._max_message_bytes

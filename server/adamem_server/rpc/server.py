@@ -1,5 +1,6 @@
 """The gRPC server: services, health, reflection, limits, TLS; started once, stopped once."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -26,6 +27,8 @@ SERVICES: Final = (
 
 # Calls that wait for a thread; more are refused by gRPC itself, with RESOURCE_EXHAUSTED.
 _MAX_WAITING: Final = 4096
+# gRPC cancels calls that arrive in the moment in which it stops; before that, clients are told to go elsewhere.
+_LAME_DUCK_S: Final = 0.1
 _KEEPALIVE_TIME_MS: Final = 60_000
 _KEEPALIVE_TIMEOUT_MS: Final = 20_000
 _MIN_PING_INTERVAL_MS: Final = 10_000
@@ -65,14 +68,14 @@ class RpcServer:
     def __init__(self, engine: MemoryEngine, options: ServerOptions) -> None:
         decoder = RequestDecoder(options.limits, options.default_namespace)
         self._pool = ThreadPoolExecutor(options.n_threads, thread_name_prefix="rpc")
-        edge = EdgeInterceptor(
+        self._edge = EdgeInterceptor(
             Authenticator(options.api_keys),
             max_streams=options.max_bulk_streams,
             max_message_bytes=options.limits.max_message_bytes,
         )
         self._server = grpc.server(
             self._pool,
-            interceptors=[edge],
+            interceptors=[self._edge],
             options=_channel_options(options.limits.max_message_bytes),
             maximum_concurrent_rpcs=options.n_threads + _MAX_WAITING,
         )
@@ -101,7 +104,9 @@ class RpcServer:
     def stop(self, grace_s: float) -> None:
         """Say NOT_SERVING, take no more calls, give those under way `grace_s` to finish, and wait for their threads."""
         self._health.enter_graceful_shutdown()
+        self._edge.drain()
         self._memory.drain()
+        time.sleep(_LAME_DUCK_S)
         self._server.stop(grace_s).wait()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._memory.join()

@@ -62,10 +62,15 @@ def methods() -> Methods:
 
 
 @pytest.fixture
-def channel(methods: Methods, monkeypatch: pytest.MonkeyPatch) -> Iterator[grpc.Channel]:
+def edge() -> EdgeInterceptor:
+    keys = [KEY, "another-key-of-the-tests"]
+    return EdgeInterceptor(Authenticator(keys), max_streams=1, max_message_bytes=100)
+
+
+@pytest.fixture
+def channel(methods: Methods, edge: EdgeInterceptor, monkeypatch: pytest.MonkeyPatch) -> Iterator[grpc.Channel]:
     # The logger of the module is cached by whatever test configured it first.
     monkeypatch.setattr(interceptors, "_log", structlog.wrap_logger(structlog.PrintLogger()))
-    edge = EdgeInterceptor(Authenticator([KEY, "another-key-of-the-tests"]), max_streams=1, max_message_bytes=100)
     server = grpc.server(ThreadPoolExecutor(8), interceptors=[edge])
     handlers = {
         kind: getattr(grpc, f"{kind}_rpc_method_handler")(
@@ -241,3 +246,17 @@ def test_a_stream_that_is_cancelled_gives_its_place_back(channel: grpc.Channel, 
             time.sleep(0.001)
     assert [line["code"] for line in lines] == ["CANCELLED"]
     assert call(channel, "unary_stream", "hello")[0][-1] == "hello"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_draining_server_takes_no_new_calls(
+    channel: grpc.Channel, methods: Methods, edge: EdgeInterceptor, kind: str
+) -> None:
+    running = begin(channel, "unary_unary", StringValue(value="wait").SerializeToString())
+    assert methods.entered.wait(10)
+    edge.drain()
+    error = failure(channel, kind, "hello")
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert error_info(error).reason == "SHUTTING_DOWN"
+    methods.leave.set()
+    assert running.result().value == "wait", "what was under way goes on"
