@@ -1,0 +1,212 @@
+//! The deferred work of an index, in steps: what is to be done next, and doing it.
+
+use parking_lot::MutexGuard;
+
+use crate::error::Result;
+use crate::rows::Status;
+
+use super::HnswIndex;
+use super::graph::Graph;
+use super::link::{apply_link, plan_link};
+use super::repair::{Sweep, plan_repair};
+use super::state::State;
+use super::walk::Scratch;
+
+/// A repair begins when one node in so many is a tombstone: it goes over all nodes, so it should find some.
+const NODES_PER_TOMBSTONE: usize = 25;
+/// Tombstones that are left alone in the smallest graph.
+const MIN_TOMBSTONES: usize = 32;
+/// A sweep begins when one node in so many was linked since the last.
+const NODES_PER_LINKED: usize = 64;
+/// Nodes looked at for the price of one linked row.
+const NODES_PER_ROW: usize = 64;
+/// Rows are copied to a smaller place when there are more than this many for each live one.
+const ROWS_PER_LIVE: usize = 4;
+/// Spare rows that are not worth copying.
+const SPARE_ROWS: usize = 1024;
+
+/// What mutations know about work to be done.
+#[derive(Debug, Default)]
+pub(super) struct Upkeep {
+    /// Tombstones that no repair has begun to take out.
+    pub(super) tombstones: Vec<u32>,
+    repair: Option<Repair>,
+    sweep: Option<Sweep>,
+    /// Rows linked since the last sweep began.
+    n_linked: usize,
+    sweep_is_due: bool,
+}
+
+/// A pass over all nodes.
+#[derive(Debug)]
+struct Repair {
+    dying: Vec<u32>,
+    next: u32,
+}
+
+/// A step of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Compact,
+    Repair,
+    Link,
+    Sweep,
+}
+
+impl Upkeep {
+    pub(super) fn with_tombstones(tombstones: Vec<u32>) -> Self {
+        Self { tombstones, ..Self::default() }
+    }
+
+    fn next_task(&self, state: &State, scan_threshold: usize) -> Option<Task> {
+        let n_live = state.n_live();
+        let is_sparse = state.rows.n_rows() > ROWS_PER_LIVE * n_live + SPARE_ROWS;
+        if is_sparse || (state.graph.is_some() && n_live < scan_threshold / 2) {
+            return Some(Task::Compact);
+        }
+        let Some(graph) = &state.graph else {
+            return (n_live >= scan_threshold).then_some(Task::Link);
+        };
+        if self.repair.is_some() || self.tombstones.len() >= MIN_TOMBSTONES.max(graph.n_nodes() / NODES_PER_TOMBSTONE) {
+            return Some(Task::Repair);
+        }
+        if !state.pending.rows().is_empty() {
+            return Some(Task::Link);
+        }
+        let is_due = self.sweep.is_some() || self.sweep_is_due || self.n_linked > graph.n_nodes() / NODES_PER_LINKED;
+        is_due.then_some(Task::Sweep)
+    }
+
+    fn n_remaining(&self, state: &State) -> usize {
+        let n_nodes = state.graph.as_ref().map_or(0, Graph::n_nodes);
+        let n_to_repair = if self.repair.is_some() { n_nodes / NODES_PER_ROW } else { 0 };
+        (state.pending.rows().len() + self.tombstones.len() + n_to_repair).max(1)
+    }
+}
+
+impl HnswIndex {
+    /// Works until `max_rows` are done or nothing is left; returns an estimate of what is left.
+    pub(super) fn work(
+        &self,
+        upkeep: &mut MutexGuard<'_, Upkeep>,
+        max_rows: usize,
+        scratch: &mut Scratch,
+    ) -> Result<usize> {
+        let mut n_done = 0;
+        loop {
+            let task = {
+                let state = self.read()?;
+                match upkeep.next_task(&state, self.spec.hnsw.scan_threshold) {
+                    None => return Ok(0),
+                    Some(_) if n_done >= max_rows => return Ok(upkeep.n_remaining(&state)),
+                    Some(task) => task,
+                }
+            };
+            n_done += match task {
+                Task::Compact => self.compact(upkeep)?,
+                Task::Repair => self.repair(upkeep)?,
+                Task::Link => self.link(upkeep, scratch)?,
+                Task::Sweep => self.sweep(upkeep)?,
+            };
+            // Whoever waits to mutate goes first.
+            MutexGuard::bump(upkeep);
+        }
+    }
+
+    /// Copies the live rows to a new place without a graph.
+    fn compact(&self, upkeep: &mut Upkeep) -> Result<usize> {
+        let compacted = self.read()?.compacted()?;
+        let n_rows = compacted.n_live();
+        let old = std::mem::replace(&mut *self.write()?, compacted);
+        drop(old);
+        *upkeep = Upkeep::default();
+        self.idle_scratch.lock().clear();
+        Ok(1 + n_rows / NODES_PER_ROW)
+    }
+
+    /// Links the first pending row.
+    fn link(&self, upkeep: &mut Upkeep, scratch: &mut Scratch) -> Result<usize> {
+        let hnsw = &self.spec.hnsw;
+        if self.read()?.graph.is_none() {
+            self.write()?.graph = Some(Graph::new(hnsw.m));
+        }
+        let plan = {
+            let state = self.read()?;
+            match (&state.graph, state.pending.rows().first()) {
+                (Some(graph), Some(&row)) => plan_link(&state, graph, row, hnsw.seed, hnsw.ef_construction, scratch),
+                _ => return Ok(1),
+            }
+        };
+        apply_link(&mut *self.write()?, &plan);
+        upkeep.n_linked += 1;
+        if let Some(sweep) = &mut upkeep.sweep {
+            sweep.note_linked(plan.row());
+        }
+        Ok(1)
+    }
+
+    /// Takes the next step of a repair, or begins one.
+    fn repair(&self, upkeep: &mut Upkeep) -> Result<usize> {
+        let Some(repair) = &mut upkeep.repair else {
+            let dying = std::mem::take(&mut upkeep.tombstones);
+            let mut state = self.write()?;
+            for &row in &dying {
+                state.statuses.set(row, Status::DYING);
+            }
+            upkeep.repair = Some(Repair { dying, next: 0 });
+            return Ok(1);
+        };
+        let mut plans = Vec::new();
+        let is_done = {
+            let state = self.read()?;
+            let end = (repair.next as usize + NODES_PER_ROW).min(state.rows.n_rows()) as u32;
+            if let Some(graph) = &state.graph {
+                let nodes = (repair.next..end).filter(|&row| {
+                    let status = state.status(row);
+                    status.is_in_graph() && status != Status::DYING
+                });
+                plans.extend(nodes.flat_map(|row| plan_repair(&state, graph, row)));
+            }
+            repair.next = end;
+            end as usize == state.rows.n_rows()
+        };
+        let n_repaired = plans.len();
+        let mut state = self.write()?;
+        if let Some(graph) = &mut state.graph {
+            for plan in plans {
+                graph.set_links(plan.row, plan.level, &plan.links);
+            }
+        }
+        if is_done {
+            state.free(&repair.dying);
+            upkeep.repair = None;
+            upkeep.sweep = None;
+            upkeep.sweep_is_due = true;
+        }
+        Ok(1 + n_repaired / 4)
+    }
+
+    /// Takes the next step of a sweep, or begins one.
+    fn sweep(&self, upkeep: &mut Upkeep) -> Result<usize> {
+        let lost = {
+            let state = self.read()?;
+            let Some(graph) = &state.graph else { return Ok(1) };
+            if upkeep.sweep.is_none() {
+                upkeep.sweep_is_due = false;
+                upkeep.n_linked = 0;
+            }
+            let sweep = upkeep.sweep.get_or_insert_with(|| Sweep::start(&state, graph));
+            sweep.advance(graph, NODES_PER_ROW);
+            if !sweep.is_done() {
+                return Ok(1);
+            }
+            sweep.lost(&state)
+        };
+        upkeep.sweep = None;
+        let mut state = self.write()?;
+        for row in lost {
+            state.lose(row);
+        }
+        Ok(1)
+    }
+}

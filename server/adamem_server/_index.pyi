@@ -1,0 +1,295 @@
+"""The vector index, compiled from rust_index/py: numpy arrays in, numpy arrays out.
+
+All methods may be called from any thread and let other Python threads run meanwhile. Searches run beside everything;
+mutations of one index wait for each other. A vector is found by each search that begins after its `add` returned, and by
+none that begins after its `remove` returned.
+
+Distances, smaller is closer, never NaN:
+
+- `cosine`: 1 - cos, 0 to 2. Vectors are stored with unit norm.
+- `dot`: the negated inner product.
+- `l2`: the squared Euclidean distance.
+
+Arrays must have the stated dtype and be C-contiguous; nothing is converted silently.
+
+Errors:
+    VectorIndexError
+    +-- ArrayError                argument, expected
+    +-- DimensionMismatchError    expected, received
+    +-- LengthMismatchError       n_ids, n_vectors
+    +-- NonFiniteVectorError      position
+    +-- ZeroVectorError           position
+    +-- InvalidParameterError     name, received, minimum, maximum
+    +-- UnknownNameError          what, received
+    +-- UnsupportedSimdError      level
+    +-- ReservedIdError           id
+    +-- UnknownIdError            id
+    +-- IndexFullError            limit
+    +-- PoisonedError
+    +-- SnapshotCorruptError      path, block, offset
+    +-- SnapshotVersionError      path, found, supported
+    +-- SnapshotIoError           path, errno
+"""
+
+from os import PathLike
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+def simd_level() -> str:
+    """The instruction set that new indexes use: `avx512`, `avx2`, `neon` or `scalar`."""
+
+@final
+class Index:
+    """A set of vectors with ids, to be searched by nearness."""
+
+    def __new__(
+        cls,
+        *,
+        dim: int,
+        metric: str = "cosine",
+        kind: str = "hnsw",
+        m: int | None = None,
+        ef_construction: int | None = None,
+        ef_search: int | None = None,
+        scan_threshold: int | None = None,
+        seed: int = 0,
+        simd: str | None = None,
+    ) -> Index:
+        """Makes an empty index.
+
+        Args:
+            dim: Components of each vector, 1 to 65,536.
+            metric: `cosine`, `dot` or `l2`.
+            kind: `hnsw`, or `flat` for exact search.
+            m: Links that a new node of the graph asks for, 2 to 256.
+            ef_construction: Candidates kept while linking, 1 to 65,536: more is a better graph and slower linking.
+            ef_search: Candidates kept while searching, 1 to 65,536: more is better recall and slower search.
+            scan_threshold: Live vectors from which on `maintain` keeps a graph, 2 and more; fewer are scanned.
+            seed: The same seed and the same calls in the same order give the same index.
+            simd: Instruction set, for tests; the best of this processor when absent.
+
+        Raises:
+            InvalidParameterError: A number is out of its range.
+            UnknownNameError: No metric, kind or instruction set has the name.
+            UnsupportedSimdError: This processor lacks the instruction set.
+        """
+
+    @property
+    def dim(self) -> int:
+        """Components of each vector."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind."""
+
+    @property
+    def params(self) -> dict[str, int]:
+        """Parameters of the kind by name; empty for `flat`."""
+
+    def __len__(self) -> int:
+        """Number of live vectors."""
+
+    def add(self, ids: NDArray[np.uint64], vectors: NDArray[np.float32]) -> None:
+        """Adds vectors, replacing those whose ids are there already; all or nothing.
+
+        The vectors can be found at once: by a scan, until `maintain` links them. A few microseconds a vector.
+
+        Args:
+            ids: uint64 `[n]`; the last of equal ids wins. 2**64 - 1 is reserved.
+            vectors: float32 `[n, dim]`, C order, of any length other than zero for `cosine`.
+
+        Raises:
+            ArrayError: An array is not as stated.
+            LengthMismatchError: There are not as many ids as vectors.
+            DimensionMismatchError: The vectors have another dimension.
+            NonFiniteVectorError: A component is NaN or infinite.
+            ZeroVectorError: The metric is `cosine` and a vector is all zero.
+            ReservedIdError: An id is the reserved one.
+            IndexFullError: There are 2**31 - 1 rows.
+        """
+
+    def remove(self, ids: NDArray[np.uint64]) -> int:
+        """Removes vectors and returns how many were there. Microseconds a vector; `maintain` repairs the graph.
+
+        Raises:
+            ArrayError: `ids` is not uint64 `[n]`.
+        """
+
+    def contains(self, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tells which ids are live: bool `[n]`.
+
+        Raises:
+            ArrayError: `ids` is not uint64 `[n]`.
+        """
+
+    def vectors(self, ids: NDArray[np.uint64]) -> NDArray[np.float32]:
+        """Returns stored vectors: float32 `[n, dim]`, of unit norm for `cosine`, as they came otherwise.
+
+        Adding a returned vector again stores the same bits.
+
+        Raises:
+            ArrayError: `ids` is not uint64 `[n]`.
+            UnknownIdError: An id is not live.
+        """
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        *,
+        ef_search: int | None = None,
+        allowed: NDArray[np.uint64] | None = None,
+    ) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
+        """Finds the nearest vectors.
+
+        Args:
+            queries: float32 `[dim]` for one query or `[n, dim]` for a batch, C order.
+            k: Results wanted, 1 to 65,536.
+            ef_search: Candidates kept, never fewer than `k`; the index's own when absent. `flat` ignores it.
+            allowed: uint64 `[m]`, ids that may be returned, in any order; unknown ones are ignored.
+
+        Returns:
+            Ids (uint64) and exact distances (float32), ordered by (distance, id). For one query both have the shape
+            `[min(k, number of live vectors that are allowed)]`; for a batch `[n, k]`, padded with id 2**64 - 1 and distance
+            infinity.
+
+        Raises:
+            ArrayError: An array is not as stated.
+            DimensionMismatchError: The queries have another dimension.
+            NonFiniteVectorError: A component is NaN or infinite.
+            ZeroVectorError: The metric is `cosine` and a query is all zero.
+            InvalidParameterError: `k` or `ef_search` is out of its range.
+        """
+
+    def maintain(self, max_rows: int) -> int:
+        """Does up to about `max_rows` vectors' worth of deferred work: links, repairs, frees.
+
+        Some 0.1 ms a vector. Searches go on meanwhile, and a mutation waits for one vector at most.
+
+        Returns:
+            An estimate of what remains; 0 when there is nothing to do.
+        """
+
+    def stats(self) -> dict[str, int]:
+        """Sizes: `n_live`, `n_unlinked` (live and scanned), `n_tombstones` (removed and still in the graph), `n_rows` (in use
+        or free for use) and `memory_bytes`."""
+
+    def save(self, path: str | PathLike[str], sequence: int) -> None:
+        """Writes a snapshot beside `path` and puts it in its place when it is durable.
+
+        Searches go on meanwhile; mutations wait until the file is written, though not until it is synced.
+
+        Args:
+            path: The file; its folder must exist.
+            sequence: A number of the caller's, 0 to 2**64 - 1, that `open` returns.
+
+        Raises:
+            SnapshotIoError: The operating system refused.
+        """
+
+    @staticmethod
+    def open(path: str | PathLike[str]) -> tuple[Index, int]:
+        """Reads a snapshot.
+
+        Returns:
+            The index and the sequence number that it was saved with.
+
+        Raises:
+            SnapshotCorruptError: A byte is damaged, missing or too many.
+            SnapshotVersionError: The format is newer than this build.
+            SnapshotIoError: The operating system refused.
+        """
+
+class VectorIndexError(Exception):
+    """Parent of all errors of this module."""
+
+class ArrayError(VectorIndexError):
+    """An array has the wrong type, number of dimensions or memory order."""
+
+    argument: str
+    expected: str
+
+class DimensionMismatchError(VectorIndexError):
+    """A vector has another dimension than the index."""
+
+    expected: int
+    received: int
+
+class LengthMismatchError(VectorIndexError):
+    """The numbers of ids and of vectors differ."""
+
+    n_ids: int
+    n_vectors: int
+
+class NonFiniteVectorError(VectorIndexError):
+    """A component is NaN or infinite."""
+
+    position: int
+
+class ZeroVectorError(VectorIndexError):
+    """An all-zero vector has no cosine."""
+
+    position: int
+
+class InvalidParameterError(VectorIndexError):
+    """A parameter is out of its range."""
+
+    name: str
+    received: int
+    minimum: int
+    maximum: int
+
+class UnknownNameError(VectorIndexError):
+    """No metric, kind or SIMD level has this name."""
+
+    what: str
+    received: str
+
+class UnsupportedSimdError(VectorIndexError):
+    """The processor lacks a SIMD level."""
+
+    level: str
+
+class ReservedIdError(VectorIndexError):
+    """The id pads short results and cannot be stored."""
+
+    id: int
+
+class UnknownIdError(VectorIndexError):
+    """No live vector has this id."""
+
+    id: int
+
+class IndexFullError(VectorIndexError):
+    """The index has as many rows as it can number."""
+
+    limit: int
+
+class PoisonedError(VectorIndexError):
+    """The index was left half changed by a panic and must be rebuilt."""
+
+class SnapshotCorruptError(VectorIndexError):
+    """A snapshot is damaged."""
+
+    path: str
+    block: str
+    offset: int
+
+class SnapshotVersionError(VectorIndexError):
+    """A snapshot has a format that this build does not read."""
+
+    path: str
+    found: int
+    supported: int
+
+class SnapshotIoError(VectorIndexError):
+    """The operating system refused to read or write a snapshot."""
+
+    path: str
+    errno: int | None
