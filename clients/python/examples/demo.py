@@ -10,8 +10,6 @@ each English question found its slot first, before and after the restart. Needs 
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -58,51 +56,48 @@ QUESTIONS = (
 )
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
-def running_server(data_dir: Path, log: Path) -> Iterator[adamem.Client]:
-    """A server on the data directory, and a client of it; stopped at the end, as an operator would."""
-    port = free_port()
-    settings = {"ADAMEM_DATA_DIR": str(data_dir), "ADAMEM_HOST": "127.0.0.1", "ADAMEM_PORT": str(port)}
+def running_server(folder: Path) -> Iterator[adamem.Client]:
+    """A server on the folder's data, and a client of it; stopped at the end, as an operator would."""
+    ready, log = folder / "ready.json", folder / "server.log"
+    command = [sys.executable, "-m", "adamem_server.cli", "serve", "--port", "0", "--ready-file", str(ready)]
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "adamem_server.cli", "serve"],
-            env={**os.environ, **settings},  # noqa: TID251 - the server's environment is this one's
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            [*command, "--data-dir", str(folder / "data")], env=environment(), stdout=output, stderr=subprocess.STDOUT
         )
     try:
+        port = port_of(process, ready, log)
         with adamem.Client(f"localhost:{port}", namespace=NAMESPACE) as client:
-            info = wait_for(client, process, log)
+            info = client.wait_until_ready(timeout_s=READY_TIMEOUT_S)
             console.print(
                 f"server {info.version} on port {port}, encoder {info.model} ({info.dim} values, {info.simd})"
             )
             yield client
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
         try:
-            process.wait(STOP_TIMEOUT_S)
+            exit_code = process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            exit_code = process.wait()
+        console.print(f"server stopped, exit code {exit_code}\n")
 
 
-def wait_for(client: adamem.Client, process: subprocess.Popen[bytes], log: Path) -> adamem.ServerInfo:
-    """Waits until the server answers; ends the demo with the server's log if it exits instead."""
+def environment() -> dict[str, str]:
+    """This process's environment without settings of a server, so that the demo is the same for everyone."""
+    own = ("ADAMEM_", "EMBED_MODEL", "DEFAULT_NS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}  # noqa: TID251
+
+
+def port_of(process: subprocess.Popen[bytes], ready: Path, log: Path) -> int:
+    """Waits until the server says that it answers; ends the demo with its log if it does not."""
     deadline = time.monotonic() + READY_TIMEOUT_S
-    while True:
-        try:
-            return client.wait_until_ready(timeout_s=1.0)
-        except adamem.AdaMemError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"the server did not start:\n{log.read_text(errors='replace')[-4000:]}")
+    while not ready.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            sys.exit(f"the server did not start:\n{log.read_text(errors='replace')[-4000:]}")
+        time.sleep(0.02)
+    port: int = json.loads(ready.read_text())["port"]
+    return port
 
 
 def ingest(client: adamem.Client, slots: Sequence[dict[str, Any]]) -> None:
@@ -162,16 +157,15 @@ def main() -> int:
     """Runs the tour; 0 if all went well."""
     slots = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
     with tempfile.TemporaryDirectory(prefix="adamem-demo-") as directory:
-        data_dir, log = Path(directory, "data"), Path(directory, "server.log")
         console.rule("1. start, store, ask")
-        with running_server(data_dir, log) as client:
+        with running_server(Path(directory)) as client:
             ingest(client, slots)
             n_missed = ask(client)
             console.rule("2. filters")
             show_filters(client)
             before = [hit.id for hit in client.query(QUESTIONS[0].text)]
         console.rule("3. restart on the same data, ask again")
-        with running_server(data_dir, log) as client:
+        with running_server(Path(directory)) as client:
             namespace = client.get_namespace()
             console.print(f"{namespace.n_slots} slots are still there; nothing was stored again\n")
             result = client.query(QUESTIONS[0].text)
