@@ -62,7 +62,7 @@ def running_server(folder: Path) -> Iterator[adamem.Client]:
     ready, log = folder / "ready.json", folder / "server.log"
     command = [sys.executable, "-m", "adamem_server.cli", "serve", "--port", "0", "--ready-file", str(ready)]
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own command
             [*command, "--data-dir", str(folder / "data")], env=environment(), stdout=output, stderr=subprocess.STDOUT
         )
     try:
