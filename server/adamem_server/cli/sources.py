@@ -30,6 +30,8 @@ _FORMAT_BY_SUFFIX: Final = {
 # A line without an end is read in pieces of this size; one of JSON that is longer is refused.
 MAX_LINE_CHARS: Final = 64 * 1024
 MAX_JSON_LINE_CHARS: Final = 8 * 1024 * 1024
+# A longer heading stays whole in its passage; as a tag, and in metadata, it is cut, for the server limits both.
+MAX_HEADING_CHARS: Final = 60
 # What `adamem slots list --json` prints beyond what can be stored.
 _READ_ONLY: Final = frozenset({"namespace", "updated_at", "accessed_at", "access_count", "vector_supplied"})
 
@@ -159,11 +161,12 @@ def _passage_slots(source: Source, lines: Iterator[str], reading: Reading) -> "I
     tags = tuple(settings.pop("tags", ()))
     for number, passage in enumerate(_passages(source, lines, reading)):
         about: dict[str, Any] = {"source": source.name, "position": number}
-        if passage.headings:
-            about["headings"] = list(passage.headings)
+        headings = [each[:MAX_HEADING_CHARS] for each in passage.headings]
+        if headings:
+            about["headings"] = headings
         yield (
             f"{source.name}#{number}",
-            SlotInput(passage.text, metadata={**metadata, **about}, tags=(*tags, *passage.headings[-1:]), **settings),
+            SlotInput(passage.text, metadata={**metadata, **about}, tags=(*tags, *headings[-1:]), **settings),
         )
 
 

@@ -143,3 +143,12 @@ def test_a_huge_file_is_read_as_it_is_sent(tmp_path) -> None:
     )
     next(slots)
     assert read[-1] < path.stat().st_size / 50
+
+
+def test_long_headings_are_cut_as_tags_but_not_in_the_text(run, server, tmp_path) -> None:
+    path = tmp_path / "long.md"
+    path.write_text(f"# {'ж' * 300}\n\nText.\n", encoding="utf-8")
+    assert run("ingest", str(path)).exit_code == 0
+    (slot,) = server.slots[""].values()
+    assert slot.content.count("ж") == 300
+    assert len(slot.tags[0].encode()) <= 256
