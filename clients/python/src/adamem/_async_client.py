@@ -331,7 +331,7 @@ class AsyncClient(BaseClient):
             on_progress=on_progress,
         )
         batches = load.batches_async(items)
-        attempts = Attempts(timeout_s, self._max_attempts)
+        attempts = self._bulk_attempts(timeout_s)
         while not load.is_done():
             try:
                 await self._stream(load, batches, attempts)

@@ -299,7 +299,7 @@ class Client(BaseClient):
             on_progress=on_progress,
         )
         batches = load.batches(items)
-        attempts = Attempts(timeout_s, self._max_attempts)
+        attempts = self._bulk_attempts(timeout_s)
         while not load.is_done():
             try:
                 self._stream(load, batches, attempts)
