@@ -29,13 +29,6 @@ pub(super) struct LinkPlan {
     back: Vec<LinkBack>,
 }
 
-impl LinkPlan {
-    /// The row that is linked.
-    pub(super) fn row(&self) -> u32 {
-        self.row
-    }
-}
-
 /// Level of a row: geometric with ratio `1 / m`, from its id and the seed alone.
 fn draw_level(seed: u64, id: u64, m: usize) -> usize {
     // 53 random bits make a float in (0, 1].
@@ -65,13 +58,23 @@ fn plan_in<'a, S: Space<'a>>(
     let target = space.target(row);
     let Some(entry) = graph.entry() else { return plan };
     let top = level.min(entry.level);
+    let is_node = state.status(row).is_in_graph();
     let Some(nearest) = descend(space, graph, target, top) else { return plan };
     let mut start = vec![nearest];
     for layer in (0..=top).rev() {
         walk(space, graph, target, &start, (layer, ef), scratch, state.rows.n_rows(), |_| ());
         let usable = |candidate: &&Candidate| candidate.row() != row && state.status(candidate.row()).is_live();
         let links = &mut plan.links[layer];
-        select(space, scratch.found().iter().filter(usable).copied(), graph.n_wanted(1), links);
+        let found = scratch.found().iter().filter(usable).map(|found| found.unexpanded());
+        if is_node {
+            // A node that is linked again chooses among what it has as well, and may keep as many as a pruned list.
+            let had = graph.links(row, layer).iter().map(|&link| Candidate::new(space.distance(target, link), link));
+            let mut candidates: Vec<Candidate> = found.chain(had.filter(|had| usable(&had))).collect();
+            candidates.sort_unstable();
+            select(space, candidates, graph.n_wanted(layer), links);
+        } else {
+            select(space, found, graph.n_wanted(1), links);
+        }
         for (i, &other) in links.iter().enumerate() {
             // The nearest neighbour never drops the link back: so each row has a way in when it is linked.
             let keep = i == 0;

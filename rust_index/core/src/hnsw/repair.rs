@@ -15,12 +15,22 @@ use super::state::State;
 /// Most candidates that replace the dead links of a node.
 const MAX_REPLACEMENTS: usize = 64;
 
+/// A node is linked again when more than one link in so many is dead.
+const WORN_SHARE: usize = 4;
+
 /// The new links of a node at one layer.
 #[derive(Debug)]
 pub(super) struct RepairedList {
     pub(super) row: u32,
     pub(super) level: usize,
     pub(super) links: Vec<u32>,
+}
+
+/// Whether so many links of a node are dying that it is better linked again than repaired alone.
+pub(super) fn is_worn(state: &State, graph: &Graph, row: u32) -> bool {
+    let links = graph.base_links(row);
+    let n_dead = links.iter().filter(|&&link| !state.status(link).is_live()).count();
+    n_dead * WORN_SHARE > links.len()
 }
 
 /// Plans the repair of a node; empty when none of its links is dying.
@@ -66,7 +76,7 @@ fn replace_dead<'a, S: Space<'a>>(space: S, state: &State, graph: &Graph, row: u
     let mut candidates: Vec<Candidate> =
         reached.iter().map(|&other| Candidate::new(space.distance(target, other), other)).collect();
     candidates.sort_unstable();
-    let limit = links.len().min(graph.n_wanted(level)).max(graph.n_wanted(1));
+    let limit = graph.n_wanted(level);
     if kept.len() < limit {
         select(space, candidates, limit, &mut kept);
     }

@@ -148,7 +148,9 @@ impl State {
 
     /// Marks a row as reachable by walks.
     pub(super) fn settle(&mut self, row: u32) {
-        self.pending.remove(row);
+        if self.status(row).is_pending() {
+            self.pending.remove(row);
+        }
         self.statuses.set(row, Status::LINKED);
     }
 

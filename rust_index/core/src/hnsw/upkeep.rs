@@ -8,7 +8,7 @@ use crate::rows::Status;
 use super::HnswIndex;
 use super::graph::Graph;
 use super::link::{apply_link, plan_link};
-use super::repair::{Sweep, plan_repair};
+use super::repair::{Sweep, is_worn, plan_repair};
 use super::state::State;
 use super::walk::Scratch;
 
@@ -32,6 +32,8 @@ pub(super) struct Upkeep {
     pub(super) tombstones: Vec<u32>,
     repair: Option<Repair>,
     sweep: Option<Sweep>,
+    /// Nodes that lost many links and are to be linked again.
+    worn: Vec<u32>,
     /// Rows linked since the last sweep began.
     n_linked: usize,
     sweep_is_due: bool,
@@ -50,6 +52,7 @@ enum Task {
     Compact,
     Repair,
     Link,
+    LinkWorn,
     Sweep,
 }
 
@@ -73,6 +76,9 @@ impl Upkeep {
         if !state.pending.rows().is_empty() {
             return Some(Task::Link);
         }
+        if !self.worn.is_empty() {
+            return Some(Task::LinkWorn);
+        }
         let is_due = self.sweep.is_some() || self.sweep_is_due || self.n_linked > graph.n_nodes() / NODES_PER_LINKED;
         is_due.then_some(Task::Sweep)
     }
@@ -80,7 +86,7 @@ impl Upkeep {
     fn n_remaining(&self, state: &State) -> usize {
         let n_nodes = state.graph.as_ref().map_or(0, Graph::n_nodes);
         let n_to_repair = if self.repair.is_some() { n_nodes / NODES_PER_ROW } else { 0 };
-        (state.pending.rows().len() + self.tombstones.len() + n_to_repair).max(1)
+        (state.pending.rows().len() + self.tombstones.len() + self.worn.len() + n_to_repair).max(1)
     }
 }
 
@@ -106,6 +112,7 @@ impl HnswIndex {
                 Task::Compact => self.compact(upkeep)?,
                 Task::Repair => self.repair(upkeep)?,
                 Task::Link => self.link(upkeep, scratch)?,
+                Task::LinkWorn => self.link_worn(upkeep, scratch)?,
                 Task::Sweep => self.sweep(upkeep)?,
             };
             // Whoever waits to mutate goes first.
@@ -130,17 +137,29 @@ impl HnswIndex {
         if self.read()?.graph.is_none() {
             self.write()?.graph = Some(Graph::new(hnsw.m));
         }
+        let row = self.read()?.pending.rows().first().copied();
+        row.map_or(Ok(1), |row| self.link_row(row, upkeep, scratch))
+    }
+
+    /// Links a worn node again, if it is still one.
+    fn link_worn(&self, upkeep: &mut Upkeep, scratch: &mut Scratch) -> Result<usize> {
+        match upkeep.worn.pop() {
+            Some(row) if self.read()?.status(row) == Status::LINKED => self.link_row(row, upkeep, scratch),
+            _ => Ok(1),
+        }
+    }
+
+    fn link_row(&self, row: u32, upkeep: &mut Upkeep, scratch: &mut Scratch) -> Result<usize> {
+        let hnsw = &self.spec.hnsw;
         let plan = {
             let state = self.read()?;
-            match (&state.graph, state.pending.rows().first()) {
-                (Some(graph), Some(&row)) => plan_link(&state, graph, row, hnsw.seed, hnsw.ef_construction, scratch),
-                _ => return Ok(1),
-            }
+            let Some(graph) = &state.graph else { return Ok(1) };
+            plan_link(&state, graph, row, hnsw.seed, hnsw.ef_construction, scratch)
         };
         apply_link(&mut *self.write()?, &plan);
         upkeep.n_linked += 1;
         if let Some(sweep) = &mut upkeep.sweep {
-            sweep.note_linked(plan.row());
+            sweep.note_linked(row);
         }
         Ok(1)
     }
@@ -164,6 +183,11 @@ impl HnswIndex {
                 let nodes = (repair.next..end).filter(|&row| {
                     let status = state.status(row);
                     status.is_in_graph() && status != Status::DYING
+                });
+                let nodes = nodes.inspect(|&row| {
+                    if is_worn(&state, graph, row) {
+                        upkeep.worn.push(row);
+                    }
                 });
                 plans.extend(nodes.flat_map(|row| plan_repair(&state, graph, row)));
             }
