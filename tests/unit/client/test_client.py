@@ -101,7 +101,16 @@ def test_endpoints(endpoint, address, tls) -> None:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "tls"), [("ftp://host", None), ("https://host", False), ("", None), ("http://", None)]
+    ("endpoint", "tls"),
+    [
+        ("ftp://host", None),
+        ("https://host", False),
+        ("", None),
+        ("http://", None),
+        ("host:", None),
+        ("host:a", None),
+        (":1", None),
+    ],
 )
 def test_endpoints_that_are_none(endpoint, tls) -> None:
     with pytest.raises(adamem.InvalidArgumentError):

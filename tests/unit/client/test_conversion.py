@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import adamem
 from adamem._codec import slot_from_proto, slot_to_proto
 from adamem._convert import struct_from_proto, struct_to_proto, vector_from_proto, vector_to_proto
+from adamem.v1 import memory_service_pb2 as memory_pb
 from adamem.v1 import types_pb2 as pb
 
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -93,9 +94,10 @@ def test_metadata_that_would_change_is_refused(metadata, field) -> None:
     assert caught.value.field == field
 
 
-def test_metadata_nested_too_deep_is_refused() -> None:
+@pytest.mark.parametrize("depth", [31, 60, 300, 5000])
+def test_metadata_nested_too_deep_is_refused(depth) -> None:
     metadata: dict[str, Any] = {}
-    for _ in range(5000):
+    for _ in range(depth):
         metadata = {"a": metadata}
     with pytest.raises(adamem.InvalidArgumentError):
         slot_to_proto(adamem.SlotInput("x", metadata=metadata))
@@ -178,3 +180,14 @@ def test_records_print_what_is_set() -> None:
         " vector_supplied=False)"
     )
     assert str(adamem.Hit(slot, 0.51234)) == "0.512  tea"
+
+
+def test_metadata_as_deep_as_allowed_fits_into_any_message() -> None:
+    metadata: dict[str, Any] = {"leaf": 1}
+    for _ in range(29):
+        metadata = {"a": metadata}
+    sent = slot_to_proto(adamem.SlotInput("x", metadata=metadata))
+    request = memory_pb.BulkUpdateRequest(slots=[sent])
+    assert memory_pb.BulkUpdateRequest.FromString(request.SerializeToString()) == request
+    answer = memory_pb.QueryResponse(hits=[pb.Hit(slot=pb.Slot(metadata=sent.metadata))])
+    assert memory_pb.QueryResponse.FromString(answer.SerializeToString()) == answer

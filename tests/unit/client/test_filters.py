@@ -192,3 +192,20 @@ def test_a_filter_is_plain_json() -> None:
     dictionary = json.loads('{"user_id": "u1", "created_at": {"$gte": "2026-01-01T00:00:00Z"}}')
     assert translated(dictionary)["all"]["filters"][1]["condition"]["value"] == "2026-01-01T00:00:00Z"
     assert datetime.fromisoformat("2026-01-01T00:00:00Z").tzinfo == UTC
+
+
+@pytest.mark.parametrize("depth", [110, 300, 5000])
+def test_a_filter_nested_too_deep_is_refused(depth) -> None:
+    dictionary: dict[str, Any] = {"role": "user"}
+    for _ in range(depth):
+        dictionary = {"$not": dictionary}
+    with pytest.raises(FilterError, match="too deep"):
+        filter_to_proto(dictionary)
+
+
+def test_a_filter_as_deep_as_a_server_may_allow_is_sent() -> None:
+    dictionary: dict[str, Any] = {"role": "user"}
+    for _ in range(16):
+        dictionary = {"$not": {"$or": [dictionary, {"kind": "fact"}]}}
+    message = filter_to_proto(dictionary)
+    assert pb.Filter.FromString(message.SerializeToString()) == message

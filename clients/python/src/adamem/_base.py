@@ -75,8 +75,11 @@ def parse_endpoint(endpoint: str, tls: bool | None = None) -> Target:
     if not address.startswith("unix:"):
         if address.count(":") > 1 and not address.startswith("["):
             address = f"[{address}]"
-        if ":" not in address.rpartition("]")[2]:
-            address = f"{address}:{DEFAULT_PORT}"
+        has_port = ":" in address.rpartition("]")[2]
+        host, _, port = (address if has_port else f"{address}:{DEFAULT_PORT}").rpartition(":")
+        if not host or not port.isdecimal():
+            raise invalid("endpoint", f"{endpoint!r} is not HOST or HOST:PORT")
+        address = f"{host}:{port}"
     return Target(address, bool(tls))
 
 

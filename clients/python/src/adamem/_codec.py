@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, Final, TypeAlias
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from adamem._convert import (
     duration_to_proto,
@@ -54,7 +54,9 @@ def building(field: str) -> Iterator[None]:
         yield
     except InvalidArgumentError:
         raise
-    except (TypeError, ValueError, RecursionError) as error:
+    except (DecodeError, RecursionError) as error:
+        raise invalid(field, "is nested too deep") from error
+    except (TypeError, ValueError) as error:
         raise invalid(field, str(error)) from error
 
 

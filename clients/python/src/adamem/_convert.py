@@ -19,6 +19,8 @@ from adamem.v1.types_pb2 import Vector
 
 # Struct holds numbers as float64: integers beyond this are not all exact.
 MAX_EXACT_INT: Final = 2**53
+# Protobuf reads messages nested 100 deep; a level of JSON takes three, the rest of an answer some more.
+MAX_JSON_DEPTH: Final = 30
 _BIG_ENDIAN: Final = sys.byteorder == "big"
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -100,8 +102,10 @@ def seconds_from_proto(duration: Duration) -> float:
     return float(duration.seconds + duration.nanos / 1e9)
 
 
-def value_to_proto(value: Any, field: str) -> Value:
-    """A JSON value; datetimes become RFC 3339 text in UTC."""
+def value_to_proto(value: Any, field: str, depth: int = 0) -> Value:
+    """A JSON value; datetimes become RFC 3339 text in UTC. `depth` is how deep it stands in another one."""
+    if depth > MAX_JSON_DEPTH:
+        raise invalid(field, f"is nested deeper than {MAX_JSON_DEPTH} levels")
     match value:
         case None:
             return Value(null_value=NullValue.NULL_VALUE)
@@ -114,9 +118,9 @@ def value_to_proto(value: Any, field: str) -> Value:
         case datetime():
             return Value(string_value=time_to_proto(value, field).ToJsonString())
         case Mapping():
-            return Value(struct_value=struct_to_proto(value, field))
+            return Value(struct_value=struct_to_proto(value, field, depth + 1))
         case list() | tuple():
-            values = [value_to_proto(each, f"{field}[{index}]") for index, each in enumerate(value)]
+            values = [value_to_proto(each, f"{field}[{index}]", depth + 1) for index, each in enumerate(value)]
             return Value(list_value=ListValue(values=values))
         case _:
             raise invalid(field, f"{type(value).__name__} is no JSON value")
@@ -131,14 +135,14 @@ def _number(value: Real, field: str) -> float:
     return number
 
 
-def struct_to_proto(mapping: Mapping[str, Any], field: str) -> Struct:
-    """A JSON object."""
+def struct_to_proto(mapping: Mapping[str, Any], field: str, depth: int = 1) -> Struct:
+    """A JSON object, the outermost at depth 1."""
     if not isinstance(mapping, Mapping):
         raise invalid(field, f"a dictionary is expected, not {type(mapping).__name__}")
     for key in mapping:
         if not isinstance(key, str):
             raise invalid(field, f"the key {key!r} is no text")
-    return Struct(fields={key: value_to_proto(value, f"{field}.{key}") for key, value in mapping.items()})
+    return Struct(fields={key: value_to_proto(value, f"{field}.{key}", depth) for key, value in mapping.items()})
 
 
 def struct_from_proto(struct: Struct) -> dict[str, Any]:

@@ -15,6 +15,8 @@ Datetimes need a time zone. Anything else is a FilterError that names it; the se
 from collections.abc import Mapping
 from typing import Any, Final
 
+from google.protobuf.message import DecodeError
+
 from adamem._convert import value_to_proto
 from adamem.errors import FieldViolation, FilterError, InvalidArgumentError
 from adamem.types import FilterLike
@@ -56,6 +58,13 @@ def filter_to_proto(condition: FilterLike, path: str = "filter") -> pb.Filter:
     Raises:
         FilterError: An unknown operator or field, an empty part, or a value of a wrong type.
     """
+    try:
+        return _translated(condition, path)
+    except (DecodeError, RecursionError) as error:  # protobuf holds some 30 levels, the server fewer
+        raise _wrong(path, "is nested too deep") from error
+
+
+def _translated(condition: FilterLike, path: str) -> pb.Filter:
     if not isinstance(condition, Mapping):
         raise _wrong(path, f"a dictionary is expected, not {type(condition).__name__}")
     if not condition:
@@ -66,7 +75,7 @@ def filter_to_proto(condition: FilterLike, path: str = "filter") -> pb.Filter:
 def _entry(key: Any, value: Any, path: str) -> pb.Filter:
     here = f"{path}.{key}"
     if key == "$not":
-        return pb.Filter(negated=filter_to_proto(value, here))
+        return pb.Filter(negated=_translated(value, here))
     if key == "$and":
         return _all_of(_parts(value, here))
     if key == "$or":
@@ -131,7 +140,7 @@ def _parts(value: Any, path: str) -> list[pb.Filter]:
         raise _wrong(path, f"a list of filters is expected, not {type(value).__name__}")
     if not value:
         raise _wrong(path, "is empty")
-    return [filter_to_proto(each, f"{path}[{index}]") for index, each in enumerate(value)]
+    return [_translated(each, f"{path}[{index}]") for index, each in enumerate(value)]
 
 
 def _all_of(parts: list[pb.Filter]) -> pb.Filter:
