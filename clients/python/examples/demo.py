@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -47,13 +48,14 @@ class Question:
 # The bundled encoder was trained on English: Russian is found where words overlap, and is shown, not required.
 QUESTIONS = (
     Question("What does Maya drink in the morning?", "green tea"),
-    Question("Is there any food that is dangerous for Maya?", "allergic to peanuts"),
-    Question("How was the planet Neptune discovered?", "Neptune was found in 1846"),
-    Question("How do I remove limescale from my kettle?", "Descale a kettle"),
+    Question("Does Maya have any allergies?", "allergic to peanuts"),
     Question("Why was there an outage in April?", "expired certificate"),
-    Question("Какова глубина озера Байкал?", "1642", is_required=False),
-    Question("Кто написал роман «Война и мир»?", "Лев Толстой", is_required=False),
-    Question("Что нужно для борща?", "Для борща нужны", is_required=False),
+    Question("How can a database survive a crash without losing data?", "write-ahead log"),
+    Question("How do I remove limescale from my kettle?", "Descale a kettle"),
+    Question("How was the planet Neptune discovered?", "Neptune was found in 1846"),
+    Question("Какой чай Майя пьёт по утрам?", "зелёный чай", is_required=False),
+    Question("Кто написал роман «Преступление и наказание»?", "Фёдор Достоевский", is_required=False),
+    Question("Когда в России отменили крепостное право?", "1861", is_required=False),
 )
 
 
@@ -124,6 +126,7 @@ def ask(client: adamem.Client) -> int:
         found = bool(result) and question.answer in result[0].content
         n_missed += question.is_required and not found
         show(question.text, result, mark="" if found else " [red]not first[/]")
+    console.print("The bundled encoder was trained on English. For other languages set EMBED_MODEL; see the README.\n")
     return n_missed
 
 
@@ -137,26 +140,25 @@ def show(title: str, result: adamem.QueryResult, mark: str = "") -> None:
     timings = result.timings
     times = f"{timings.total_s * 1e3:.1f} ms (embed {timings.embed_s * 1e3:.1f}, search {timings.search_s * 1e3:.1f})"
     table = Table(
-        title=f"[bold]{title}[/]{mark}  [dim]{times}[/]", title_justify="left", show_header=False, expand=True
+        title=f"[bold]{escape(title)}[/]{mark}  [dim]{times}[/]", title_justify="left", show_header=False, expand=True
     )
     table.add_column(justify="right", width=6, style="cyan")
     table.add_column(ratio=1)
     table.add_column(justify="right", style="dim")
     for hit in result:
-        table.add_row(f"{hit.score:.3f}", hit.content, " ".join((hit.slot.kind, *hit.slot.tags)))
+        table.add_row(f"{hit.score:.3f}", escape(hit.content), " ".join((hit.slot.kind, *hit.slot.tags)))
     console.print(table)
 
 
 def show_filters(client: adamem.Client) -> None:
-    """The same question without a filter, of one person's preferences, and among Russian slots."""
+    """The same question without a filter and with two."""
     text = "What should I know before I make coffee or tea?"
-    for title, condition in (
-        ("no filter", None),
-        ("Oleg's preferences", {"user_id": "oleg", "kind": "preference"}),
-        ("in Russian, about Maya or Oleg", {"metadata.lang": "ru", "user_id": {"$in": ["maya", "oleg"]}}),
+    for condition in (
+        None,
+        {"user_id": "oleg", "kind": "preference"},
+        {"$or": [{"tags": "cooking"}, {"tags": "household"}], "metadata.lang": {"$ne": "ru"}},
     ):
-        result = client.query(text, top_k=2, filter=condition)
-        show(f"{text}  {title}", result)
+        show(f"{text}  {condition or 'no filter'}", client.query(text, top_k=2, filter=condition))
 
 
 def main() -> int:
