@@ -8,6 +8,7 @@ from types import FrameType
 
 from adamem_server import __version__
 from adamem_server.config import Settings
+from adamem_server.embed import catalog
 from adamem_server.embed.base import ModelInfo
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.errors import InsecureAddressError
@@ -114,8 +115,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _open_encoder(settings: Settings) -> EmbedBatcher:  # noqa: ARG001 - the room is being written
-    return EmbedBatcher()
+def _open_encoder(settings: Settings) -> EmbedBatcher:
+    embedder = catalog.load(settings.embed_model, settings.models_dir.expanduser())
+    threads = settings.embed_threads or os.cpu_count() or 1
+    return EmbedBatcher(embedder, threads=threads, cache_size=settings.query_cache_size)
 
 
 def _server_options(settings: Settings) -> ServerOptions:

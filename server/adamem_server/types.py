@@ -5,7 +5,7 @@ Times are integers, microseconds since the Unix epoch in UTC; 0 means "not set".
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any, Final, TypeAlias, Union
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,7 +183,7 @@ class Not:
     part: "Filter"
 
 
-Filter: TypeAlias = Union[AllOf, AnyOf, Not, Condition]
+Filter: TypeAlias = AllOf | AnyOf | Not | Condition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,24 +5,43 @@ Exit codes: 0 done, 1 the server refused or was not reached, 2 the command or a 
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import click
 
 if TYPE_CHECKING:
-    from adamem import AdaMemError, Client
+    from adamem import Client
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 
-class Failure(click.ClickException):
-    """An error of the server or of the client, as told to the user."""
+class Told(Protocol):
+    """What an error of the client and one of the server have in common."""
 
-    def __init__(self, error: "AdaMemError", *, as_json: bool, exit_code: int) -> None:
+    @property
+    def message(self) -> str:
+        """One sentence."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """The stable name of the cause."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The variables of the message."""
+        ...
+
+
+class Failure(click.ClickException):
+    """An error as it is told to the user."""
+
+    def __init__(self, error: Told, *, as_json: bool, exit_code: int) -> None:
         super().__init__(error.message)
         self.exit_code = exit_code  # type: ignore[misc]
         self._reason = error.reason

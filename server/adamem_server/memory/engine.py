@@ -212,6 +212,8 @@ class MemoryEngine:
         prepared = self._prepare(namespace, items)
         if (known := self._known_update(prepared, request)) is not None:
             return known
+        if not prepared.items:
+            return self._nothing(prepared)
         vectors = self._encoder.embed_documents(prepared.texts, timeout_s=_remaining(deadline_s))
         job = self._update_job(prepared, vectors, request)
         return _answer(prepared, self._wait(self._writer.submit(job), deadline_s))
@@ -226,6 +228,8 @@ class MemoryEngine:
         prepared = self._prepare(namespace, items)
         if (known := self._known_update(prepared, request)) is not None:
             return PendingUpdate.done(known)
+        if not prepared.items:
+            return PendingUpdate.done(self._nothing(prepared))
         vectors = self._encoder.submit_documents(prepared.texts)
 
         def write() -> "Future[Written]":
@@ -292,6 +296,11 @@ class MemoryEngine:
         if not vector_fits(item.vector, namespace.vector_type):
             return InvalidArgumentError(f"{path}.vector.values", f"does not fit the range of {namespace.vector_type}")
         return None
+
+    def _nothing(self, prepared: Prepared) -> UpdateResult:
+        """The answer when no item can be stored."""
+        with self._store.read() as view:
+            return _merge(prepared, UpdateResult((), view.head(prepared.namespace.number).sequence))
 
     def _known_update(self, prepared: Prepared, request: RequestKey | None) -> UpdateResult | None:
         if request is None:

@@ -1,0 +1,134 @@
+"""Where encoders come from: bundled with the server, a directory, the local cache of hub models, or the hub itself.
+
+Nothing here opens a socket unless a hub model that is not in the cache is asked for.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from adamem_server.embed.onnx import MODEL_FILES, OnnxEmbedder
+from adamem_server.errors import ModelDownloadError, ModelNotFoundError
+
+BUNDLED: Final = Path(__file__).parents[1] / "models"
+_CONFIG_FILES: Final = (
+    "tokenizer.json",
+    "config.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "tokenizer_config.json",
+    "config_sentence_transformers.json",
+    "1_Pooling/config.json",
+)
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """An encoder that can be used without a network."""
+
+    name: str
+    path: Path
+    bundled: bool
+
+
+def load(model: str, models_dir: Path) -> OnnxEmbedder:
+    """Load an encoder by bundled name, directory or hub id; a hub model that is not in `models_dir` is downloaded.
+
+    Raises:
+        ModelNotFoundError: There is none of this name.
+        ModelDownloadError: It would have to be downloaded and cannot be.
+        ModelFileMissingError: Its directory lacks a file.
+    """
+    for entry in list_models(models_dir):
+        if entry.name == model:
+            return OnnxEmbedder(entry.path, model)
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return OnnxEmbedder(path, path.resolve().name)
+    if not _is_hub_id(model):
+        known = ", ".join(entry.name for entry in list_models(models_dir))
+        raise ModelNotFoundError(f"no model {model!r}: neither a directory nor one of {known}", model=model)
+    return OnnxEmbedder(pull_model(model, models_dir), model)
+
+
+def list_models(models_dir: Path) -> list[ModelEntry]:
+    """The encoders at hand: bundled ones, then those pulled into `models_dir`, by name."""
+    bundled = [ModelEntry(path.name, path, True) for path in sorted(BUNDLED.iterdir()) if path.is_dir()]
+    pulled = [
+        ModelEntry(f"{path.parent.name}/{path.name}", path, False)
+        for path in sorted(models_dir.glob("*/*"))
+        if (path / "tokenizer.json").is_file()
+    ]
+    return bundled + pulled
+
+
+def pull_model(model: str, models_dir: Path, progress: Progress | None = None) -> Path:
+    """Download a hub model's ONNX export into `models_dir`, whole or not at all; returns its directory.
+
+    Args:
+        model: Hub id, "organisation/name".
+        models_dir: The cache.
+        progress: Called with (file, files done, files in all).
+
+    Raises:
+        ModelNotFoundError: Not a hub id, no such model, or it has no ONNX export.
+        ModelDownloadError: The hub cannot be reached.
+    """
+    if not _is_hub_id(model):
+        raise ModelNotFoundError(f"{model!r} is not a hub id such as intfloat/multilingual-e5-base", model=model)
+    target = models_dir / model
+    if (target / "tokenizer.json").is_file():
+        return target
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=models_dir, prefix=".pull-"))
+    try:
+        api = HfApi(library_name="adamem")
+        files = _needed(model, api.list_repo_files(model))
+        for done, file in enumerate(files):
+            if progress is not None:
+                progress(file, done, len(files))
+            api.hf_hub_download(model, file, local_dir=partial)
+        if progress is not None:
+            progress("", len(files), len(files))
+        shutil.rmtree(partial / ".cache", ignore_errors=True)
+        OnnxEmbedder(partial, model)
+        partial.replace(target)
+    except RepositoryNotFoundError as error:
+        raise ModelNotFoundError(f"the hub has no model {model!r}", model=model) from error
+    except (HfHubHTTPError, OSError, RuntimeError) as error:
+        raise ModelDownloadError(
+            f"cannot download {model!r}: {_cause(error)}. Without a network, run `adamem model pull {model}` on a machine"
+            f" that has one and copy the folder it names to {target}",
+            model=model,
+            path=str(target),
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def _needed(model: str, files: list[str]) -> list[str]:
+    graph = next((name for name in MODEL_FILES if name in files), None)
+    if graph is None or "tokenizer.json" not in files:
+        missing = "ONNX export" if graph is None else "tokenizer.json"
+        raise ModelNotFoundError(f"the hub's {model!r} has no {missing}", model=model, missing=missing)
+    data = [name for name in files if name.startswith(graph) and name != graph]
+    return [graph, *data, *(name for name in _CONFIG_FILES if name in files)]
+
+
+def _is_hub_id(model: str) -> bool:
+    organisation, _, name = model.partition("/")
+    return bool(organisation and name) and "/" not in name and not model.startswith((".", "~", os.sep))
+
+
+def _cause(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
