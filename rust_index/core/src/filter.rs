@@ -4,8 +4,8 @@
 const MAX_SCANNED_ROWS: usize = 5_000;
 /// Below this share of live rows a walk meets too few allowed ones.
 const MIN_WALKED_SHARE: f64 = 0.01;
-/// A walk costs about this many times more a result than a scan costs a row.
-const WALK_COST: f64 = 32.0;
+/// A walk costs about this many times more a place of its pool than a scan costs a row: 1.3 us and 13 ns at 384 dimensions.
+const WALK_COST: f64 = 96.0;
 
 /// The rows that may be returned.
 #[derive(Debug)]

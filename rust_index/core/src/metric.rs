@@ -56,7 +56,7 @@ impl Metric {
     }
 
     /// Distance from an estimated inner product, for metrics that are a function of it alone.
-    pub(crate) fn from_inner_product(self, inner_product: f32) -> f32 {
+    pub(crate) fn of_inner_product(self, inner_product: f32) -> f32 {
         match self {
             Self::Cosine => 1.0 - inner_product,
             Self::Dot | Self::L2 => -inner_product,
@@ -156,10 +156,7 @@ mod tests {
 
     #[test]
     fn bad_vectors_are_refused() {
-        assert!(matches!(
-            Metric::Dot.prepare(&mut [1.0, f32::NAN], 7),
-            Err(Error::NonFiniteVector { position: 7 })
-        ));
+        assert!(matches!(Metric::Dot.prepare(&mut [1.0, f32::NAN], 7), Err(Error::NonFiniteVector { position: 7 })));
         assert!(matches!(Metric::Cosine.prepare(&mut [0.0, -0.0], 3), Err(Error::ZeroVector { position: 3 })));
         assert!(Metric::L2.prepare(&mut [0.0, 0.0], 0).is_ok());
     }

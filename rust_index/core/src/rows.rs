@@ -105,13 +105,13 @@ impl Status {
 pub(crate) struct Rows {
     row_of: IdMap<u64, u32>,
     ids: Arena<u64>,
-    n_rows: usize,
+    n_used: usize,
     free: Vec<u32>,
 }
 
 impl Rows {
     pub(crate) fn new() -> Self {
-        Self { row_of: IdMap::default(), ids: Arena::new(1), n_rows: 0, free: Vec::new() }
+        Self { row_of: IdMap::default(), ids: Arena::new(1), n_used: 0, free: Vec::new() }
     }
 
     /// How many ids are live.
@@ -121,7 +121,7 @@ impl Rows {
 
     /// How many row numbers have ever been in use; all rows are below this.
     pub(crate) fn n_rows(&self) -> usize {
-        self.n_rows
+        self.n_used
     }
 
     pub(crate) fn row_of(&self, id: u64) -> Option<u32> {
@@ -144,12 +144,12 @@ impl Rows {
         if let Some(row) = self.free.pop() {
             return Ok(row);
         }
-        if self.n_rows >= MAX_ROWS {
+        if self.n_used >= MAX_ROWS {
             return Err(Error::IndexFull { limit: MAX_ROWS });
         }
-        self.n_rows += 1;
-        self.ids.ensure(self.n_rows);
-        Ok((self.n_rows - 1) as u32)
+        self.n_used += 1;
+        self.ids.ensure(self.n_used);
+        Ok((self.n_used - 1) as u32)
     }
 
     /// Binds an id to a row and returns the row that it had before.
@@ -174,7 +174,8 @@ impl Rows {
     pub(crate) fn grown_table(&self, additional: usize) -> Option<IdMap<u64, u32>> {
         let wanted = self.row_of.len() + additional;
         (wanted > self.row_of.capacity() && self.row_of.len() > 1024).then(|| {
-            let mut grown = IdMap::with_capacity_and_hasher(wanted.max(2 * self.row_of.len()), BuildHasherDefault::default());
+            let mut grown =
+                IdMap::with_capacity_and_hasher(wanted.max(2 * self.row_of.len()), BuildHasherDefault::default());
             grown.extend(&self.row_of);
             grown
         })
@@ -189,7 +190,7 @@ impl Rows {
     /// Restores a table from the ids and statuses of all rows. Refuses an id that occurs twice or is reserved.
     pub(crate) fn restore(ids: &[u64], statuses: &[Status]) -> Option<Self> {
         let mut rows = Self::new();
-        rows.n_rows = ids.len();
+        rows.n_used = ids.len();
         rows.ids.ensure(ids.len());
         for ((row, &id), &status) in (0_u32..).zip(ids).zip(statuses) {
             if status.is_live() {

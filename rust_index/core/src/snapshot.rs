@@ -124,7 +124,9 @@ pub(crate) fn write(
     let write = || -> io::Result<File> {
         let mut blocks = BlockWriter(BufWriter::with_capacity(1 << 18, File::create(&temporary)?));
         blocks.block(|out| out.write_all(&header(sequence, spec, statuses.len(), graph)))?;
-        blocks.block(|out| (0..statuses.len() as u32).try_for_each(|row| out.write_all(&rows.id_of(row).to_le_bytes())))?;
+        blocks.block(|out| {
+            (0..statuses.len() as u32).try_for_each(|row| out.write_all(&rows.id_of(row).to_le_bytes()))
+        })?;
         blocks.block(|out| statuses.iter().try_for_each(|status| out.write_all(&[status.to_byte()])))?;
         for start in (0..statuses.len()).step_by(BLOCK_ROWS) {
             let end = (start + BLOCK_ROWS).min(statuses.len());
@@ -151,7 +153,8 @@ struct BlockWriter(BufWriter<File>);
 
 impl BlockWriter {
     fn block(&mut self, fill: impl FnOnce(&mut Summing<'_>) -> io::Result<()>) -> io::Result<()> {
-        let mut out = Summing { out: &mut self.0, buffer: Vec::with_capacity(SUMMED_BYTES), sum: crc32fast::Hasher::new() };
+        let mut out =
+            Summing { out: &mut self.0, buffer: Vec::with_capacity(SUMMED_BYTES), sum: crc32fast::Hasher::new() };
         fill(&mut out)?;
         out.flush()?;
         let sum = out.sum.finalize();
@@ -273,8 +276,10 @@ fn parse_header(fields: &mut Fields<'_>) -> Option<Header> {
 fn expected_len(header: &Header) -> Option<u64> {
     let n_rows = header.n_rows as u64;
     let n_vector_blocks = n_rows.div_ceil(BLOCK_ROWS as u64);
-    let vectors = n_rows.checked_mul(header.spec.dim as u64)?.checked_mul(4)?.checked_add(n_vector_blocks * CHECKSUM_LEN)?;
-    let links = if header.entry.is_some() { (header.n_words as u64).checked_mul(4)?.checked_add(CHECKSUM_LEN)? } else { 0 };
+    let vectors =
+        n_rows.checked_mul(header.spec.dim as u64)?.checked_mul(4)?.checked_add(n_vector_blocks * CHECKSUM_LEN)?;
+    let links =
+        if header.entry.is_some() { (header.n_words as u64).checked_mul(4)?.checked_add(CHECKSUM_LEN)? } else { 0 };
     (HEADER_LEN as u64 + n_rows * 9 + 2 * CHECKSUM_LEN).checked_add(vectors)?.checked_add(links)
 }
 

@@ -45,7 +45,7 @@ impl<'a> Space<'a> for CodeSpace<'a> {
 
     #[inline]
     fn distance(self, target: CodeRef<'a>, row: u32) -> f32 {
-        self.metric.from_inner_product(target.inner_product(self.kernels, self.codes.get(row)))
+        self.metric.of_inner_product(target.inner_product(self.kernels, self.codes.get(row)))
     }
 
     #[inline]
@@ -158,12 +158,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(dim: usize, metric: Metric, kernels: Kernels) -> Self {
-        Self {
-            metric,
-            kernels,
-            vectors: Arena::new(dim),
-            codes: is_coded(metric, dim).then(|| Codes::new(dim)),
-        }
+        Self { metric, kernels, vectors: Arena::new(dim), codes: is_coded(metric, dim).then(|| Codes::new(dim)) }
     }
 
     /// A store without codes, for exact search.
@@ -217,9 +212,8 @@ impl Store {
     /// The `k` nearest of some rows, exactly, as hits ordered by (distance, id).
     pub(crate) fn rank(&self, query: &Query, rows: impl Iterator<Item = u32>, ids: &Rows, k: usize) -> Vec<Hit> {
         let space = self.exact_space();
-        let mut hits: Vec<Hit> = rows
-            .map(|row| Hit { id: ids.id_of(row), distance: space.distance(query.vector(), row) })
-            .collect();
+        let mut hits: Vec<Hit> =
+            rows.map(|row| Hit { id: ids.id_of(row), distance: space.distance(query.vector(), row) }).collect();
         let order = |a: &Hit, b: &Hit| a.distance.total_cmp(&b.distance).then(a.id.cmp(&b.id));
         if k < hits.len() {
             hits.select_nth_unstable_by(k, order);

@@ -42,7 +42,7 @@ exceptions! {
 
 /// An exception whose attributes are the error's fields.
 fn exception<'py>(
-    class: Bound<'py, PyType>,
+    class: &Bound<'py, PyType>,
     error: &Error,
     fields: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<()>,
 ) -> PyErr {
@@ -54,63 +54,65 @@ fn exception<'py>(
 pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     match error {
         Error::DimensionMismatch { expected, received } => {
-            exception(py.get_type::<DimensionMismatchError>(), error, |value| {
+            exception(&py.get_type::<DimensionMismatchError>(), error, |value| {
                 value.setattr("expected", expected)?;
                 value.setattr("received", received)
             })
         }
-        Error::LengthMismatch { n_ids, n_vectors } => exception(py.get_type::<LengthMismatchError>(), error, |value| {
-            value.setattr("n_ids", n_ids)?;
-            value.setattr("n_vectors", n_vectors)
-        }),
+        Error::LengthMismatch { n_ids, n_vectors } => {
+            exception(&py.get_type::<LengthMismatchError>(), error, |value| {
+                value.setattr("n_ids", n_ids)?;
+                value.setattr("n_vectors", n_vectors)
+            })
+        }
         Error::NonFiniteVector { position } => {
-            exception(py.get_type::<NonFiniteVectorError>(), error, |value| value.setattr("position", position))
+            exception(&py.get_type::<NonFiniteVectorError>(), error, |value| value.setattr("position", position))
         }
         Error::ZeroVector { position } => {
-            exception(py.get_type::<ZeroVectorError>(), error, |value| value.setattr("position", position))
+            exception(&py.get_type::<ZeroVectorError>(), error, |value| value.setattr("position", position))
         }
         Error::InvalidParameter { name, received, minimum, maximum } => {
-            exception(py.get_type::<InvalidParameterError>(), error, |value| {
+            exception(&py.get_type::<InvalidParameterError>(), error, |value| {
                 value.setattr("name", name)?;
                 value.setattr("received", received)?;
                 value.setattr("minimum", minimum)?;
                 value.setattr("maximum", maximum)
             })
         }
-        Error::UnknownName { what, received } => exception(py.get_type::<UnknownNameError>(), error, |value| {
+        Error::UnknownName { what, received } => exception(&py.get_type::<UnknownNameError>(), error, |value| {
             value.setattr("what", what)?;
             value.setattr("received", received)
         }),
         Error::UnsupportedSimd { level } => {
-            exception(py.get_type::<UnsupportedSimdError>(), error, |value| value.setattr("level", level))
+            exception(&py.get_type::<UnsupportedSimdError>(), error, |value| value.setattr("level", level))
         }
         Error::ReservedId { id } => {
-            exception(py.get_type::<ReservedIdError>(), error, |value| value.setattr("id", id))
+            exception(&py.get_type::<ReservedIdError>(), error, |value| value.setattr("id", id))
         }
-        Error::UnknownId { id } => exception(py.get_type::<UnknownIdError>(), error, |value| value.setattr("id", id)),
+        Error::UnknownId { id } => exception(&py.get_type::<UnknownIdError>(), error, |value| value.setattr("id", id)),
         Error::IndexFull { limit } => {
-            exception(py.get_type::<IndexFullError>(), error, |value| value.setattr("limit", limit))
+            exception(&py.get_type::<IndexFullError>(), error, |value| value.setattr("limit", limit))
         }
-        Error::Poisoned => exception(py.get_type::<PoisonedError>(), error, |_| Ok(())),
+        Error::Poisoned => exception(&py.get_type::<PoisonedError>(), error, |_| Ok(())),
         Error::SnapshotCorrupt { path, block, offset } => {
-            exception(py.get_type::<SnapshotCorruptError>(), error, |value| {
+            exception(&py.get_type::<SnapshotCorruptError>(), error, |value| {
                 value.setattr("path", path.to_string_lossy())?;
                 value.setattr("block", block)?;
                 value.setattr("offset", offset)
             })
         }
         Error::SnapshotVersion { path, found, supported } => {
-            exception(py.get_type::<SnapshotVersionError>(), error, |value| {
+            exception(&py.get_type::<SnapshotVersionError>(), error, |value| {
                 value.setattr("path", path.to_string_lossy())?;
                 value.setattr("found", found)?;
                 value.setattr("supported", supported)
             })
         }
-        Error::SnapshotIo { path, source } => exception(py.get_type::<SnapshotIoError>(), error, |value| {
+        Error::SnapshotIo { path, source } => exception(&py.get_type::<SnapshotIoError>(), error, |value| {
             value.setattr("path", path.to_string_lossy())?;
             value.setattr("errno", source.raw_os_error())
         }),
-        _ => exception(py.get_type::<VectorIndexError>(), error, |_| Ok(())),
+        _ => exception(&py.get_type::<VectorIndexError>(), error, |_| Ok(())),
     }
 }
 

@@ -189,7 +189,10 @@ impl Index {
             let padded = || found.iter().flat_map(|hits| hits.iter().copied().chain(std::iter::repeat(pad)).take(k));
             let ids: Vec<u64> = padded().map(|hit| hit.id).collect();
             let distances: Vec<f32> = padded().map(|hit| hit.distance).collect();
-            return Ok((ids.into_pyarray(py).reshape(shape)?.into_any(), distances.into_pyarray(py).reshape(shape)?.into_any()));
+            return Ok((
+                ids.into_pyarray(py).reshape(shape)?.into_any(),
+                distances.into_pyarray(py).reshape(shape)?.into_any(),
+            ));
         }
         let hits = detached(py, || self.inner.search(flat, k, options))?;
         let ids: Vec<u64> = hits.iter().map(|hit| hit.id).collect();
@@ -212,11 +215,13 @@ impl Index {
         Ok(sizes)
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
     fn save(&self, py: Python<'_>, path: PathBuf, sequence: u64) -> PyResult<()> {
         detached(py, || self.inner.save(&path, sequence))
     }
 
     #[staticmethod]
+    #[allow(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
     fn open(py: Python<'_>, path: PathBuf) -> PyResult<(Self, u64)> {
         let (inner, sequence) = detached(py, || adamem_index::open(&path))?;
         Ok((Self { inner }, sequence))

@@ -8,6 +8,9 @@ use crate::vectors::Arena;
 /// Highest layer. With `m = 2` this is reached by one row in 2^15.
 pub(super) const MAX_LEVEL: usize = 15;
 
+/// A node is worn when it lost more than one link in so many.
+const WORN_SHARE: usize = 4;
+
 /// Links of all rows. A list holds up to half as many links again as are wanted, so that links back are pruned by
 /// dozens and not one by one.
 ///
@@ -21,6 +24,8 @@ pub(super) struct Graph {
     base: Arena<u32>,
     upper: IdMap<u32, Box<[u32]>>,
     upper_stride: usize,
+    /// Links of the lowest layer that a node lost to removals since it was linked.
+    wear: Arena<u8>,
     entry: Option<Entry>,
     n_nodes: usize,
 }
@@ -40,6 +45,7 @@ impl Graph {
             base: Arena::new((1 + 2 * m + m / 2).next_multiple_of(words_in_line)),
             upper: IdMap::default(),
             upper_stride: 1 + m + m / 2,
+            wear: Arena::new(1),
             entry: None,
             n_nodes: 0,
         }
@@ -106,6 +112,8 @@ impl Graph {
     /// Makes a row a node up to `level`, with empty lists. A row that is one keeps its level and links.
     pub(super) fn insert(&mut self, row: u32, level: usize, is_new: bool) {
         self.base.ensure(row as usize + 1);
+        self.wear.ensure(row as usize + 1);
+        self.wear.set(row, 0);
         if is_new {
             self.n_nodes += 1;
             self.base.set(row, 0);
@@ -116,6 +124,13 @@ impl Graph {
         if self.entry.is_none_or(|entry| level > entry.level) {
             self.entry = Some(Entry { row, level });
         }
+    }
+
+    /// Notes that a node lost links, and tells whether it has lost so many that it should be linked again.
+    pub(super) fn wear(&mut self, row: u32, n_lost: usize) -> bool {
+        let wear = usize::from(self.wear.get(row)) + n_lost;
+        self.wear.set(row, u8::try_from(wear).unwrap_or(u8::MAX));
+        wear * WORN_SHARE > self.base_links(row).len()
     }
 
     /// Replaces the links of a node, of which no more than the capacity are taken.
@@ -164,7 +179,10 @@ impl Graph {
 
     pub(super) fn memory_bytes(&self) -> usize {
         let list_bytes: usize = self.upper.values().map(|lists| size_of_val(&**lists)).sum();
-        self.base.memory_bytes() + list_bytes + self.upper.capacity() * size_of::<(u32, Box<[u32]>)>()
+        self.base.memory_bytes()
+            + self.wear.memory_bytes()
+            + list_bytes
+            + self.upper.capacity() * size_of::<(u32, Box<[u32]>)>()
     }
 
     /// The form in which a snapshot keeps the graph.
@@ -207,14 +225,17 @@ impl Graph {
         }
         let entry = Entry { row: content.entry, level: graph.level_of(content.entry) };
         let is_node = |row: u32| statuses.get(row as usize).is_some_and(|status| status.is_in_graph());
-        let is_whole = words.next().is_none() && is_node(entry.row) && (0_u32..).zip(statuses).all(|(row, status)| {
-            !status.is_in_graph()
-                || (0..=graph.level_of(row)).all(|layer| {
-                    graph.links(row, layer).iter().all(|&link| {
-                        link != row && is_node(link) && (layer == 0 || graph.level_of(link) >= layer)
+        let is_whole = words.next().is_none()
+            && is_node(entry.row)
+            && (0_u32..).zip(statuses).all(|(row, status)| {
+                !status.is_in_graph()
+                    || (0..=graph.level_of(row)).all(|layer| {
+                        graph
+                            .links(row, layer)
+                            .iter()
+                            .all(|&link| link != row && is_node(link) && (layer == 0 || graph.level_of(link) >= layer))
                     })
-                })
-        });
+            });
         graph.entry = Some(entry);
         is_whole.then_some(graph)
     }

@@ -37,7 +37,14 @@ fn draw_level(seed: u64, id: u64, m: usize) -> usize {
 }
 
 /// Plans how to link a row, reading the state only.
-pub(super) fn plan_link(state: &State, graph: &Graph, row: u32, seed: u64, ef: usize, scratch: &mut Scratch) -> LinkPlan {
+pub(super) fn plan_link(
+    state: &State,
+    graph: &Graph,
+    row: u32,
+    seed: u64,
+    ef: usize,
+    scratch: &mut Scratch,
+) -> LinkPlan {
     let level = if state.status(row).is_in_graph() {
         graph.level_of(row)
     } else {
@@ -62,7 +69,7 @@ fn plan_in<'a, S: Space<'a>>(
     let Some(nearest) = descend(space, graph, target, top) else { return plan };
     let mut start = vec![nearest];
     for layer in (0..=top).rev() {
-        walk(space, graph, target, &start, (layer, ef), scratch, state.rows.n_rows(), |_| ());
+        walk(space, graph, target, &start, (layer, ef), scratch, state.rows.n_rows());
         let usable = |candidate: &&Candidate| candidate.row() != row && state.status(candidate.row()).is_live();
         let links = &mut plan.links[layer];
         let found = scratch.found().iter().filter(usable).map(|found| found.unexpanded());

@@ -33,7 +33,7 @@ use crate::spec::IndexSpec;
 use crate::store::{Store, prepare_batch, prepare_query};
 
 use graph::Graph;
-use state::State;
+use state::{Removal, State};
 use upkeep::Upkeep;
 use walk::Scratch;
 
@@ -169,7 +169,7 @@ impl VectorIndex for HnswIndex {
         for (ids, vectors) in ids.chunks(PUT_ROWS).zip(prepared.chunks(PUT_ROWS * dim)) {
             let mut state = self.write()?;
             for (&id, vector) in ids.iter().zip(vectors.chunks_exact(dim)) {
-                upkeep.tombstones.extend(state.put(id, vector)?);
+                upkeep.note_mutation(state.put(id, vector)?);
             }
         }
         Ok(())
@@ -181,10 +181,12 @@ impl VectorIndex for HnswIndex {
         for ids in ids.chunks(PUT_ROWS) {
             let mut state = self.write()?;
             for &id in ids {
-                if let Some(tombstone) = state.remove(id) {
-                    n_removed += 1;
-                    upkeep.tombstones.extend(tombstone);
-                }
+                let removal = state.remove(id);
+                n_removed += usize::from(removal != Removal::Absent);
+                upkeep.note_mutation(match removal {
+                    Removal::Tombstone(row) => Some(row),
+                    Removal::Absent | Removal::Freed => None,
+                });
             }
         }
         Ok(n_removed)
@@ -256,8 +258,7 @@ impl VectorIndex for HnswIndex {
         let state = self.read()?;
         let statuses: Vec<Status> = (0..state.rows.n_rows() as u32).map(|row| state.status(row)).collect();
         let graph = state.graph.as_ref().map(|graph| graph.to_content(&statuses));
-        let file =
-            snapshot::write(path, sequence, &self.spec, &state.rows, &state.store, &statuses, graph.as_ref())?;
+        let file = snapshot::write(path, sequence, &self.spec, &state.rows, &state.store, &statuses, graph.as_ref())?;
         drop(state);
         drop(upkeep);
         file.publish()?;

@@ -15,22 +15,14 @@ use super::state::State;
 /// Most candidates that replace the dead links of a node.
 const MAX_REPLACEMENTS: usize = 64;
 
-/// A node is linked again when more than one link in so many is dead.
-const WORN_SHARE: usize = 4;
-
 /// The new links of a node at one layer.
 #[derive(Debug)]
 pub(super) struct RepairedList {
     pub(super) row: u32,
     pub(super) level: usize,
     pub(super) links: Vec<u32>,
-}
-
-/// Whether so many links of a node are dying that it is better linked again than repaired alone.
-pub(super) fn is_worn(state: &State, graph: &Graph, row: u32) -> bool {
-    let links = graph.base_links(row);
-    let n_dead = links.iter().filter(|&&link| !state.status(link).is_live()).count();
-    n_dead * WORN_SHARE > links.len()
+    /// How many of the old links were dead.
+    pub(super) n_dead: usize,
 }
 
 /// Plans the repair of a node; empty when none of its links is dying.
@@ -41,6 +33,7 @@ pub(super) fn plan_repair(state: &State, graph: &Graph, row: u32) -> Vec<Repaire
             row,
             level,
             links: in_space!(state.store, |space| replace_dead(space, state, graph, row, level)),
+            n_dead: graph.links(row, level).iter().filter(|&&link| !state.status(link).is_live()).count(),
         })
         .collect()
 }

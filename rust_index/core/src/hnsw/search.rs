@@ -80,25 +80,14 @@ fn walk_graph(
         }
     };
     let n_rows = state.rows.n_rows();
-    let mut n_met = 0;
-    with_space!(state.store, query, |space, target| {
+    let n_found = with_space!(state.store, query, |space, target| {
         let Some(start) = descend(space, graph, target, 0) else { return false };
-        if filter.is_some() {
-            walk(space, graph, target, &[start], (0, widened), scratch, n_rows, |met| {
-                if passes(met.row()) {
-                    n_met += 1;
-                    best.offer(met);
-                }
-            });
-        } else {
-            walk(space, graph, target, &[start], (0, widened), scratch, n_rows, |_| ());
-            for found in scratch.found().iter().filter(|found| passes(found.row())) {
-                n_met += 1;
-                best.offer(found.unexpanded());
-            }
-        }
+        walk(space, graph, target, &[start], (0, widened), scratch, n_rows);
+        let passing = scratch.found().iter().filter(|found| passes(found.row()));
+        passing.map(|found| best.offer(found.unexpanded())).count()
     });
     let n_linked_passing = filter.map_or(state.n_live(), |filter| filter.rows().len()).saturating_sub(n_pending);
-    let n_expected = if filter.is_some() { ef } else { k };
-    n_met >= n_expected.min(n_linked_passing)
+    // A filter that leaves out the query's surroundings leaves few in the pool, and those may not be the nearest.
+    let n_expected = if filter.is_some() { k.max(ef / 2) } else { k };
+    n_found >= n_expected.min(n_linked_passing)
 }

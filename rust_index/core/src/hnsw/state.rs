@@ -43,6 +43,17 @@ impl Pending {
     }
 }
 
+/// What became of the row of a removed id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removal {
+    /// The id was not there.
+    Absent,
+    /// The row is free.
+    Freed,
+    /// The row is still a node.
+    Tombstone(u32),
+}
+
 /// All of an index that searches read.
 #[derive(Debug)]
 pub(super) struct State {
@@ -124,18 +135,18 @@ impl State {
         Ok(old)
     }
 
-    /// Removes an id. Returns nothing when it was not there, else the row if that became a tombstone.
-    pub(super) fn remove(&mut self, id: u64) -> Option<Option<u32>> {
-        let row = self.rows.unbind(id)?;
+    /// Removes an id.
+    pub(super) fn remove(&mut self, id: u64) -> Removal {
+        let Some(row) = self.rows.unbind(id) else { return Removal::Absent };
         self.generation += 1;
         if self.status(row).is_in_graph() {
             self.bury(row);
-            return Some(Some(row));
+            return Removal::Tombstone(row);
         }
         self.pending.remove(row);
         self.statuses.set(row, Status::FREE);
         self.rows.release(row);
-        Some(None)
+        Removal::Freed
     }
 
     fn bury(&mut self, row: u32) {

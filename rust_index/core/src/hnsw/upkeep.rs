@@ -8,7 +8,7 @@ use crate::rows::Status;
 use super::HnswIndex;
 use super::graph::Graph;
 use super::link::{apply_link, plan_link};
-use super::repair::{Sweep, is_worn, plan_repair};
+use super::repair::{Sweep, plan_repair};
 use super::state::State;
 use super::walk::Scratch;
 
@@ -20,6 +20,9 @@ const MIN_TOMBSTONES: usize = 32;
 const NODES_PER_LINKED: usize = 64;
 /// Nodes looked at for the price of one linked row.
 const NODES_PER_ROW: usize = 64;
+/// Sweeps in a row, with nothing but their own links between them. Links made for one lost row can lose another; this many
+/// sweeps settle that, and the bound makes sure that `maintain` comes to an end.
+const MAX_SWEEPS: usize = 8;
 /// Rows are copied to a smaller place when there are more than this many for each live one.
 const ROWS_PER_LIVE: usize = 4;
 /// Spare rows that are not worth copying.
@@ -29,7 +32,7 @@ const SPARE_ROWS: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
     /// Tombstones that no repair has begun to take out.
-    pub(super) tombstones: Vec<u32>,
+    tombstones: Vec<u32>,
     repair: Option<Repair>,
     sweep: Option<Sweep>,
     /// Nodes that lost many links and are to be linked again.
@@ -37,6 +40,8 @@ pub(super) struct Upkeep {
     /// Rows linked since the last sweep began.
     n_linked: usize,
     sweep_is_due: bool,
+    /// Sweeps since the last mutation.
+    n_sweeps: usize,
 }
 
 /// A pass over all nodes.
@@ -61,6 +66,12 @@ impl Upkeep {
         Self { tombstones, ..Self::default() }
     }
 
+    /// Notes tombstones, if any, of a mutation.
+    pub(super) fn note_mutation(&mut self, tombstones: impl IntoIterator<Item = u32>) {
+        self.tombstones.extend(tombstones);
+        self.n_sweeps = 0;
+    }
+
     fn next_task(&self, state: &State, scan_threshold: usize) -> Option<Task> {
         let n_live = state.n_live();
         let is_sparse = state.rows.n_rows() > ROWS_PER_LIVE * n_live + SPARE_ROWS;
@@ -79,7 +90,8 @@ impl Upkeep {
         if !self.worn.is_empty() {
             return Some(Task::LinkWorn);
         }
-        let is_due = self.sweep.is_some() || self.sweep_is_due || self.n_linked > graph.n_nodes() / NODES_PER_LINKED;
+        let was_changed = self.sweep_is_due || self.n_linked > graph.n_nodes() / NODES_PER_LINKED;
+        let is_due = self.sweep.is_some() || (was_changed && self.n_sweeps < MAX_SWEEPS);
         is_due.then_some(Task::Sweep)
     }
 
@@ -184,11 +196,6 @@ impl HnswIndex {
                     let status = state.status(row);
                     status.is_in_graph() && status != Status::DYING
                 });
-                let nodes = nodes.inspect(|&row| {
-                    if is_worn(&state, graph, row) {
-                        upkeep.worn.push(row);
-                    }
-                });
                 plans.extend(nodes.flat_map(|row| plan_repair(&state, graph, row)));
             }
             repair.next = end;
@@ -198,6 +205,9 @@ impl HnswIndex {
         let mut state = self.write()?;
         if let Some(graph) = &mut state.graph {
             for plan in plans {
+                if plan.level == 0 && graph.wear(plan.row, plan.n_dead) {
+                    upkeep.worn.push(plan.row);
+                }
                 graph.set_links(plan.row, plan.level, &plan.links);
             }
         }
@@ -218,6 +228,7 @@ impl HnswIndex {
             if upkeep.sweep.is_none() {
                 upkeep.sweep_is_due = false;
                 upkeep.n_linked = 0;
+                upkeep.n_sweeps += 1;
             }
             let sweep = upkeep.sweep.get_or_insert_with(|| Sweep::start(&state, graph));
             sweep.advance(graph, NODES_PER_ROW);

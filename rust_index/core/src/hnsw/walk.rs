@@ -125,8 +125,7 @@ pub(super) fn descend<'a, S: Space<'a>>(space: S, graph: &Graph, target: S::Targ
     Some(best)
 }
 
-/// Walks one layer from `start`, keeping the `ef` best; `scratch.found()` has them afterwards. `see` is shown each row
-/// that was met, once.
+/// Walks one layer from `start`, keeping the `ef` best; `scratch.found()` has them afterwards.
 pub(super) fn walk<'a, S: Space<'a>>(
     space: S,
     graph: &Graph,
@@ -135,14 +134,12 @@ pub(super) fn walk<'a, S: Space<'a>>(
     (level, ef): (usize, usize),
     scratch: &mut Scratch,
     n_rows: usize,
-    mut see: impl FnMut(Candidate),
 ) {
     let Scratch { visited, pool, fresh } = scratch;
     visited.clear(n_rows);
     pool.clear(ef);
     for &candidate in start {
         if visited.insert(candidate.row()) {
-            see(candidate);
             pool.offer(candidate);
         }
     }
@@ -157,7 +154,6 @@ pub(super) fn walk<'a, S: Space<'a>>(
                 space.prefetch(ahead);
             }
             let met = Candidate::new(space.distance(target, row), row);
-            see(met);
             if pool.offer(met) && level == 0 {
                 graph.prefetch(row);
             }

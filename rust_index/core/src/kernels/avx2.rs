@@ -65,6 +65,7 @@ fn load_f32(block: &[f32; 2 * LANES], at: usize) -> __m256 {
 
 #[inline]
 #[target_feature(enable = "avx2")]
+#[allow(clippy::cast_ptr_alignment, reason = "the load needs no alignment, its type only says so")]
 fn load_i8(block: &[i8; 2 * CODES], at: usize) -> __m256i {
     let part = &block[at..at + CODES];
     // SAFETY: `part` is sixteen bytes, checked by the slice above; the load needs no alignment.

@@ -1,7 +1,7 @@
 //! AVX-512 with VNNI.
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm512_add_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    __m512, __m512i, _mm512_add_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_epi8, _mm512_loadu_ps,
     _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_ps, _mm512_reduce_add_epi32, _mm512_reduce_add_ps, _mm512_set1_epi8,
     _mm512_setzero_ps, _mm512_setzero_si512, _mm512_sub_epi32, _mm512_sub_ps, _mm512_xor_si512,
 };
@@ -85,10 +85,10 @@ fn load_f32(part: &[f32]) -> __m512 {
 }
 
 #[inline]
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "avx512f,avx512bw")]
 fn load_i8(block: &[i8; CODES]) -> __m512i {
     // SAFETY: the block is 64 bytes; the load needs no alignment.
-    unsafe { _mm512_loadu_si512(block.as_ptr().cast::<__m512i>()) }
+    unsafe { _mm512_loadu_epi8(block.as_ptr()) }
 }
 
 #[inline]

@@ -91,10 +91,12 @@ pub(crate) struct Kernels {
 /// A table whose functions call the kernels of a module that needs a target feature.
 macro_rules! dispatch {
     ($module:ident) => {{
-        // SAFETY: `Kernels::new` makes this table only after it has checked that the processor has the level.
         Kernels {
+            // SAFETY: `Kernels::new` makes this table only after it has checked that the processor has the level.
             dot_f32: |a, b| unsafe { $module::dot_f32(a, b) },
+            // SAFETY: as above.
             l2_f32: |a, b| unsafe { $module::l2_f32(a, b) },
+            // SAFETY: as above.
             dot_i8: |a, b| unsafe { $module::dot_i8(a, b) },
         }
     }};

@@ -1,0 +1,126 @@
+//! Recall floors with fixed seeds: fresh, after churn, under filters, and on each SIMD level.
+
+mod common;
+
+use adamem_index::{HnswParams, IndexSpec, Kind, Metric, SearchOptions, SimdLevel, VectorIndex};
+use common::{Random, clustered, drain, recall};
+
+const DIM: usize = 64;
+const N: usize = 6_000;
+const N_CLUSTERS: usize = 60;
+const K: usize = 10;
+
+fn build(kind: Kind, metric: Metric, simd: Option<SimdLevel>) -> Box<dyn VectorIndex> {
+    let hnsw = HnswParams { scan_threshold: 1_000, ..HnswParams::default() };
+    IndexSpec { hnsw, simd, ..IndexSpec::new(kind, DIM, metric) }.build().unwrap()
+}
+
+fn queries() -> Vec<f32> {
+    // The same centres as the data, other points.
+    clustered(1, N + 200, DIM, N_CLUSTERS).split_off(N * DIM)
+}
+
+fn data() -> Vec<f32> {
+    let mut vectors = clustered(1, N + 200, DIM, N_CLUSTERS);
+    vectors.truncate(N * DIM);
+    vectors
+}
+
+#[test]
+fn default_parameters_on_every_metric() {
+    let ids: Vec<u64> = (0..N as u64).collect();
+    for metric in Metric::ALL {
+        let flat = build(Kind::Flat, metric, None);
+        let hnsw = build(Kind::Hnsw, metric, None);
+        flat.add(&ids, &data()).unwrap();
+        hnsw.add(&ids, &data()).unwrap();
+        let truth = flat.search_batch(&queries(), K, SearchOptions::default()).unwrap();
+        let scanned = hnsw.search_batch(&queries(), K, SearchOptions::default()).unwrap();
+        assert!(recall(&scanned, &truth) >= 0.999, "{metric:?} scanned {}", recall(&scanned, &truth));
+        drain(hnsw.as_ref());
+        assert_eq!(hnsw.stats().unwrap().n_unlinked, 0);
+        let walked = hnsw.search_batch(&queries(), K, SearchOptions::default()).unwrap();
+        let floor = if metric == Metric::Dot { 0.90 } else { 0.95 };
+        assert!(recall(&walked, &truth) >= floor, "{metric:?} walked {}", recall(&walked, &truth));
+    }
+}
+
+#[test]
+fn every_simd_level_finds_the_same() {
+    let ids: Vec<u64> = (0..N as u64).collect();
+    let flat = build(Kind::Flat, Metric::Cosine, Some(SimdLevel::Scalar));
+    flat.add(&ids, &data()).unwrap();
+    let truth = flat.search_batch(&queries(), K, SearchOptions::default()).unwrap();
+    for level in SimdLevel::ALL.into_iter().filter(|level| level.is_supported()) {
+        let hnsw = build(Kind::Hnsw, Metric::Cosine, Some(level));
+        hnsw.add(&ids, &data()).unwrap();
+        drain(hnsw.as_ref());
+        let found = hnsw.search_batch(&queries(), K, SearchOptions::default()).unwrap();
+        assert!(recall(&found, &truth) >= 0.95, "{level:?} {}", recall(&found, &truth));
+    }
+}
+
+#[test]
+fn churn_does_not_wear_the_graph() {
+    // hnswlib and usearch lose recall when rows are replaced.
+    let flat = build(Kind::Flat, Metric::Cosine, None);
+    let living = build(Kind::Hnsw, Metric::Cosine, None);
+    let vectors = data();
+    let mut live: Vec<u64> = (0..3_000).collect();
+    let vector = |id: u64| &vectors[(id as usize % N) * DIM..][..DIM];
+    let gather = |ids: &[u64]| ids.iter().flat_map(|&id| vector(id).to_vec()).collect::<Vec<f32>>();
+    for index in [&flat, &living] {
+        index.add(&live, &gather(&live)).unwrap();
+    }
+    drain(living.as_ref());
+    let mut random = Random::new(3);
+    let memory_before = living.stats().unwrap().memory_bytes;
+    for round in 0..10_u64 {
+        for i in (1..live.len()).rev() {
+            live.swap(i, random.below(i + 1));
+        }
+        let dead = live.split_off(live.len() * 4 / 5);
+        let new: Vec<u64> = (0..dead.len() as u64).map(|i| 10_000 * (round + 1) + i).collect();
+        live.extend(&new);
+        for index in [&flat, &living] {
+            assert_eq!(index.remove(&dead).unwrap(), dead.len());
+            drain(index.as_ref());
+            index.add(&new, &gather(&new)).unwrap();
+        }
+        drain(living.as_ref());
+    }
+    let stats = living.stats().unwrap();
+    assert!(stats.memory_bytes < memory_before * 115 / 100, "{stats:?} {memory_before}");
+    let fresh = build(Kind::Hnsw, Metric::Cosine, None);
+    fresh.add(&live, &gather(&live)).unwrap();
+    drain(fresh.as_ref());
+    let truth = flat.search_batch(&queries(), K, SearchOptions::default()).unwrap();
+    let of =
+        |index: &dyn VectorIndex| recall(&index.search_batch(&queries(), K, SearchOptions::default()).unwrap(), &truth);
+    let (living, fresh) = (of(living.as_ref()), of(fresh.as_ref()));
+    assert!(living >= fresh - 0.01, "living {living}, fresh {fresh}");
+}
+
+#[test]
+fn filters_of_every_width_keep_recall() {
+    let n = 20_000;
+    let mut vectors = clustered(2, n + 100, DIM, N_CLUSTERS);
+    let queries = vectors.split_off(n * DIM);
+    let ids: Vec<u64> = (0..n as u64).collect();
+    let flat = build(Kind::Flat, Metric::Cosine, None);
+    let hnsw = build(Kind::Hnsw, Metric::Cosine, None);
+    for index in [&flat, &hnsw] {
+        index.add(&ids, &vectors).unwrap();
+    }
+    drain(hnsw.as_ref());
+    // Random subsets, and one that is a region: the rows on one side of a plane.
+    let mut filters: Vec<Vec<u64>> =
+        [1, 2, 3, 10, 100, 1000].iter().map(|step| ids.iter().copied().step_by(*step).collect()).collect();
+    filters.push(ids.iter().copied().filter(|&id| vectors[id as usize * DIM] > 0.3).collect());
+    for allowed in &filters {
+        let options = SearchOptions { ef_search: None, allowed: Some(allowed) };
+        let truth = flat.search_batch(&queries, K, options).unwrap();
+        let found = hnsw.search_batch(&queries, K, options).unwrap();
+        assert!(recall(&found, &truth) >= 0.95, "{} allowed: {}", allowed.len(), recall(&found, &truth));
+    }
+}

@@ -1,0 +1,163 @@
+//! Snapshots: files of every released format open, and no damaged file does.
+//!
+//! `compat/v<version>-<kind>.idx` were written by `write_golden_files`, which is run by hand when the version is raised:
+//! `cargo test --test snapshot_compat -- --ignored`.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use adamem_index::{Error, Kind, Metric, SearchOptions, VectorIndex, open};
+use common::{Random, assert_same, build, drain};
+
+const DIM: usize = 33;
+const SEQUENCE: u64 = 0x0123_4567_89AB_CDEF;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat")
+}
+
+/// A small index with rows of every status: linked, unlinked, removed, free.
+fn sample(kind: Kind) -> Box<dyn VectorIndex> {
+    let index = build(kind, DIM, Metric::Cosine, 10);
+    let mut random = Random::new(77);
+    for id in 0..40 {
+        index.add(&[id], &random.vector(DIM)).unwrap();
+    }
+    index.remove(&[3]).unwrap();
+    index.maintain(35).unwrap();
+    index.remove(&[0, 5, 6, 39]).unwrap();
+    index.add(&[100, 7], &[random.vector(DIM), random.vector(DIM)].concat()).unwrap();
+    index
+}
+
+#[test]
+#[ignore = "writes the golden files of the current format"]
+fn write_golden_files() {
+    for kind in Kind::ALL {
+        sample(kind).save(&folder().join(format!("v1-{}.idx", kind.name())), SEQUENCE).unwrap();
+    }
+}
+
+#[test]
+fn files_of_every_version_open() {
+    for version in 1..=1 {
+        for kind in Kind::ALL {
+            let (opened, sequence) = open(&folder().join(format!("v{version}-{}.idx", kind.name()))).unwrap();
+            let expected = sample(Kind::Flat);
+            assert_eq!(sequence, SEQUENCE);
+            assert_eq!((opened.kind(), opened.dim(), opened.metric()), (kind.name(), DIM, Metric::Cosine));
+            let ids: Vec<u64> = (0..110).collect();
+            assert_eq!(opened.contains(&ids).unwrap(), expected.contains(&ids).unwrap());
+            let query = Random::new(5).vector(DIM);
+            for _ in 0..2 {
+                let truth = expected.search(&query, 20, SearchOptions::default()).unwrap();
+                assert_same(&opened.search(&query, 20, SearchOptions::default()).unwrap(), &truth, kind.name());
+                drain(opened.as_ref());
+            }
+        }
+    }
+}
+
+fn is_refused(path: &Path, bytes: &[u8]) -> bool {
+    fs::write(path, bytes).unwrap();
+    matches!(open(path), Err(Error::SnapshotCorrupt { .. } | Error::SnapshotVersion { .. }))
+}
+
+#[test]
+fn a_flipped_byte_anywhere_is_refused() {
+    // chroma #7090, #7238, #7069: crash or silent loss on a damaged segment.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index");
+    for kind in Kind::ALL {
+        sample(kind).save(&path, 1).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            for flip in [0x01, 0x80, 0xFF] {
+                bytes[at] = whole[at] ^ flip;
+                assert!(is_refused(&path, &bytes), "{kind:?}: byte {at} xor {flip:#x}");
+                if at > 200 {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cut_or_padded_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index");
+    for kind in Kind::ALL {
+        sample(kind).save(&path, 1).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            assert!(is_refused(&path, &whole[..length]), "{kind:?}: cut to {length}");
+        }
+        assert!(is_refused(&path, &[&whole[..], &[0]].concat()));
+    }
+}
+
+/// Puts a right checksum behind a header.
+fn with_header_sum(mut bytes: Vec<u8>) -> Vec<u8> {
+    let sum = crc32fast::hash(&bytes[..100]).to_le_bytes();
+    bytes[100..104].copy_from_slice(&sum);
+    bytes
+}
+
+#[test]
+fn a_header_that_asks_for_too_much_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index");
+    sample(Kind::Hnsw).save(&path, 1).unwrap();
+    let whole = fs::read(&path).unwrap();
+    for at in (24..40).chain(48..100) {
+        if (80..92).contains(&at) {
+            continue;
+        }
+        for value in [0x7F, 0xFF] {
+            let mut bytes = whole.clone();
+            bytes[at] = value;
+            fs::write(&path, with_header_sum(bytes)).unwrap();
+            // Parameters may be valid though changed; nothing may crash or allocate without bound.
+            if let Ok((index, _)) = open(&path) {
+                assert!(at >= 48, "byte {at}");
+                drain(index.as_ref());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_newer_version_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index");
+    sample(Kind::Flat).save(&path, 1).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[8] = 2;
+    fs::write(&path, with_header_sum(bytes)).unwrap();
+    assert!(matches!(open(&path), Err(Error::SnapshotVersion { found: 2, supported: 1, .. })));
+}
+
+#[test]
+fn a_missing_file_and_folder_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("none").join("index");
+    assert!(matches!(open(&path), Err(Error::SnapshotIo { .. })));
+    assert!(matches!(sample(Kind::Flat).save(&path, 1), Err(Error::SnapshotIo { .. })));
+}
+
+#[test]
+fn saving_again_replaces_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index");
+    let index = sample(Kind::Hnsw);
+    index.save(&path, 1).unwrap();
+    index.remove(&[100]).unwrap();
+    index.save(&path, 2).unwrap();
+    let (opened, sequence) = open(&path).unwrap();
+    assert_eq!((sequence, opened.contains(&[100]).unwrap()), (2, vec![false]));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+}
