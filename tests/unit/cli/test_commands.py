@@ -12,7 +12,7 @@ from adamem_server.cli.session import Session
 from tests.unit.cli.conftest import json_lines
 from tests.unit.client.conftest import info, status
 
-ELSEWHERE = {"serve", "model"}
+ELSEWHERE = {"serve"}
 
 
 def commands(group=main, path=()):
@@ -208,3 +208,24 @@ def test_what_the_server_calls_invalid_is_exit_code_2(run, server) -> None:
 def test_a_session_does_not_show_secrets_when_it_connects() -> None:
     with Session(endpoint="localhost:1", api_key="s3cret").client() as client:
         assert "s3cret" not in repr(client)
+
+
+def test_the_bundled_encoder_is_listed(run, tmp_path) -> None:
+    listed = json_lines(run("model", "list", "--models-dir", str(tmp_path), "--json"))
+    assert [each["name"] for each in listed if each["bundled"]] == ["all-MiniLM-L6-v2"]
+    assert "bundled" in run("model", "list").stdout
+
+
+def test_the_folder_of_encoders_is_the_servers_setting(run, tmp_path, monkeypatch) -> None:
+    (tmp_path / "org" / "name").mkdir(parents=True)
+    (tmp_path / "org" / "name" / "tokenizer.json").write_text("{}")
+    monkeypatch.setenv("ADAMEM_MODELS_DIR", str(tmp_path))
+    listed = json_lines(run("model", "list", "--json"))
+    assert {"name": "org/name", "path": str(tmp_path / "org" / "name"), "bundled": False} in listed
+    assert run("model", "pull", "org/name").stdout == f"{tmp_path / 'org' / 'name'}\n"
+
+
+def test_what_is_no_hub_id_is_not_pulled(run, tmp_path) -> None:
+    result = run("model", "pull", "nonsense", "--models-dir", str(tmp_path), "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stderr)["error"]["reason"] == "MODEL_NOT_FOUND"
