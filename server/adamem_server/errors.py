@@ -118,8 +118,8 @@ class ModelMismatchError(FailedPreconditionError):
     def __init__(self, namespace: str, expected: str, serving: str) -> None:
         made_by = f"made by {expected!r}" if expected else "supplied by its clients"
         super().__init__(
-            f"the vectors of namespace {namespace!r} are {made_by}; the serving encoder is {serving!r}, so text cannot be"
-            " embedded for it: send a vector instead, or start the server with that encoder",
+            f"the vectors of namespace {namespace!r} are {made_by}; the serving encoder is {serving!r}, so text cannot"
+            " be embedded for it: send a vector instead, or start the server with that encoder",
             namespace=namespace,
             expected=expected,
             serving=serving,

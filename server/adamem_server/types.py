@@ -153,8 +153,8 @@ class Operator(IntEnum):
 class Condition:
     """One field compared with one value.
 
-    `field` is one of the slot's fields or "metadata.KEY". `value` is a str, float, bool or None; for IN a tuple of such;
-    for EXISTS a bool; for times an int (microseconds). Field names, value types and operators agree: the border checks.
+    `field` is one of the slot's fields or "metadata.KEY". `value` is a str, float, bool or None; for IN a tuple of
+    them; for EXISTS a bool; for times an int (microseconds). Field names, value types and operators agree: rpc checks.
     """
 
     field: str
@@ -272,7 +272,7 @@ class NamespaceSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
-    """The stored properties of a namespace. `number` prefixes its keys; `model` is empty when clients supply vectors."""
+    """A namespace as stored. `number` prefixes its keys; `model` is empty when clients supply the vectors."""
 
     number: int
     name: str

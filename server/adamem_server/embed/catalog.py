@@ -106,8 +106,8 @@ def pull_model(model: str, models_dir: Path, progress: Progress | None = None) -
         raise ModelNotFoundError(f"the hub has no model {model!r}", model=model) from error
     except (HfHubHTTPError, OSError, RuntimeError) as error:
         raise ModelDownloadError(
-            f"cannot download {model!r}: {_cause(error)}. Without a network, run `adamem model pull {model}` on a machine"
-            f" that has one and copy the folder it names to {target}",
+            f"cannot download {model!r}: {_cause(error)}. Without a network, run `adamem model pull {model}` on a"
+            f" machine that has one and copy the folder it names to {target}",
             model=model,
             path=str(target),
         ) from error

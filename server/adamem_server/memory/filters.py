@@ -1,7 +1,7 @@
 """What a filter means: `matches` is the definition, which the columns compute faster.
 
-A field has no value, one value, or several (tags, lists in metadata). EQ, IN and the comparisons hold when they hold for
-at least one value; NE is the opposite of EQ; EXISTS asks whether the field is set at all. Values of different types
+A field has no value, one value, or several (tags, lists in metadata). EQ, IN and the comparisons hold when they hold
+for at least one value; NE is the opposite of EQ; EXISTS asks whether the field is set at all. Values of different types
 (string, number, bool, null) are never equal and never ordered.
 """
 

@@ -32,6 +32,7 @@ from adamem_server.types import (
 )
 
 REQUEST_MEMORY_US: Final = 24 * 3600 * 1_000_000
+NOTHING_DELETED: Final = DeleteResult(0, 0, 0)
 _FORGET_AT_ONCE: Final = 64
 
 
@@ -104,13 +105,14 @@ class UpdateJob(_SlotJob):
         changes: list[SlotChange] = []
         for item, row, vector in zip(self._items, rows, self._vectors, strict=True):
             before = None if row is None else batch.slot(number, row)
+            after = _slot(item, before, self._now)
+            target = next_row if row is None else row
             if row is None:
-                row, next_row = next_row, next_row + 1
+                next_row += 1
             else:
                 n_bytes -= batch.slot_bytes(number, row)
-            after = _slot(item, before, self._now)
-            n_bytes += batch.put_slot(number, row, after, vector, self._namespace.vector_type, before)
-            changes.append(SlotChange(row, before, after))
+            n_bytes += batch.put_slot(number, target, after, vector, self._namespace.vector_type, before)
+            changes.append(SlotChange(target, before, after))
         stored = tuple(change.row for change in changes)
         batch.put_change(number, sequence, Change(self._now, stored))
         batch.put_head(
@@ -141,7 +143,7 @@ class DeleteJob(_SlotJob):
         *,
         condition: Filter | None = None,
         only_expired: bool = False,
-        so_far: DeleteResult = DeleteResult(0, 0, 0),
+        so_far: DeleteResult = NOTHING_DELETED,
     ) -> None:
         super().__init__(registry, namespace, now, request)
         self._rows = rows
@@ -221,7 +223,7 @@ class CreateNamespaceJob:
             batch.put_request(SERVER_NUMBER, self._request.id, request)
         return created
 
-    def committed(self, result: Namespace, done: Callable[[], None]) -> None:
+    def committed(self, result: Namespace, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
         """Nothing is open yet."""
         done()
 
@@ -250,7 +252,7 @@ class UpdateNamespaceJob:
         batch.put_namespace(changed)
         return changed
 
-    def committed(self, result: Namespace, done: Callable[[], None]) -> None:
+    def committed(self, result: Namespace, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
         """Nothing to do: requests read the properties from the store."""
         done()
 
@@ -289,7 +291,7 @@ class StoreJob:
         """See `Job.run`."""
         return self._work(batch)
 
-    def committed(self, result: bool, done: Callable[[], None]) -> None:
+    def committed(self, result: bool, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
         """Nothing to make visible."""
         done()
 

@@ -111,7 +111,7 @@ class Maintenance:
             except AdaMemError as error:
                 _log.warning("maintenance_delayed", problem=error.message)
                 busy = False
-            except Exception:
+            except Exception:  # noqa: BLE001 - the thread must live on
                 _log.exception("maintenance_failed")
                 busy = False
             if not busy:
@@ -178,7 +178,7 @@ class Maintenance:
             return
         try:
             saved = shard.save(self._registry.snapshot_path(number))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - what cannot be saved is rebuilt
             _log.warning("snapshot_failed", namespace=shard.namespace.name, problem=str(error))
             return
         self._saved[number] = (shard.sequence if saved is None else saved, time.monotonic())

@@ -92,7 +92,7 @@ class ShardRegistry:
         if shard is not None:
             try:
                 shard.apply(applied)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it was, the store is right and the shard is not
                 # The write is stored: forget the shard, so that the next use opens it anew from the store.
                 _log.exception("shard_apply_failed", namespace=shard.namespace.name, sequence=applied.sequence)
                 self.drop(number)

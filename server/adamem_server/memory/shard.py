@@ -1,7 +1,7 @@
 """One open namespace: its vector index and filter columns, kept in step with the store.
 
-The store is the truth. A shard opens from its index snapshot plus the journal behind it, or from the stored vectors when
-there is no usable snapshot; the writer then applies every committed change. Rows are the ids inside the index.
+The store is the truth. A shard opens from its index snapshot plus the journal behind it, or from the stored vectors
+when there is no usable snapshot; the writer then applies every committed change. Rows are the ids inside the index.
 """
 
 import time
@@ -102,7 +102,7 @@ class Shard:
         return self._index.maintain(most) > 0
 
     def save(self, snapshot: Path) -> int | None:
-        """Save the index and return the sequence that the file holds; None for an index too small to be worth a file."""
+        """Save the index; returns the sequence that the file holds, None for an index too small to be worth a file."""
         # Read before saving: what is applied meanwhile may be in the file already, and replaying it again is harmless.
         sequence = self.sequence
         if len(self._index) < MIN_SNAPSHOT_SLOTS:

@@ -26,8 +26,8 @@ _log = structlog.get_logger(__name__)
 class Job(Protocol[T_co]):
     """A change. `run` first checks (raising AdaMemError changes nothing), then puts; it may be run more than once.
 
-    `weight` is about the number of slots that it writes. `committed` is called after the commit with what `run` returned,
-    and calls `done` once, now or later, when the change can be seen.
+    `weight` is about the number of slots that it writes. `committed` is called after the commit with what `run`
+    returned, and calls `done` once, now or later, when the change can be seen.
     """
 
     weight: int
@@ -106,7 +106,7 @@ class Writer:
             for ticket in group:
                 ticket.future.set_exception(error)
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - handed to the callers
             if len(group) > 1:
                 # One job of the group broke the transaction: alone, each meets its own fate.
                 for ticket in group:
@@ -134,6 +134,6 @@ def _run(job: Job[_T], batch: WriteBatch) -> "_T | AdaMemError":
 def _finish(ticket: _Ticket[_T], result: _T) -> None:
     try:
         ticket.job.committed(result, lambda: ticket.future.set_result(result))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - handed to the caller
         _log.exception("write_not_visible")
         ticket.future.set_exception(error)

@@ -191,8 +191,8 @@ class Environment:
                 txn.put(b"format", encode_u32(FORMAT), db=self.tables["meta"])
             elif decode_u32(stored) != FORMAT:
                 raise DataFormatError(
-                    f"the data directory {self.path} has format {decode_u32(stored)}, this version reads format {FORMAT}:"
-                    " start the version that wrote it",
+                    f"the data directory {self.path} has format {decode_u32(stored)}, this version reads format"
+                    f" {FORMAT}: start the version that wrote it",
                     path=str(self.path),
                     format=str(decode_u32(stored)),
                     supported=str(FORMAT),

@@ -144,7 +144,7 @@ class ReadView:
 
 
 class WriteBatch(ReadView):
-    """A write transaction. Puts of slots, vectors and changes are gathered until `flush`: reads do not see them before."""
+    """A write transaction. Puts of slots, vectors and changes are gathered: reads see them after `flush` only."""
 
     def __init__(self, environment: Environment, txn: ReadTransaction) -> None:
         super().__init__(environment, txn)
