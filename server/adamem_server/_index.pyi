@@ -37,6 +37,27 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "ArrayError",
+    "DimensionMismatchError",
+    "Index",
+    "IndexFullError",
+    "InvalidParameterError",
+    "LengthMismatchError",
+    "NonFiniteVectorError",
+    "PoisonedError",
+    "ReservedIdError",
+    "SnapshotCorruptError",
+    "SnapshotIoError",
+    "SnapshotVersionError",
+    "UnknownIdError",
+    "UnknownNameError",
+    "UnsupportedSimdError",
+    "VectorIndexError",
+    "ZeroVectorError",
+    "simd_level",
+]
+
 def simd_level() -> str:
     """The instruction set that new indexes use: `avx512`, `avx2`, `neon` or `scalar`."""
 
@@ -156,8 +177,8 @@ class Index:
 
         Returns:
             Ids (uint64) and exact distances (float32), ordered by (distance, id). For one query both have the shape
-            `[min(k, number of live vectors that are allowed)]`; for a batch `[n, k]`, padded with id 2**64-1 and distance
-            infinity.
+            `[min(k, number of live vectors that are allowed)]`; for a batch `[n, k]`, padded with id 2**64-1 and
+            distance infinity.
 
         Raises:
             ArrayError: An array is not as stated.
@@ -177,8 +198,8 @@ class Index:
         """
 
     def stats(self) -> dict[str, int]:
-        """Sizes: `n_live`, `n_unlinked` (live and scanned), `n_tombstones` (removed, still in the graph), `n_rows` (in use
-        or free for use) and `memory_bytes`."""
+        """Sizes: `n_live`, `n_unlinked` (live and scanned), `n_tombstones` (removed, still in the graph), `n_rows` (in
+        use or free for use) and `memory_bytes`."""
 
     def save(self, path: str | PathLike[str], sequence: int) -> None:
         """Writes a snapshot beside `path` and puts it in its place when it is durable.

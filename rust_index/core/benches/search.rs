@@ -24,11 +24,15 @@ fn vectors(n: usize) -> Vec<f32> {
 }
 
 fn filled(kind: Kind, n: usize, scan_threshold: usize) -> Box<dyn VectorIndex> {
+    filled_with(kind, &vectors(n), scan_threshold)
+}
+
+fn filled_with(kind: Kind, vectors: &[f32], scan_threshold: usize) -> Box<dyn VectorIndex> {
     let hnsw = HnswParams { scan_threshold, ..HnswParams::default() };
     let index =
         IndexSpec { hnsw, ..IndexSpec::new(kind, DIM, Metric::Cosine) }.build().expect("the parameters are valid");
-    let ids: Vec<u64> = (0..n as u64).collect();
-    index.add(&ids, &vectors(n)).expect("the vectors are valid");
+    let ids: Vec<u64> = (0..(vectors.len() / DIM) as u64).collect();
+    index.add(&ids, vectors).expect("the vectors are valid");
     index
 }
 
@@ -62,9 +66,10 @@ fn build(criterion: &mut Criterion) {
             index.add(&[id], &one)
         });
     });
+    let many = vectors(SCANNED);
     criterion.bench_function("hnsw link 2,000", |bench| {
         bench.iter_batched(
-            || filled(Kind::Hnsw, SCANNED, 2),
+            || filled_with(Kind::Hnsw, &many, 2),
             |index| while index.maintain(SCANNED).expect("the index is whole") > 0 {},
             BatchSize::PerIteration,
         );
