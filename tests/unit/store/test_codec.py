@@ -19,7 +19,6 @@ from adamem_server.types import (
     SlotKind,
     VectorType,
 )
-
 from tests.unit.store.strategies import slots
 
 GOLDEN = Path(__file__).parents[2] / "compat" / "records"

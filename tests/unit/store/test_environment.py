@@ -91,15 +91,16 @@ def test_map_grows_while_readers_come_and_go(tmp_path: Path, monkeypatch: pytest
         while not stop.is_set():
             seen.append(count(environment))
 
-    readers = [threading.Thread(target=read) for _ in range(4)]
+    readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:
         reader.start()
     for i in range(20):
-        fill(environment, i * 200, 200)
+        # Few and large: each put lets go of the GIL, which the readers then keep for a while.
+        fill(environment, i * 10, 10, size=80_000)
     stop.set()
     for reader in readers:
         reader.join()
-    assert count(environment) == 4000
+    assert count(environment) == 200
     assert environment.data_bytes() > 8 << 20
     assert seen
     environment.close()
