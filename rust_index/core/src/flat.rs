@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use parking_lot::Mutex;
+
 use crate::error::{Error, Result};
 use crate::filter::RowFilter;
 use crate::index::{Hit, SearchOptions, Stats, VectorIndex, check_ids, check_search};
@@ -18,6 +20,10 @@ use crate::store::{Store, prepare_batch, prepare_query};
 pub struct FlatIndex {
     spec: IndexSpec,
     state: RwLock<State>,
+    /// Held through each mutation, so that none waits for the exclusive lock, and searches behind it, during a save.
+    mutating: Mutex<()>,
+    /// Held through each save: two would write to the same temporary file.
+    saving: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -34,7 +40,12 @@ impl FlatIndex {
     fn with_state(spec: &IndexSpec, rows: Rows, kernels: Kernels) -> Self {
         let mut store = Store::exact(spec.dim, spec.metric, kernels);
         store.ensure(rows.n_rows());
-        Self { spec: *spec, state: RwLock::new(State { rows, store }) }
+        Self {
+            spec: *spec,
+            state: RwLock::new(State { rows, store }),
+            mutating: Mutex::new(()),
+            saving: Mutex::new(()),
+        }
     }
 
     pub(crate) fn restore(spec: &IndexSpec, content: &Content, path: &Path) -> Result<Self> {
@@ -82,6 +93,7 @@ impl VectorIndex for FlatIndex {
     fn add(&self, ids: &[u64], vectors: &[f32]) -> Result<()> {
         check_ids(ids)?;
         let prepared = prepare_batch(self.spec.metric, self.spec.dim, ids.len(), vectors)?;
+        let _mutating = self.mutating.lock();
         let mut state = self.write()?;
         for (&id, vector) in ids.iter().zip(prepared.chunks_exact(self.spec.dim)) {
             let row = if let Some(row) = state.rows.row_of(id) {
@@ -99,6 +111,7 @@ impl VectorIndex for FlatIndex {
     }
 
     fn remove(&self, ids: &[u64]) -> Result<usize> {
+        let _mutating = self.mutating.lock();
         let mut state = self.write()?;
         let mut n_removed = 0;
         for &id in ids {
@@ -153,6 +166,8 @@ impl VectorIndex for FlatIndex {
     }
 
     fn save(&self, path: &Path, sequence: u64) -> Result<()> {
+        let _saving = self.saving.lock();
+        let mutating = self.mutating.lock();
         let state = self.read()?;
         let mut statuses = vec![Status::FREE; state.rows.n_rows()];
         for (_, row) in state.rows.live() {
@@ -160,6 +175,7 @@ impl VectorIndex for FlatIndex {
         }
         let file = snapshot::write(path, sequence, &self.spec, &state.rows, &state.store, &statuses, None)?;
         drop(state);
+        drop(mutating);
         file.publish()
     }
 }

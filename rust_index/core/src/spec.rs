@@ -71,7 +71,7 @@ pub struct HnswParams {
 
 impl Default for HnswParams {
     fn default() -> Self {
-        Self { m: 16, ef_construction: 100, ef_search: 64, scan_threshold: 4_000, seed: 0 }
+        Self { m: 16, ef_construction: 100, ef_search: 96, scan_threshold: 4_000, seed: 0 }
     }
 }
 

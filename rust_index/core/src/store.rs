@@ -223,7 +223,7 @@ impl Store {
         hits
     }
 
-    /// The `limit` rows nearest by the walking space, among rows that come in a good order for memory.
+    /// Offers rows with their distances in the walking space.
     pub(crate) fn scan(&self, query: &Query, rows: impl Iterator<Item = u32>, best: &mut crate::candidates::Nearest) {
         with_space!(self, query, |space, target| {
             for row in rows {

@@ -252,7 +252,7 @@ impl VectorIndex for HnswIndex {
     }
 
     fn save(&self, path: &Path, sequence: u64) -> Result<()> {
-        let saving = self.saving.lock();
+        let _saving = self.saving.lock();
         // With mutations held back no exclusive lock waits, and so no search does.
         let upkeep = self.upkeep.lock();
         let state = self.read()?;
@@ -261,8 +261,50 @@ impl VectorIndex for HnswIndex {
         let file = snapshot::write(path, sequence, &self.spec, &state.rows, &state.store, &statuses, graph.as_ref())?;
         drop(state);
         drop(upkeep);
-        file.publish()?;
-        drop(saving);
-        Ok(())
+        file.publish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::Metric;
+    use crate::spec::{HnswParams, Kind};
+
+    #[test]
+    fn a_snapshot_with_wrong_links_is_refused_or_harmless() {
+        let hnsw = HnswParams { m: 2, scan_threshold: 2, ..HnswParams::default() };
+        let spec = IndexSpec { hnsw, ..IndexSpec::new(Kind::Hnsw, 2, Metric::L2) };
+        let index = HnswIndex::new(&spec).unwrap();
+        let vectors: Vec<f32> = (0..40).flat_map(|i| [(i * 7 % 40) as f32, (i * 3 % 11) as f32]).collect();
+        index.add(&(0..40).collect::<Vec<_>>(), &vectors).unwrap();
+        while index.maintain(100).unwrap() > 0 {}
+        let statuses: Vec<Status> = (0..40).map(|row| index.read().unwrap().status(row)).collect();
+        let words = index.read().unwrap().graph.as_ref().unwrap().to_content(&statuses).words;
+        let content = |entry: u32, words: Vec<u32>| Content {
+            spec,
+            ids: (0..40).collect(),
+            statuses: statuses.clone(),
+            vectors: vectors.clone(),
+            graph: Some(snapshot::GraphContent { entry, words }),
+        };
+        let path = Path::new("index");
+        assert!(HnswIndex::restore(&spec, &content(40, words.clone()), path).is_err());
+        assert!(HnswIndex::restore(&spec, &content(0, words[..words.len() - 1].to_vec()), path).is_err());
+        let mut n_accepted = 0;
+        for at in 0..words.len() {
+            for value in [0, 1, 3, 39, 40, u32::MAX, words[at].wrapping_add(1)] {
+                let mut changed = words.clone();
+                changed[at] = value;
+                if let Ok(opened) = HnswIndex::restore(&spec, &content(0, changed), path) {
+                    n_accepted += 1;
+                    assert_eq!(opened.search(&[3.0, 3.0], 40, SearchOptions::default()).unwrap().len(), 40);
+                    opened.remove(&(0..20).collect::<Vec<_>>()).unwrap();
+                    while opened.maintain(100).unwrap() > 0 {}
+                    assert_eq!(opened.search(&[3.0, 3.0], 40, SearchOptions::default()).unwrap().len(), 20);
+                }
+            }
+        }
+        assert!(n_accepted > 0);
     }
 }
