@@ -111,8 +111,8 @@ class Environment:
         finally:
             with self._gate:
                 self._n_readers -= 1
-                if self._growing:
-                    self._gate.notify_all()
+                # A growth that began meanwhile waits for the last reader.
+                self._gate.notify_all()
 
     def write(self, work: Callable[[ReadTransaction], _T]) -> _T:
         """Run `work` in one transaction and commit it; only one thread may write.

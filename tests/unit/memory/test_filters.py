@@ -97,10 +97,9 @@ def test_columns_agree_with_the_definition_through_changes(data: st.DataObject) 
     for _ in range(3):
         known = list(table.slots.values())
         table.check(data.draw(filters(known), "filter"))
-        for row, slot in data.draw(
-            st.lists(st.tuples(st.integers(1, 9), st.none() | some_slots), max_size=3), "change"
-        ):
-            table.change(row, slot)
+        changes = st.lists(st.tuples(st.integers(1, 9), st.none() | some_slots), max_size=3)
+        for row, after in data.draw(changes, "changes"):
+            table.change(row, after)
 
 
 @given(st.data())
