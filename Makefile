@@ -70,7 +70,7 @@ model: setup ## rebuild the bundled encoder from its published checkpoint
 	$(PY) .ci/model.py $(ARGS)
 
 bench-ingest: setup ## measure ingestion, query times and recall (OUT=file.json)
-	@$(PY) bench/run.py ingest $(if $(OUT),--out $(OUT)) $(ARGS)
+	@$(PY) -m bench.run ingest $(if $(OUT),--out $(OUT)) $(ARGS)
 
 # --- test ------------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,23 @@
+"""Run a benchmark: `python bench/run.py ingest [--vectors DIR] [--lines N] [--out FILE]`."""
+
+import argparse
+from pathlib import Path
+
+from bench import ingest
+
+DEFAULT_VECTORS = Path(__file__).parents[2] / "shared" / "data" / "vectors"
+
+
+def main() -> None:
+    """Parse and dispatch."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scenario", choices=["ingest"])
+    parser.add_argument("--vectors", type=Path, default=DEFAULT_VECTORS, help="folder of base, queries and truth files")
+    parser.add_argument("--lines", type=int, default=None, help="use the first N lines only")
+    parser.add_argument("--out", type=Path, default=None, help="write the figures to this file as JSON")
+    arguments = parser.parse_args()
+    ingest.run(arguments.vectors, arguments.lines, arguments.out)
+
+
+if __name__ == "__main__":
+    main()
