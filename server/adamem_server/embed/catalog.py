@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from adamem_server.embed.onnx import MODEL_FILES, OnnxEmbedder
-from adamem_server.errors import ModelDownloadError, ModelNotFoundError
+from adamem_server.errors import AdaMemError, ModelDownloadError, ModelNotFoundError
 
 BUNDLED: Final = Path(__file__).parents[1] / "models"
 _CONFIG_FILES: Final = (
@@ -86,7 +86,7 @@ def pull_model(model: str, models_dir: Path, progress: Progress | None = None) -
     if (target / "tokenizer.json").is_file():
         return target
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import RepositoryNotFoundError
 
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=models_dir, prefix=".pull-"))
@@ -104,7 +104,9 @@ def pull_model(model: str, models_dir: Path, progress: Progress | None = None) -
         partial.replace(target)
     except RepositoryNotFoundError as error:
         raise ModelNotFoundError(f"the hub has no model {model!r}", model=model) from error
-    except (HfHubHTTPError, OSError, RuntimeError) as error:
+    except AdaMemError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the hub's client lets its HTTP library's errors through
         raise ModelDownloadError(
             f"cannot download {model!r}: {_cause(error)}. Without a network, run `adamem model pull {model}` on a"
             f" machine that has one and copy the folder it names to {target}",
