@@ -106,7 +106,7 @@ def pull_model(model: str, models_dir: Path, progress: Progress | None = None) -
         raise ModelNotFoundError(f"the hub has no model {model!r}", model=model) from error
     except AdaMemError:
         raise
-    except Exception as error:  # noqa: BLE001 - the hub's client lets its HTTP library's errors through
+    except Exception as error:
         raise ModelDownloadError(
             f"cannot download {model!r}: {_cause(error)}. Without a network, run `adamem model pull {model}` on a"
             f" machine that has one and copy the folder it names to {target}",
