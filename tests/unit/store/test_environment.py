@@ -88,7 +88,8 @@ def test_map_grows_while_readers_come_and_go(tmp_path: Path, monkeypatch: pytest
     seen: list[int] = []
 
     def read() -> None:
-        while not stop.is_set():
+        # A pause between reads: two threads that never rest would leave the writer hardly any of the GIL.
+        while not stop.wait(0.002):
             seen.append(count(environment))
 
     readers = [threading.Thread(target=read) for _ in range(2)]
