@@ -14,10 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +28,15 @@ import adamem
 from adamem_server.embed import catalog
 from adamem_server.embed.base import EmbedRole
 from adamem_server.embed.batcher import BULK_TOKENS
+from adamem_server.embed.onnx import OnnxEmbedder
 
 N_TRIES = 1000
 THREADS = 2
+BATCH_SIZE = 256
+MODEL = "all-MiniLM-L6-v2"
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 60
+PACKAGES = ("adamem-server", "adamem-client", "onnxruntime", "tokenizers", "numpy", "grpcio", "lmdb")
 
 
 def run(vectors: Path, n_lines: int | None, out: Path | None) -> None:
@@ -35,33 +44,64 @@ def run(vectors: Path, n_lines: int | None, out: Path | None) -> None:
     texts = _lines(vectors / "base.txt.gz")[:n_lines]
     queries = _lines(vectors / "queries.txt.gz")
     half = len(texts) // 2
-    bare_s = bare_seconds(texts[:half])
+    embedder = catalog.load(MODEL, Path("models"))
+    bare_s = bare_seconds(embedder, texts[:half])
     with (
         tempfile.TemporaryDirectory() as folder,
         server(Path(folder)) as endpoint,
         adamem.Client(endpoint, namespace="bench", timeout_s=120) as client,
     ):
+        server_info = client.server_info()
+        assert server_info.model == MODEL, server_info.model
         started = time.perf_counter()
-        result = client.bulk_update(texts, batch_size=256)
+        result = client.bulk_update(texts, batch_size=BATCH_SIZE)
         ingest_s = time.perf_counter() - started
-        assert not result.failures, result.failures[:3]
+        _check(result, len(texts))
         figures = query_figures(client, queries) | {"exact_copy_top1": exact_copies(client, texts)}
-        figures["recall10_grpc"] = recall(client, vectors, n_lines)
-    bare_s += bare_seconds(texts[half:])
+        figures["recall10_grpc"] = recall(client, vectors, len(texts))
+    bare_s += bare_seconds(embedder, texts[half:])
     figures["ingest_slots_per_s"] = len(texts) / ingest_s
     figures["bare_encoder_texts_per_s"] = len(texts) / bare_s
     figures["ingest_share_of_encoder"] = bare_s / ingest_s
     for name, value in figures.items():
         print(f"{name:28} {value:12.4f}")
+    report = {
+        "figures": figures,
+        "parameters": {
+            "lines": len(texts),
+            "queries": len(queries),
+            "exact_copies": N_TRIES,
+            "batch_size": BATCH_SIZE,
+            "bare_threads": THREADS,
+            "bare_batch_tokens": BULK_TOKENS,
+            "model": MODEL,
+            "vectors": str(vectors.resolve()),
+        },
+        "machine": {
+            "cpus": os.cpu_count(),
+            "cpu_model": _cpu_model(),
+            "machine": platform.machine(),
+            "system": platform.platform(),
+            "simd": server_info.simd,
+        },
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    }
     if out is not None:
-        machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-        report = {"figures": figures, "parameters": {"lines": len(texts)}, "machine": machine}
-        out.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(report, out)
 
 
-def bare_seconds(texts: list[str]) -> float:
-    """Seconds that the encoder itself needs for the texts."""
-    embedder = catalog.load("all-MiniLM-L6-v2", Path("models"))
+def write_report(report: dict[str, Any], out: Path) -> None:
+    """Write it whole or not at all."""
+    partial = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def bare_seconds(embedder: OnnxEmbedder, texts: list[str]) -> float:
+    """Seconds that the encoder itself needs for the texts, tokenisation included, loading not."""
     started = time.perf_counter()
     windows = [window for parts in embedder.tokenize(texts, EmbedRole.DOCUMENT) for window in parts]
     windows.sort(key=lambda window: len(window.ids))
@@ -89,41 +129,67 @@ def query_figures(client: adamem.Client, queries: list[str]) -> dict[str, float]
 
 def exact_copies(client: adamem.Client, texts: list[str]) -> float:
     """Share of stored lines whose exact copy as a query has that line as its top hit."""
-    chosen = random.Random(0).sample(sorted(set(texts)), min(N_TRIES, len(set(texts))))
-    found = [next(iter(client.query(text, top_k=1))).slot.content == text for text in chosen]
+    unique = sorted(text for text, count in Counter(texts).items() if count == 1)
+    chosen = random.Random(0).sample(unique, min(N_TRIES, len(unique)))
+    found = [[hit.content for hit in client.query(text, top_k=1)] == [text] for text in chosen]
     return sum(found) / len(found)
 
 
-def recall(client: adamem.Client, vectors: Path, n_lines: int | None) -> float:
-    """recall@10 of supplied vectors at the default setting; truth is made anew when only a part is loaded."""
-    base = np.load(vectors / "base.f16.npy")[:n_lines].astype(np.float32)
+def recall(client: adamem.Client, vectors: Path, n_lines: int) -> float:
+    """recall@10 of supplied vectors at the default setting; truth is made anew when only a part is loaded.
+
+    Queries start as soon as the last vector is acknowledged, whatever the server still does in the background.
+    """
+    whole = np.load(vectors / "base.f16.npy")
+    base = whole[:n_lines].astype(np.float32)
     queries = np.load(vectors / "queries.f16.npy").astype(np.float32)
-    truth = np.load(vectors / "truth.i32.npy")[:, :10] if n_lines is None else np.argsort(-queries @ base.T)[:, :10]
+    if len(base) == len(whole):
+        truth = np.load(vectors / "truth.i32.npy")[:, :10]
+    else:
+        truth = np.argpartition(-queries @ base.T, 10, axis=1)[:, :10]
     client.create_namespace("vectors", dim=base.shape[1], external_vectors=True)
     items = ({"content": str(row), "vector": vector} for row, vector in enumerate(base))
-    client.bulk_update(items, namespace="vectors", batch_size=256)
+    _check(client.bulk_update(items, namespace="vectors", batch_size=BATCH_SIZE), len(base))
     found = 0
     for vector, expected in zip(queries, truth, strict=True):
         hits = client.query(None, vector=vector, top_k=10, namespace="vectors")
         found += len({int(hit.slot.content) for hit in hits} & set(expected.tolist()))
-    return found / truth.size
+    return found / int(truth.size)
 
 
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
     """A server process of its own; its address."""
     ready = folder / "ready.json"
-    command = [sys.executable, "-m", "adamem_server.cli", "serve", "--port", "0", "--ready-file", str(ready)]
+    command = [str(Path(sys.executable).with_name("adamem")), "serve", "--port", "0", "--ready-file", str(ready)]
+    command += ["--data-dir", str(folder / "data"), "--model", MODEL]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([*command, "--data-dir", str(folder / "data")], stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
+        deadline = time.monotonic() + START_TIMEOUT_S
         while not ready.exists():
             assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.05)
         yield f"127.0.0.1:{json.loads(ready.read_text())['port']}"
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _check(result: adamem.BulkResult, n_items: int) -> None:
+    assert result.n_created == n_items, (result.n_created, n_items, result.failures[:3])
+
+
+def _cpu_model() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def _lines(path: Path) -> list[str]:

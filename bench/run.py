@@ -1,4 +1,4 @@
-"""Run a benchmark: `python bench/run.py ingest [--vectors DIR] [--lines N] [--out FILE]`."""
+"""Run a benchmark: `python -m bench.run ingest [--vectors DIR] [--lines N] [--out FILE]`."""
 
 import argparse
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from bench import ingest
 
 DEFAULT_VECTORS = Path(__file__).parents[2] / "shared" / "data" / "vectors"
+MIN_LINES = 20
 
 
 def main() -> None:
@@ -16,6 +17,10 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=None, help="use the first N lines only")
     parser.add_argument("--out", type=Path, default=None, help="write the figures to this file as JSON")
     arguments = parser.parse_args()
+    if arguments.lines is not None and arguments.lines < MIN_LINES:
+        parser.error(f"--lines: at least {MIN_LINES}")
+    if arguments.out is not None and not arguments.out.parent.is_dir():
+        parser.error(f"--out: no folder {arguments.out.parent}")
     ingest.run(arguments.vectors, arguments.lines, arguments.out)
 
 
