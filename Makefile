@@ -90,11 +90,15 @@ test-slow: setup ## slow tests and many more random examples
 
 # --- check -----------------------------------------------------------------------------------------------------------
 
-CHECKS := python-style python-types python-rooms rust-style rust-lint proto generated docs files locks audit wheels
+CHECKS := model python-style python-types python-rooms rust-style rust-lint proto generated docs files locks audit wheels
 .PHONY: $(addprefix check-,$(CHECKS))
 
 check: $(addprefix check-,$(CHECKS)) ## formatters, linters, types, room contracts, protocol, audits
 	@echo "== all checks passed"
+
+check-model: setup
+	@echo "== bundled encoder"
+	$(PY) .ci/model.py --check
 
 check-python-style: setup
 	@echo "== ruff"

@@ -36,9 +36,9 @@ def test_callers_get_their_own_vectors(batcher: EmbedBatcher) -> None:
             list(pool.map(batcher.embed_documents, [texts[i : i + 20] for i in range(0, 120, 20)]))
         )
         queried = np.stack(list(pool.map(batcher.embed_query, texts)))
-    # Activations are quantised by the batch, so the vectors agree closely, not exactly.
-    assert np.einsum("ij,ij->i", alone, together).min() > 0.93
-    assert np.einsum("ij,ij->i", alone, queried).min() > 0.93
+    # Scales are fixed, so a vector does not depend on its batch but for the rounding of sums.
+    assert np.einsum("ij,ij->i", alone, together).min() > 0.9999
+    assert np.einsum("ij,ij->i", alone, queried).min() > 0.9999
 
 
 def test_the_end_of_a_long_text_counts(batcher: EmbedBatcher) -> None:
