@@ -1,13 +1,14 @@
-"""Joins concurrent calls into model calls: queries ahead of bulk work, bulk work sorted by length.
+"""Joins concurrent calls into model calls: queries first, then small updates, then bulk work, sorted by length.
 
 One thread serves queries: it takes what is waiting when it becomes free, so a lone query runs at once and concurrent
-ones share a call. Bulk threads take, from all that callers have handed in, runs of texts of about the same length,
-whose padding wastes little; they run at a lower OS priority, so that a query gets a core at once.
+ones share a call. The other threads take small updates in the order of their arrival; and of the rest the longest text
+of the oldest caller, together with the texts of all callers that are next to it in length, whose padding wastes little.
+They run at a lower OS priority, so that a query gets a core at once. A caller that gives up is not worked on.
 """
 
 import os
 import sys
-from bisect import insort
+from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -24,43 +25,63 @@ from adamem_server.types import FloatVector
 # Padded tokens of one bulk call: enough to be efficient, short enough (some 30 ms) not to hold up a query for long.
 BULK_TOKENS: Final = 1024
 MAX_QUERY_BATCH: Final = 16
+# A call with at most this many windows is a small update; every so many turns, bulk work comes before those.
+_SMALL: Final = 8
+_BULK_TURN: Final = 4
 _BULK_NICE: Final = 5
 
 
 class _Task:
-    """The texts of one caller: windows in flight, vectors gathered."""
+    """The texts of one caller: windows in flight, vectors gathered. Guarded by the batcher's lock but for `future`."""
 
-    __slots__ = ("future", "left", "owners", "sums", "weights")
+    __slots__ = ("_left", "_sums", "_weights", "future", "pieces", "settled")
 
     def __init__(self, windows: list[list[Window]], dim: int) -> None:
         self.future: Future[FloatVector] = Future()
-        self.sums = np.zeros((len(windows), dim), np.float32)
-        self.weights = np.zeros((len(windows), 1), np.float32)
-        self.left = sum(map(len, windows))
+        self.pieces = [_Piece(self, text, window) for text, parts in enumerate(windows) for window in parts]
+        self.pieces.sort(key=len)
+        self.settled = False
+        self._sums = np.zeros((len(windows), dim), np.float32)
+        self._weights = np.zeros((len(windows), 1), np.float32)
+        self._left = len(self.pieces)
 
-    def add(self, text: int, vector: FloatVector, weight: int) -> bool:
-        """Take in one window's vector; True when it was the last."""
-        self.sums[text] += vector * weight
-        self.weights[text] += weight
-        self.left -= 1
-        return self.left == 0
+    def add(self, piece: "_Piece", vector: FloatVector) -> bool:
+        """Take in one window's vector; True when it was the last and the task is to be finished."""
+        self._sums[piece.text] += vector * len(piece)
+        self._weights[piece.text] += len(piece)
+        self._left -= 1
+        return self._left == 0 and self.settle()
 
-    def finish(self) -> None:
-        self.future.set_result(_unit(self.sums / self.weights))
+    def settle(self) -> bool:
+        """Claim the right to end the task; True once, and never when its caller gave up."""
+        if self.settled or not self.future.set_running_or_notify_cancel():
+            self.settled = True
+            return False
+        self.settled = True
+        return True
+
+    def vectors(self) -> FloatVector:
+        """The texts' vectors, once all windows are in."""
+        return _unit(self._sums / self._weights)
 
 
 class _Piece:
-    """One window of a task in the queue; ordered by length."""
+    """One window of a task."""
 
-    __slots__ = ("task", "text", "window")
+    __slots__ = ("taken", "task", "text", "window")
 
     def __init__(self, task: _Task, text: int, window: Window) -> None:
         self.task = task
         self.text = text
         self.window = window
+        self.taken = False
 
     def __len__(self) -> int:
         return len(self.window.ids)
+
+    def wanted(self) -> bool:
+        """Whether somebody still waits for it."""
+        return not self.task.settled and not self.task.future.cancelled()
 
 
 class EmbedBatcher:
@@ -68,7 +89,7 @@ class EmbedBatcher:
 
     Args:
         embedder: The model; its `run` is called from several threads.
-        threads: Bulk threads; one for each core gives the highest rate.
+        threads: Threads for documents; one for each core gives the highest rate.
         cache_size: Query vectors kept, least recently used out first; 0 for none.
     """
 
@@ -79,14 +100,17 @@ class EmbedBatcher:
         self._cache: OrderedDict[str, FloatVector] = OrderedDict()
         self._cache_lock = Lock()
         self._lock = Lock()
-        self._bulk_ready = Condition(self._lock)
+        self._documents_ready = Condition(self._lock)
         self._query_ready = Condition(self._lock)
+        # All bulk pieces by length, the older first among equals; the tasks they belong to by age.
         self._bulk: list[_Piece] = []
+        self._bulk_tasks: deque[_Task] = deque()
+        self._small: deque[_Piece] = deque()
         self._queries: deque[tuple[str, Future[FloatVector]]] = deque()
         self._closed = False
         self._turn = 0
         self._threads = [Thread(target=self._serve_queries, name="embed-query", daemon=True)]
-        self._threads += [Thread(target=self._serve_bulk, name=f"embed-bulk-{i}", daemon=True) for i in range(threads)]
+        self._threads += [Thread(target=self._serve_documents, name=f"embed-{i}", daemon=True) for i in range(threads)]
         for thread in self._threads:
             thread.start()
 
@@ -120,23 +144,21 @@ class EmbedBatcher:
         return _wait(self.submit_documents(texts), timeout_s)
 
     def submit_documents(self, texts: Sequence[str]) -> "Future[FloatVector]":
-        """Start embedding texts; several calls in flight are worked on together."""
+        """Start embedding texts; several calls in flight are worked on together. The future may be cancelled."""
         if not texts:
             empty: Future[FloatVector] = Future()
             empty.set_result(np.empty((0, self.info.dim), np.float32))
             return empty
-        windows = self._embedder.tokenize(texts, EmbedRole.DOCUMENT)
-        task = _Task(windows, self.info.dim)
-        pieces = [_Piece(task, text, window) for text, parts in enumerate(windows) for window in parts]
+        task = _Task(self._embedder.tokenize(texts, EmbedRole.DOCUMENT), self.info.dim)
         with self._lock:
             self._check_open()
-            if len(pieces) < 8:
-                for piece in pieces:
-                    insort(self._bulk, piece, key=len)
+            if len(task.pieces) <= _SMALL:
+                self._small.extend(task.pieces)
             else:
-                self._bulk.extend(pieces)
+                self._bulk.extend(task.pieces)
                 self._bulk.sort(key=len)
-            self._bulk_ready.notify_all()
+                self._bulk_tasks.append(task)
+            self._documents_ready.notify_all()
         return task.future
 
     def close(self) -> None:
@@ -145,13 +167,16 @@ class EmbedBatcher:
             if self._closed:
                 return
             self._closed = True
-            waiting = {piece.task.future for piece in self._bulk} | {future for _, future in self._queries}
+            waiting = [task.future for task in {piece.task for piece in (*self._bulk, *self._small)} if task.settle()]
+            waiting += [future for _, future in self._queries if future.set_running_or_notify_cancel()]
             self._bulk.clear()
+            self._bulk_tasks.clear()
+            self._small.clear()
             self._queries.clear()
-            self._bulk_ready.notify_all()
+            self._documents_ready.notify_all()
             self._query_ready.notify_all()
         for future in waiting:
-            _fail(future, EmbedderClosedError("the encoder is closed"))
+            future.set_exception(EmbedderClosedError("the encoder is closed"))
         for thread in self._threads:
             thread.join()
 
@@ -166,76 +191,97 @@ class EmbedBatcher:
                     self._query_ready.wait()
                 if self._closed:
                     return
-                batch = [self._queries.popleft() for _ in range(min(MAX_QUERY_BATCH, len(self._queries)))]
+                waiting = [self._queries.popleft() for _ in range(min(MAX_QUERY_BATCH, len(self._queries)))]
+            batch = [(text, future) for text, future in waiting if future.set_running_or_notify_cancel()]
+            if not batch:
+                continue
             try:
                 vectors = self._embed_queries([text for text, _ in batch])
             except Exception as error:  # noqa: BLE001 - handed to the callers
                 for _, future in batch:
-                    _fail(future, error)
+                    future.set_exception(error)
                 continue
             for (_, future), vector in zip(batch, vectors, strict=True):
                 future.set_result(vector)
 
     def _embed_queries(self, texts: list[str]) -> FloatVector:
-        windows = self._embedder.tokenize(texts, EmbedRole.QUERY)
-        task = _Task(windows, self.info.dim)
-        pieces = [_Piece(task, text, window) for text, parts in enumerate(windows) for window in parts]
-        pieces.sort(key=len)
+        task = _Task(self._embedder.tokenize(texts, EmbedRole.QUERY), self.info.dim)
+        pieces = task.pieces
         while pieces:
-            self._run(_cut(pieces, 0))
-        return task.future.result()
+            n = _fitting(pieces)
+            for piece, vector in zip(pieces[:n], self._embedder.run([p.window for p in pieces[:n]]), strict=True):
+                task.add(piece, vector)
+            pieces = pieces[n:]
+        return task.vectors()
 
-    def _serve_bulk(self) -> None:
+    def _serve_documents(self) -> None:
         if sys.platform == "linux":
             os.setpriority(os.PRIO_PROCESS, get_native_id(), _BULK_NICE)
         while True:
             with self._lock:
-                while not self._bulk and not self._closed:
-                    self._bulk_ready.wait()
+                while not (self._small or self._bulk_tasks or self._closed):
+                    self._documents_ready.wait()
                 if self._closed:
                     return
                 batch = self._take()
+            if not batch:
+                continue
             try:
                 self._run(batch)
             except Exception as error:  # noqa: BLE001 - handed to the callers
-                for future in {piece.task.future for piece in batch}:
-                    _fail(future, error)
+                with self._lock:
+                    failed = [task.future for task in {piece.task for piece in batch} if task.settle()]
+                for future in failed:
+                    future.set_exception(error)
 
     def _take(self) -> list[_Piece]:
-        """The next batch: around the oldest task's longest piece every other time, so that no length starves."""
+        """The next batch, removed from the queues; empty when those waiting gave up."""
         self._turn += 1
-        start = 0 if self._turn % 2 else len(self._bulk)
-        return _cut(self._bulk, start)
+        if self._small and (self._turn % _BULK_TURN or not self._bulk_tasks):
+            n = _fitting(self._small)
+            batch = [self._small.popleft() for _ in range(n)]
+        else:
+            batch = self._take_bulk()
+        return [piece for piece in batch if piece.wanted()]
+
+    def _take_bulk(self) -> list[_Piece]:
+        while self._bulk_tasks:
+            pieces = self._bulk_tasks[0].pieces
+            while pieces and (pieces[-1].taken or not pieces[-1].wanted()):
+                pieces.pop()
+            if pieces:
+                break
+            self._bulk_tasks.popleft()
+        else:
+            self._bulk.clear()
+            return []
+        # Among equals the oldest stands first, so this one is in the batch whatever else arrived.
+        start = bisect_left(self._bulk, len(pieces[-1]), key=len)
+        n = _fitting(self._bulk[start : start + BULK_TOKENS])
+        batch = self._bulk[start : start + n]
+        del self._bulk[start : start + n]
+        for piece in batch:
+            piece.taken = True
+        return batch
 
     def _run(self, batch: list[_Piece]) -> None:
         vectors = self._embedder.run([piece.window for piece in batch])
         with self._lock:
             finished = [
-                piece.task
-                for piece, vector in zip(batch, vectors, strict=True)
-                if piece.task.add(piece.text, vector, len(piece))
+                piece.task for piece, vector in zip(batch, vectors, strict=True) if piece.task.add(piece, vector)
             ]
         for task in finished:
-            if not task.future.done():
-                task.finish()
+            task.future.set_result(task.vectors())
 
 
-def _cut(pieces: list[_Piece], start: int) -> list[_Piece]:
-    """Remove a run of neighbours in length from a sorted list, its padded size about BULK_TOKENS.
-
-    From the shortest up when `start` is 0, else from the longest down.
-    """
-    if start == 0:
-        n = 1
-        while n < len(pieces) and (n + 1) * len(pieces[n]) <= BULK_TOKENS:
-            n += 1
-        batch = pieces[:n]
-        del pieces[:n]
-    else:
-        n = max(1, BULK_TOKENS // len(pieces[-1]))
-        batch = pieces[-n:]
-        del pieces[-n:]
-    return batch
+def _fitting(pieces: Sequence[_Piece]) -> int:
+    """How many of the first pieces make up a call of about BULK_TOKENS padded tokens; at least one."""
+    longest = len(pieces[0])
+    for n, piece in enumerate(pieces):
+        longest = max(longest, len(piece))
+        if n and (n + 1) * longest > BULK_TOKENS:
+            return n
+    return len(pieces)
 
 
 def _unit(vectors: FloatVector) -> FloatVector:
@@ -247,9 +293,5 @@ def _wait(future: "Future[FloatVector]", timeout_s: float | None) -> FloatVector
     try:
         return future.result(timeout_s)
     except FutureTimeoutError as error:
+        future.cancel()
         raise DeadlineExceededError("the deadline passed while the text was waiting to be embedded") from error
-
-
-def _fail(future: "Future[FloatVector]", error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
