@@ -36,6 +36,7 @@ from adamem_server.memory.jobs import (
     known_update,
 )
 from adamem_server.memory.maintenance import AccessCounter, Maintenance, expire
+from adamem_server.memory.policy import may_hide_copy, rank
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import default_params
 from adamem_server.memory.writer import Writer
@@ -63,6 +64,8 @@ from adamem_server.types import (
 _DELETE_CHUNK: Final = 1_000
 # How often a search is repeated with more candidates when hits were deleted or expired under its hands.
 _MAX_SEARCHES: Final = 4
+# How many more candidates are looked at when the best ones are all one text to the encoder.
+_TIES: Final = 16
 
 _T = TypeVar("_T")
 
@@ -146,9 +149,9 @@ class MemoryEngine:
         for namespace in namespaces:
             _remaining(query.deadline_s)
             hits.extend(self._search(namespace, query, vector, now))
-        hits.sort(key=lambda hit: (-hit.score, hit.view.slot.id))
+        ranked = rank(hits, query.text)
         done = time.perf_counter()
-        return QueryResult(tuple(hits[: query.top_k]), embedded - started, done - embedded, done - started)
+        return QueryResult(tuple(ranked[: query.top_k]), embedded - started, done - embedded, done - started)
 
     def _check_query(self, query: Query, namespaces: list[Namespace]) -> None:
         if len({namespace.metric for namespace in namespaces}) > 1:
@@ -172,14 +175,21 @@ class MemoryEngine:
                     ef_search=query.ef_search or namespace.index_params.ef_search or None,
                 )
                 found = self._read(namespace, rows, include_vectors=query.include_vectors, now=now)
-                if len(found) >= query.top_k or len(rows) < wanted:
+                scored = [Hit(found[row], score) for row, score in zip(rows, row_scores, strict=True) if row in found]
+                kept = rank(scored, query.text)[: query.top_k]
+                if len(rows) < wanted:
                     break
-                wanted += 2 * (len(rows) - len(found))
-        scored = [(row, Hit(found[row], score)) for row, score in zip(rows, row_scores, strict=True) if row in found]
-        floor = query.min_score
-        kept = [(row, hit) for row, hit in scored[: query.top_k] if floor is None or hit.score >= floor]
-        self._accesses.add(namespace.number, [row for row, _ in kept], now)
-        return [hit for _, hit in kept]
+                if len(found) < query.top_k:
+                    wanted += 2 * (len(rows) - len(found))
+                elif wanted < query.top_k + _TIES and may_hide_copy(kept, query.text):
+                    wanted = query.top_k + _TIES
+                else:
+                    break
+        if query.min_score is not None:
+            kept = [hit for hit in kept if hit.score >= query.min_score]
+        ids = {hit.view.slot.id for hit in kept}
+        self._accesses.add(namespace.number, [row for row, view in found.items() if view.slot.id in ids], now)
+        return kept
 
     def _read(
         self, namespace: Namespace, rows: Sequence[int], *, include_vectors: bool, now: int
@@ -272,7 +282,11 @@ class MemoryEngine:
         return so_far
 
     def _prepare(self, name: str, items: Sequence[SlotInput]) -> Prepared:
-        namespace = self._find_or_create(name)
+        with self._store.read() as view:
+            namespace = view.find_namespace(name)
+        if namespace is None and not self._auto_create:
+            raise NamespaceNotFoundError(name)
+        namespace = namespace or self._planned(NamespaceSpec(name=name))
         errors: dict[int, AdaMemError] = {}
         kept: list[SlotInput] = []
         fresh: list[bool] = []
@@ -286,6 +300,12 @@ class MemoryEngine:
             kept.append(item if item.id else replace(item, id=str(ULID())))
             if item.vector is None:
                 texts.append(_embedded_text(item))
+        if kept and not namespace.number:
+            try:
+                namespace = self._writer.submit(CreateNamespaceJob(namespace, None)).result()
+            except NamespaceExistsError:
+                # Somebody else made it, and may have made it with another dimension.
+                return self._prepare(name, items)
         return Prepared(namespace, kept, fresh, texts, errors, len(items), now_us())
 
     def _check_item(self, namespace: Namespace, item: SlotInput, path: str) -> AdaMemError | None:
@@ -376,7 +396,7 @@ class MemoryEngine:
             NamespaceExistsError, RequestIdReusedError, StorageFullError.
             InvalidArgumentError: An index parameter is out of range.
         """
-        return self._info(self._create(spec, request))
+        return self._info(self._writer.submit(CreateNamespaceJob(self._planned(spec), request)).result())
 
     def get_namespace(self, name: str) -> NamespaceInfo:
         """Describe a namespace.
@@ -437,7 +457,8 @@ class MemoryEngine:
         """The serving encoder."""
         return self._encoder.info
 
-    def _create(self, spec: NamespaceSpec, request: RequestKey | None) -> Namespace:
+    def _planned(self, spec: NamespaceSpec) -> Namespace:
+        """The namespace that a specification describes, with the number 0: it does not exist yet."""
         model = self.model
         external = spec.external_vectors or (spec.dim not in (0, model.dim))
         dim = spec.dim or model.dim
@@ -445,7 +466,7 @@ class MemoryEngine:
             params = default_params(dim, spec.index_params, spec.index_kind)
         except _index.VectorIndexError as error:
             raise InvalidArgumentError("index_params", str(error)) from error
-        namespace = Namespace(
+        return Namespace(
             number=0,
             name=spec.name,
             description=spec.description,
@@ -458,19 +479,6 @@ class MemoryEngine:
             model_fingerprint="" if external else model.fingerprint,
             created_at=now_us(),
         )
-        return self._writer.submit(CreateNamespaceJob(namespace, request)).result()
-
-    def _find_or_create(self, name: str) -> Namespace:
-        with self._store.read() as view:
-            namespace = view.find_namespace(name)
-        if namespace is None and not self._auto_create:
-            raise NamespaceNotFoundError(name)
-        if namespace is not None:
-            return namespace
-        try:
-            return self._create(NamespaceSpec(name=name), None)
-        except NamespaceExistsError:
-            return self._find_or_create(name)
 
     def _serves(self, namespace: Namespace) -> bool:
         return bool(namespace.model) and namespace.model_fingerprint == self.model.fingerprint
@@ -532,6 +540,11 @@ class PendingUpdate:
         """Wait for the vectors, then queue the write."""
         if self._result is None:
             self._written = self._write()
+
+    def cancel(self) -> None:
+        """Give up what is not written yet: nothing more is embedded for it, and a `write` under way fails."""
+        if self._result is None:
+            self._embedding.cancel()
 
     def result(self) -> UpdateResult:
         """Wait until the update is stored and visible; `write` was called."""

@@ -33,6 +33,11 @@ class _UnderWay:
     n_slots: int
     n_bytes: int
 
+    def cancel(self) -> None:
+        """Give up what is not written yet."""
+        if self.pending is not None:
+            self.pending.cancel()
+
 
 class BulkStream:
     """One call's stream. `answers` runs in the call's thread; `stop` and `drain` come from others."""
@@ -43,6 +48,7 @@ class BulkStream:
         self._requests = requests
         self._changed = Condition()
         self._submitted: deque[_UnderWay] = deque()
+        self._embedding: list[_UnderWay] = []
         self._written: deque[_UnderWay] = deque()
         self._n_batches = 0
         self._n_slots = 0
@@ -76,6 +82,8 @@ class BulkStream:
         """Drop what is not written yet, whole batches; the client went away, or the stream is over."""
         with self._changed:
             self._stopped = True
+            for under_way in (*self._submitted, *self._embedding):
+                under_way.cancel()
             self._changed.notify_all()
 
     def drain(self) -> None:
@@ -127,9 +135,11 @@ class BulkStream:
             if batch.slots:
                 pending = self._engine.submit_update(batch.namespace, batch.slots, request=batch.request)
             with self._changed:
-                if not self._reading:
+                under_way = _UnderWay(batch, pending, n_slots, n_bytes)
+                if self._stopped or not self._reading:
+                    under_way.cancel()
                     return
-                self._submitted.append(_UnderWay(batch, pending, n_slots, n_bytes))
+                self._submitted.append(under_way)
                 self._changed.notify_all()
 
     def _admit(self, n_slots: int, n_bytes: int) -> bool:
@@ -157,9 +167,11 @@ class BulkStream:
                 if self._stopped or not self._submitted:
                     return
                 under_way = self._submitted.popleft()
+                self._embedding = [under_way]
             if under_way.pending is not None:
                 under_way.pending.write()
             with self._changed:
+                self._embedding = []
                 self._written.append(under_way)
                 self._changed.notify_all()
 
