@@ -73,6 +73,8 @@ class _SlotJob:
 class UpdateJob(_SlotJob):
     """Store slots with their vectors. Every item has an id; `fresh` marks those whose id was made here."""
 
+    frees = False
+
     def __init__(
         self,
         registry: ShardRegistry,
@@ -132,6 +134,8 @@ class UpdateJob(_SlotJob):
 
 class DeleteJob(_SlotJob):
     """Delete rows that still hold a slot, and that still pass the filter or have still expired, if that is asked."""
+
+    frees = True
 
     def __init__(
         self,
@@ -202,6 +206,7 @@ class CreateNamespaceJob:
     """Create a namespace; `namespace.number` is given here."""
 
     weight = 1
+    frees = False
 
     def __init__(self, namespace: Namespace, request: RequestKey | None) -> None:
         self._namespace = namespace
@@ -232,6 +237,7 @@ class UpdateNamespaceJob:
     """Change what can be changed of a namespace; None keeps a value."""
 
     weight = 1
+    frees = False
 
     def __init__(self, name: str, description: str | None, ef_search: int | None) -> None:
         self._name = name
@@ -261,6 +267,7 @@ class DeleteNamespaceJob:
     """Make a namespace unknown; its data is purged in the background."""
 
     weight = 1
+    frees = True
 
     def __init__(self, registry: ShardRegistry, name: str) -> None:
         self._registry = registry
@@ -283,9 +290,11 @@ class DeleteNamespaceJob:
 class StoreJob:
     """A change that no shard needs to know of: counters, trimming, purging."""
 
-    def __init__(self, work: Callable[[WriteBatch], bool], weight: int = 1) -> None:
+    weight = 1
+
+    def __init__(self, work: Callable[[WriteBatch], bool], *, frees: bool) -> None:
         self._work = work
-        self.weight = weight
+        self.frees = frees
 
     def run(self, batch: WriteBatch) -> bool:
         """See `Job.run`."""

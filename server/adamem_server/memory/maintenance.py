@@ -149,7 +149,7 @@ class Maintenance:
             return True
 
         if counts:
-            self._run(work)
+            self._run(work, frees=False)
 
     def _snapshots(self) -> None:
         now = time.monotonic()
@@ -197,8 +197,8 @@ class Maintenance:
         while not self._run(lambda batch: batch.trim_journal(number, upto, _TRIM_KEYS)):
             pass
 
-    def _run(self, work: Callable[[WriteBatch], bool]) -> bool:
-        return self._writer.submit(StoreJob(work)).result()
+    def _run(self, work: Callable[[WriteBatch], bool], *, frees: bool = True) -> bool:
+        return self._writer.submit(StoreJob(work, frees=frees)).result()
 
 
 def expire(store: SlotStore, writer: Writer, registry: ShardRegistry, shard: Shard, now: int) -> None:

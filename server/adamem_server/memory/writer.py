@@ -26,11 +26,13 @@ _log = structlog.get_logger(__name__)
 class Job(Protocol[T_co]):
     """A change. `run` first checks (raising AdaMemError changes nothing), then puts; it may be run more than once.
 
-    `weight` is about the number of slots that it writes. `committed` is called after the commit with what `run`
-    returned, and calls `done` once, now or later, when the change can be seen.
+    `weight` is about the number of slots that it writes; `frees` says that it deletes more than it writes. `committed`
+    is called after the commit with what `run` returned, and calls `done` once, now or later, when the change can be
+    seen.
     """
 
     weight: int
+    frees: bool
 
     def run(self, batch: WriteBatch) -> T_co:
         """Read, check, put."""
@@ -101,18 +103,18 @@ class Writer:
 
     def _commit(self, group: list[_Ticket[Any]]) -> None:
         try:
-            outcomes = self._store.write(lambda batch: [_run(ticket.job, batch) for ticket in group])
-        except AdaMemError as error:
-            for ticket in group:
-                ticket.future.set_exception(error)
-            return
+            outcomes = self._store.write(
+                lambda batch: [_run(ticket.job, batch) for ticket in group],
+                frees=all(ticket.job.frees for ticket in group),
+            )
         except Exception as error:  # noqa: BLE001 - handed to the callers
             if len(group) > 1:
-                # One job of the group broke the transaction: alone, each meets its own fate.
+                # One job of the group broke the transaction, or there is no room for all: alone, each meets its fate.
                 for ticket in group:
                     self._commit([ticket])
                 return
-            _log.exception("write_failed")
+            if not isinstance(error, AdaMemError):
+                _log.exception("write_failed")
             group[0].future.set_exception(error)
             return
         for ticket, outcome in zip(group, outcomes, strict=True):

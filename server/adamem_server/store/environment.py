@@ -9,7 +9,7 @@ import fcntl
 import os
 import resource
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Condition
 from typing import Final, TypeAlias, TypeVar
@@ -49,6 +49,8 @@ _MAX_READERS: Final = 1024
 # A grown map is only address space: the file itself grows by the pages that are used.
 _GROWTH: Final = 2
 _SCARCE_BYTES: Final = 4 << 20
+# LMDB writes new pages before it frees old ones: what a deletion may take beyond the limit of the data file.
+_RESERVE_BYTES: Final = 4 << 20
 
 ReadTransaction: TypeAlias = "lmdb.Transaction[bytes]"
 _T = TypeVar("_T")
@@ -86,7 +88,7 @@ class Environment:
             raise
         self._gate = Condition()
         self._n_readers = 0
-        self._growing = False
+        self._resizing = False
 
     def close(self) -> None:
         """Sync and close; no transaction may be open."""
@@ -100,9 +102,9 @@ class Environment:
 
     @contextmanager
     def read(self) -> Iterator[ReadTransaction]:
-        """A consistent view of all tables. Never wait for a write inside it: growing the map waits for readers."""
+        """A consistent view of all tables. Never wait for a write inside it: resizing the map waits for readers."""
         with self._gate:
-            while self._growing:
+            while self._resizing:
                 self._gate.wait()
             self._n_readers += 1
         try:
@@ -111,24 +113,40 @@ class Environment:
         finally:
             with self._gate:
                 self._n_readers -= 1
-                # A growth that began meanwhile waits for the last reader.
+                # A resize that began meanwhile waits for the last reader.
                 self._gate.notify_all()
 
-    def write(self, work: Callable[[ReadTransaction], _T]) -> _T:
+    def write(self, work: Callable[[ReadTransaction], _T], *, frees: bool = False) -> _T:
         """Run `work` in one transaction and commit it; only one thread may write.
 
         `work` is run again, in a new transaction, after the map was grown: it must not have effects of its own.
+
+        Args:
+            work: Reads and writes.
+            frees: It deletes more than it writes, so it may pass the limit of the data file by a reserve.
 
         Raises:
             StorageFullError: The disk or the limit is full; nothing was changed.
             DataCorruptError: LMDB found its file damaged.
         """
+        released = False
         while True:
             try:
                 with self._env.begin(write=True) as txn:
-                    return work(txn)
+                    result = work(txn)
+                if frees:
+                    self._give_back_reserve()
+                return result
             except lmdb.MapFullError as error:
-                self._grow(error)
+                if self._grow(_RESERVE_BYTES if frees else 0):
+                    continue
+                if released:
+                    raise StorageFullError(
+                        f"the data file has reached its limit of {self._max_bytes} bytes (ADAMEM_MAX_DATA_BYTES)",
+                        limit=str(self._max_bytes),
+                    ) from error
+                released = True
+                self._release_pages()
             except lmdb.CorruptedError as error:
                 raise DataCorruptError(f"the data file is damaged: {error}") from error
             except (lmdb.Error, OSError) as error:
@@ -136,26 +154,43 @@ class Environment:
                     raise StorageFullError(f"the disk of {self.path} is full", path=str(self.path)) from error
                 raise
 
-    def _grow(self, error: lmdb.MapFullError) -> None:
+    def _grow(self, reserve: int) -> bool:
+        """Enlarge the map; False at the limit."""
         size = self._env.info()["map_size"]
         wanted = size * _GROWTH
         if self._max_bytes:
-            wanted = min(wanted, self._max_bytes)
+            wanted = min(wanted, self._max_bytes + reserve)
         if wanted <= size:
-            raise StorageFullError(
-                f"the data file has reached its limit of {self._max_bytes} bytes (ADAMEM_MAX_DATA_BYTES)",
-                limit=str(self._max_bytes),
-            ) from error
+            return False
+        try:
+            self._resize(wanted)
+        except lmdb.Error as refusal:
+            raise StorageFullError(f"the data file cannot grow to {wanted} bytes: {refusal}") from refusal
+
+        return True
+
+    def _release_pages(self) -> None:
+        """Commit once more: LMDB uses the pages that a transaction freed only from the second one after it."""
+        self._grow(_RESERVE_BYTES)
+        # Where even this does not fit, the write that it was for is refused.
+        with suppress(lmdb.Error), self._env.begin(write=True) as txn:
+            txn.put(b"format", encode_u32(FORMAT), db=self.tables["meta"])
+        self._give_back_reserve()
+
+    def _give_back_reserve(self) -> None:
+        # LMDB keeps a map that holds every used page, whatever is asked for.
+        if self._max_bytes and self._env.info()["map_size"] > max(self._max_bytes, _MIN_MAP_BYTES):
+            self._resize(max(self._max_bytes, _MIN_MAP_BYTES))
+
+    def _resize(self, size: int) -> None:
         with self._gate:
-            self._growing = True
+            self._resizing = True
             while self._n_readers:
                 self._gate.wait()
             try:
-                self._env.set_mapsize(wanted)
-            except lmdb.Error as refusal:
-                raise StorageFullError(f"the data file cannot grow to {wanted} bytes: {refusal}") from refusal
+                self._env.set_mapsize(size)
             finally:
-                self._growing = False
+                self._resizing = False
                 self._gate.notify_all()
 
     def _is_full(self, error: Exception) -> bool:

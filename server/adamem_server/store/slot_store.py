@@ -294,8 +294,8 @@ class SlotStore:
         with self._environment.read() as txn:
             yield ReadView(self._environment, txn)
 
-    def write(self, work: Callable[[WriteBatch], _T]) -> _T:
-        """Run `work` in one transaction and commit; it may run twice, see `Environment.write`."""
+    def write(self, work: Callable[[WriteBatch], _T], *, frees: bool = False) -> _T:
+        """Run `work` in one transaction and commit; it may run twice; `frees` and errors are `Environment.write`'s."""
 
         def run(txn: ReadTransaction) -> _T:
             batch = WriteBatch(self._environment, txn)
@@ -303,7 +303,7 @@ class SlotStore:
             batch.flush()
             return result
 
-        return self._environment.write(run)
+        return self._environment.write(run, frees=frees)
 
     def data_bytes(self) -> int:
         """Size of the data file."""
