@@ -26,7 +26,7 @@ RUST_SOURCES := $(shell find rust_index -path '*/target' -prune -o \( -name '*.r
 LOCKED := $(if $(wildcard Cargo.lock),--locked,)
 
 .PHONY: help setup demo serve test test-python test-rust test-crash test-slow check fix lock proto model wheels \
-	bench-ingest clean
+	bench-ingest bench-namespaces clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ serve: setup ## run the server on localhost:50051 (ARGS="--port 50052")
 
 model: setup ## rebuild the bundled encoder from its published checkpoint
 	$(PY) .ci/model.py $(ARGS)
+
+bench-namespaces: setup ## create, query and reopen 10,000 small namespaces (OUT=file.json)
+	@$(PY) -m bench.run namespaces $(if $(OUT),--out $(OUT)) $(ARGS)
 
 bench-ingest: setup ## measure ingestion, query times and recall (OUT=file.json)
 	@$(PY) -m bench.run ingest $(if $(OUT),--out $(OUT)) $(ARGS)

@@ -48,7 +48,7 @@ def run(vectors: Path, n_lines: int | None, out: Path | None) -> None:
     bare_s = bare_seconds(embedder, texts[:half])
     with (
         tempfile.TemporaryDirectory() as folder,
-        server(Path(folder)) as endpoint,
+        server(Path(folder)) as (endpoint, _),
         adamem.Client(endpoint, namespace="bench", timeout_s=120) as client,
     ):
         server_info = client.server_info()
@@ -158,11 +158,12 @@ def recall(client: adamem.Client, vectors: Path, n_lines: int) -> float:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """A server process of its own; its address."""
+def server(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server process of its own on the data in a folder: its address, and the process."""
     ready = folder / "ready.json"
+    ready.unlink(missing_ok=True)
     command = [str(Path(sys.executable).with_name("adamem")), "serve", "--port", "0", "--ready-file", str(ready)]
-    command += ["--data-dir", str(folder / "data"), "--model", MODEL]
+    command += ["--data-dir", str(folder / "data"), "--model", MODEL, *options]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
@@ -171,7 +172,7 @@ def server(folder: Path) -> Iterator[str]:
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.05)
-        yield f"127.0.0.1:{json.loads(ready.read_text())['port']}"
+        yield f"127.0.0.1:{json.loads(ready.read_text())['port']}", process
     finally:
         process.terminate()
         try:
