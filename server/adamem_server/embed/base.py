@@ -20,21 +20,24 @@ class EmbedRole(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """A loaded encoder. `fingerprint` is the SHA-256 of all files that decide its vectors, hexadecimal."""
+    """A loaded encoder.
+
+    `fingerprint` is the SHA-256 of all files that decide its vectors, hexadecimal. `pooling` is mean, cls or lasttoken,
+    or none where the export's graph pools itself.
+    """
 
     name: str
     fingerprint: str
     dim: int
     max_tokens: int
     pooling: str
-    normalized: bool
     query_prompt: str
     document_prompt: str
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A piece of a tokenised text that fits the model: ids with special tokens, int64 [n_tokens]."""
+    """A piece of a tokenised text that fits the model: ids with special tokens, int64 [n_tokens], at least one."""
 
     ids: NDArray[np.int64]
 

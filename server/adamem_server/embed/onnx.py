@@ -7,14 +7,16 @@ calling from several threads.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from adamem_server.embed.base import EmbedRole, ModelInfo, Window
 from adamem_server.errors import ModelError, ModelFileMissingError
@@ -31,12 +33,33 @@ MODEL_FILES: Final = (
     "onnx/model.onnx",
     "model_quantized.onnx",
 )
+# Of several outputs the first of these is taken, else the export's first: the one before them all is pooled by the
+# graph, which then also holds what follows pooling; pooler_output is what a model was pre-trained with, not for search.
+_OUTPUTS: Final = ("sentence_embedding", "token_embeddings", "last_hidden_state")
+_INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+_INPUT_TYPES: Final[dict[str, type[np.signedinteger[Any]]]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_GRAPH_POOLS: Final = "none"
 _DEFAULT_WINDOW: Final = 512
+# Models whose first position is behind that of the padding token.
+_SHIFTED_POSITIONS: Final = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"})
+# Layers behind the encoder that only a graph with a pooled output holds.
+_LAYERS: Final = frozenset({"CNN", "Dense", "LSTM", "LayerNorm"})
+_DOCUMENT_PROMPTS: Final = ("document", "passage", "corpus")
+# From the model cards, for exports that state none: words of the name, prompts. BGE-M3 takes none.
 _FAMILY_PROMPTS: Final = (
-    ("e5", ("query: ", "passage: ")),
-    ("bge", ("Represent this sentence for searching relevant passages: ", "")),
+    (
+        {"e5", "instruct"},
+        ("Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: ", ""),
+    ),
+    ({"e5"}, ("query: ", "passage: ")),
+    ({"bge", "en"}, ("Represent this sentence for searching relevant passages: ", "")),
+    ({"bge", "zh"}, ("为这个句子生成表示以用于检索相关文章：", "")),  # noqa: RUF001 - as it was trained
 )
 
+# An id that no vocabulary has.
+_NO_TOKEN: Final = (1 << 32) - 1
+
+_T = TypeVar("_T", dict[str, Any], list[Any])
 _Pool = Callable[[NDArray[np.float32], NDArray[np.int64]], FloatVector]
 
 
@@ -55,30 +78,39 @@ class OnnxEmbedder:
     def __init__(self, directory: Path, name: str) -> None:
         model_file = _first(directory, MODEL_FILES)
         tokenizer_file = _first(directory, ("tokenizer.json",))
-        modules = _json(directory / "modules.json", [])
-        pooling = _json(directory / "1_Pooling" / "config.json", {})
         query_prompt, document_prompt = _prompts(directory, name)
+        max_tokens = _window(directory)
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
-            self._session = ort.InferenceSession(str(model_file), _options(), providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise ModelError(f"cannot load the model in {directory}: {error}", path=str(directory)) from error
+            raise _unusable(tokenizer_file, error) from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._head, self._tail = _special_tokens(self._tokenizer)
-        self._inputs = {tensor.name for tensor in self._session.get_inputs()}
-        kind = _pooling_kind(pooling)
-        self._pool = _POOLS[kind]
-        max_tokens = _window(directory)
         self._body = max_tokens - len(self._head) - len(self._tail)
-        dim = self.run(self._windows(self._tokenizer.encode("a", add_special_tokens=False).ids)).shape[1]
+        if self._body < 1:
+            raise _unusable(tokenizer_file, f"its special tokens alone fill the window of {max_tokens}")
+        try:
+            self._session = ort.InferenceSession(str(model_file), _options(), providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise _unusable(model_file, error) from error
+        self._inputs = _inputs(self._session, model_file)
+        outputs = [tensor.name for tensor in self._session.get_outputs()]
+        self._output = next((output for output in _OUTPUTS if output in outputs), outputs[0])
+        try:
+            output, _ = self._call(self._windows([]))
+        except Exception as error:
+            raise _unusable(model_file, error) from error
+        if output.ndim not in {2, 3}:
+            raise _unusable(model_file, f"its output {self._output} has {output.ndim} axes, not 2 or 3")
+        kind = _GRAPH_POOLS if output.ndim == 2 else _pooling(directory)
+        self._pool = _POOLS.get(kind, _pooled)
         self.info = ModelInfo(
             name=name,
             fingerprint=_fingerprint(model_file, tokenizer_file, kind, max_tokens, query_prompt, document_prompt),
-            dim=dim,
+            dim=output.shape[-1],
             max_tokens=max_tokens,
             pooling=kind,
-            normalized=not modules or any(module.get("type", "").endswith("Normalize") for module in modules),
             query_prompt=query_prompt,
             document_prompt=document_prompt,
         )
@@ -91,23 +123,27 @@ class OnnxEmbedder:
 
     def run(self, windows: Sequence[Window]) -> FloatVector:
         """See `Embedder.run`. Cost: one model call over n windows of the longest one's length."""
+        return self._pool(*self._call(windows))
+
+    def _call(self, windows: Sequence[Window]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The graph's output for windows, and their attention mask, int64 [n, length]."""
         length = max(len(window.ids) for window in windows)
         ids = np.zeros((len(windows), length), np.int64)
         mask = np.zeros((len(windows), length), np.int64)
         for row, window in enumerate(windows):
             ids[row, : len(window.ids)] = window.ids
             mask[row, : len(window.ids)] = 1
-        feeds: dict[str, NDArray[np.int64]] = {"input_ids": ids, "attention_mask": mask}
-        if "token_type_ids" in self._inputs:
-            feeds["token_type_ids"] = np.zeros_like(ids)
-        if "position_ids" in self._inputs:
-            feeds["position_ids"] = np.broadcast_to(np.arange(length, dtype=np.int64), ids.shape)
-        output = self._session.run(None, {name: feeds[name] for name in self._inputs})[0]
-        return output if output.ndim == 2 else self._pool(output, mask)
+        positions = np.broadcast_to(np.arange(length, dtype=np.int64), ids.shape)
+        feeds = dict(zip(_INPUTS, (ids, mask, np.zeros_like(ids), positions), strict=True))
+        inputs = {name: feeds[name].astype(kind, copy=False) for name, kind in self._inputs.items()}
+        return np.asarray(self._session.run([self._output], inputs)[0], np.float32), mask
 
     def _windows(self, ids: list[int]) -> list[Window]:
-        step = max(1, self._body - OVERLAP_TOKENS)
-        starts = range(0, max(1, len(ids) - OVERLAP_TOKENS), step) if len(ids) > self._body else (0,)
+        if not (ids or self._head or self._tail):
+            # A text without any token, as padding: models take no window of length zero.
+            ids = [0]
+        overlap = min(OVERLAP_TOKENS, self._body // 2)
+        starts = range(0, len(ids) - overlap, self._body - overlap) if len(ids) > self._body else (0,)
         return [Window(self._with_special(ids[start : start + self._body])) for start in starts]
 
     def _with_special(self, ids: list[int]) -> NDArray[np.int64]:
@@ -115,11 +151,21 @@ class OnnxEmbedder:
 
 
 def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """What the tokenizer's template puts before and behind a text."""
-    bare = tokenizer.encode("a", add_special_tokens=False).ids
-    full = tokenizer.encode("a", add_special_tokens=True).ids
-    at = next(i for i in range(len(full)) if full[i : i + len(bare)] == bare)
-    return full[:at], full[at + len(bare) :]
+    """What the tokenizer's template puts before and behind a text, whatever its vocabulary."""
+    text = Tokenizer(WordLevel({"text": _NO_TOKEN}, "text")).encode("text")
+    ids = tokenizer.post_process(text).ids
+    at = ids.index(_NO_TOKEN)
+    return ids[:at], ids[at + 1 :]
+
+
+def _inputs(session: ort.InferenceSession, model_file: Path) -> dict[str, type[np.signedinteger[Any]]]:
+    """The graph's inputs and their types."""
+    inputs = {}
+    for tensor in session.get_inputs():
+        if tensor.name not in _INPUTS or tensor.type not in _INPUT_TYPES:
+            raise _unusable(model_file, f"it asks for an input {tensor.name!r}, {tensor.type}, which is not known here")
+        inputs[tensor.name] = _INPUT_TYPES[tensor.type]
+    return inputs
 
 
 def _options() -> ort.SessionOptions:
@@ -147,39 +193,63 @@ def _last(tokens: NDArray[np.float32], mask: NDArray[np.int64]) -> FloatVector:
     return np.ascontiguousarray(tokens[np.arange(len(tokens)), mask.sum(axis=1) - 1])
 
 
+def _pooled(texts: NDArray[np.float32], mask: NDArray[np.int64]) -> FloatVector:  # noqa: ARG001 - one shape for all
+    return texts
+
+
 _POOLS: Final[dict[str, _Pool]] = {"mean": _mean, "cls": _cls, "lasttoken": _last}
 
 
-def _pooling_kind(config: dict[str, Any]) -> str:
-    chosen = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
-    if not chosen:
-        return "mean"
-    kind = chosen[0].removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token")
-    kind = {"mean": "mean", "cls": "cls", "last": "lasttoken", "lasttoken": "lasttoken"}.get(kind, kind)
-    if len(chosen) > 1 or kind not in _POOLS:
-        raise ModelError(f"pooling {', '.join(chosen)} is not supported; one of {', '.join(_POOLS)} is")
-    return kind
+def _pooling(directory: Path) -> str:
+    """How a text's vector is made of those of its tokens: a key of `_POOLS`."""
+    modules = _json(directory / "modules.json", [])
+    for module in modules:
+        kind = str(module.get("type", "")).rpartition(".")[2] if isinstance(module, dict) else ""
+        if kind in _LAYERS:
+            raise _unusable(directory / "modules.json", f"the export leaves out the layer {kind}")
+    path = directory / "1_Pooling" / "config.json"
+    config = _json(path, {})
+    keys = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
+    flags = [key.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token") for key in keys]
+    # Sentence Transformers 5.4 replaced the flags by one name or a list of names.
+    named = config.get("pooling_mode", flags or "mean")
+    modes = [str(mode) for mode in (named if isinstance(named, list) else [named])]
+    if len(modes) != 1 or modes[0] not in _POOLS:
+        raise _unusable(path, f"pooling {', '.join(modes)} is not supported; one of {', '.join(_POOLS)} is")
+    return modes[0]
 
 
 def _window(directory: Path) -> int:
-    found = [
-        _json(directory / "sentence_bert_config.json", {}).get("max_seq_length"),
-        _json(directory / "tokenizer_config.json", {}).get("model_max_length"),
-        _json(directory / "config.json", {}).get("max_position_embeddings"),
-    ]
+    """Tokens of a window: what the export states, within what the model has positions for."""
+    config = _json(directory / "config.json", {})
+    positions = _size(config.get("max_position_embeddings"))
+    if positions and config.get("model_type") in _SHIFTED_POSITIONS:
+        positions -= (config.get("pad_token_id") or 1) + 1
+    stated = _size(_json(directory / "sentence_bert_config.json", {}).get("max_seq_length"))
+    stated = stated or _size(_json(directory / "tokenizer_config.json", {}).get("model_max_length"))
+    return min(filter(None, (stated, positions)), default=_DEFAULT_WINDOW)
+
+
+def _size(value: object) -> int | None:
     # tokenizer_config.json holds 1e30 where nobody said.
-    return next((int(size) for size in found if size and 8 <= size <= 1 << 20), _DEFAULT_WINDOW)
+    return int(value) if isinstance(value, int | float) and 8 <= value <= 1 << 20 else None
 
 
 def _prompts(directory: Path, name: str) -> tuple[str, str]:
-    prompts = _json(directory / "config_sentence_transformers.json", {}).get("prompts") or {}
-    if prompts:
-        return prompts.get("query", ""), prompts.get("document", prompts.get("passage", ""))
-    short = name.rsplit("/", 1)[-1].lower()
-    for family, pair in _FAMILY_PROMPTS:
-        if family in short.split("-"):
-            return pair
-    return "", ""
+    """What is put before a query and before a document."""
+    path = directory / "config_sentence_transformers.json"
+    config = _json(path, {})
+    prompts = config.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(prompt, str) for prompt in prompts.values()):
+        raise _unusable(path, "prompts is not an object of strings")
+    default = str(prompts.get(config.get("default_prompt_name"), ""))
+    query = str(prompts.get("query", default))
+    documents = [str(prompts[key]) for key in _DOCUMENT_PROMPTS if key in prompts] or [default]
+    document = next(filter(None, documents), "")
+    if query or document:
+        return query, document
+    words = set(re.split(r"[^a-z0-9]+", name.rpartition("/")[2].lower()))
+    return next((pair for family, pair in _FAMILY_PROMPTS if family <= words), ("", ""))
 
 
 def _first(directory: Path, names: Sequence[str]) -> Path:
@@ -193,13 +263,21 @@ def _first(directory: Path, names: Sequence[str]) -> Path:
     )
 
 
-def _json(path: Path, default: Any) -> Any:
+def _json(path: Path, default: _T) -> _T:
+    """What a file holds, of the type of `default`, which stands for a file that is not there."""
     if not path.is_file():
         return default
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON: {error}", path=str(path)) from error
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unusable(path, error) from error
+    if not isinstance(value, type(default)):
+        raise _unusable(path, f"it holds JSON, but not a {type(default).__name__}")
+    return value
+
+
+def _unusable(path: Path, problem: object) -> ModelError:
+    return ModelError(f"cannot use {path}: {problem}", path=str(path))
 
 
 def _fingerprint(model_file: Path, tokenizer_file: Path, *settings: object) -> str:
