@@ -2,13 +2,13 @@
 
 One thread serves queries: it takes what is waiting when it becomes free, so a lone query runs at once and concurrent
 ones share a call. The other threads take small updates in the order of their arrival; and of the rest the longest text
-of the oldest caller, together with the texts of all callers that are next to it in length, whose padding wastes little.
+of the oldest caller, together with texts of all callers that are as long or a little shorter: padding wastes little.
 They run at a lower OS priority, so that a query gets a core at once. A caller that gives up is not worked on.
 """
 
 import os
 import sys
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -46,11 +46,11 @@ class _Task:
         self._left = len(self.pieces)
 
     def add(self, piece: "_Piece", vector: FloatVector) -> bool:
-        """Take in one window's vector; True when it was the last and the task is to be finished."""
+        """Take in one window's vector; True when it was the last."""
         self._sums[piece.text] += vector * len(piece)
         self._weights[piece.text] += len(piece)
         self._left -= 1
-        return self._left == 0 and self.settle()
+        return self._left == 0
 
     def settle(self) -> bool:
         """Claim the right to end the task; True once, and never when its caller gave up."""
@@ -202,7 +202,8 @@ class EmbedBatcher:
                     future.set_exception(error)
                 continue
             for (_, future), vector in zip(batch, vectors, strict=True):
-                future.set_result(vector)
+                # A copy, so that the cache does not keep the whole batch alive.
+                future.set_result(vector.copy())
 
     def _embed_queries(self, texts: list[str]) -> FloatVector:
         task = _Task(self._embedder.tokenize(texts, EmbedRole.QUERY), self.info.dim)
@@ -255,11 +256,15 @@ class EmbedBatcher:
         else:
             self._bulk.clear()
             return []
-        # Among equals the oldest stands first, so this one is in the batch whatever else arrived.
-        start = bisect_left(self._bulk, len(pieces[-1]), key=len)
-        n = _fitting(self._bulk[start : start + BULK_TOKENS])
-        batch = self._bulk[start : start + n]
-        del self._bulk[start : start + n]
+        # Among equals the oldest stands first, so this one is in the batch whatever else arrived. At most a quarter of
+        # a text's place is padding.
+        length = len(pieces[-1])
+        n = max(1, BULK_TOKENS // length)
+        start = bisect_left(self._bulk, length, key=len)
+        end = min(bisect_right(self._bulk, length, key=len), start + n)
+        start = max(end - n, bisect_left(self._bulk, length - length // 4, key=len))
+        batch = self._bulk[start:end]
+        del self._bulk[start:end]
         for piece in batch:
             piece.taken = True
         return batch
@@ -271,7 +276,11 @@ class EmbedBatcher:
                 piece.task for piece, vector in zip(batch, vectors, strict=True) if piece.task.add(piece, vector)
             ]
         for task in finished:
-            task.future.set_result(task.vectors())
+            vectors = task.vectors()
+            with self._lock:
+                wanted = task.settle()
+            if wanted:
+                task.future.set_result(vectors)
 
 
 def _fitting(pieces: Sequence[_Piece]) -> int:
