@@ -3,7 +3,7 @@
 Nothing here opens a socket unless a hub model that is not in the cache is asked for.
 """
 
-import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from adamem_server.embed.onnx import MODEL_FILES, OnnxEmbedder
-from adamem_server.errors import AdaMemError, ModelDownloadError, ModelNotFoundError
+from adamem_server.errors import AdaMemError, ModelDownloadError, ModelFileMissingError, ModelNotFoundError
 
 BUNDLED: Final = Path(__file__).parents[1] / "models"
 _CONFIG_FILES: Final = (
@@ -24,6 +24,7 @@ _CONFIG_FILES: Final = (
     "config_sentence_transformers.json",
     "1_Pooling/config.json",
 )
+_HUB_TIMEOUT_S: Final = 10.0
 
 Progress = Callable[[str, int, int], None]
 
@@ -44,6 +45,7 @@ def load(model: str, models_dir: Path) -> OnnxEmbedder:
         ModelNotFoundError: There is none of this name.
         ModelDownloadError: It would have to be downloaded and cannot be.
         ModelFileMissingError: Its directory lacks a file.
+        ModelError: Its files cannot be used.
     """
     for entry in list_models(models_dir):
         if entry.name == model:
@@ -78,44 +80,62 @@ def pull_model(model: str, models_dir: Path, progress: Progress | None = None) -
 
     Raises:
         ModelNotFoundError: Not a hub id, no such model, or it has no ONNX export.
-        ModelDownloadError: The hub cannot be reached.
+        ModelDownloadError: The hub cannot be reached, or the files cannot be stored.
+        ModelFileMissingError: The cache holds an incomplete directory of this name.
+        ModelError: The files are there and cannot be used.
     """
     if not _is_hub_id(model):
         raise ModelNotFoundError(f"{model!r} is not a hub id such as intfloat/multilingual-e5-base", model=model)
     target = models_dir / model
     if (target / "tokenizer.json").is_file():
         return target
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import RepositoryNotFoundError
+    if target.is_dir() and any(target.iterdir()):
+        raise ModelFileMissingError(
+            f"the model directory {target} lacks tokenizer.json; remove it to download the model",
+            path=str(target),
+            missing="tokenizer.json",
+        )
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=models_dir, prefix=".pull-"))
     try:
-        api = HfApi(library_name="adamem")
-        files = _needed(model, api.list_repo_files(model))
-        for done, file in enumerate(files):
-            if progress is not None:
-                progress(file, done, len(files))
-            api.hf_hub_download(model, file, local_dir=partial)
-        if progress is not None:
-            progress("", len(files), len(files))
-        shutil.rmtree(partial / ".cache", ignore_errors=True)
-        OnnxEmbedder(partial, model)
-        partial.replace(target)
-    except RepositoryNotFoundError as error:
-        raise ModelNotFoundError(f"the hub has no model {model!r}", model=model) from error
+        models_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".pull-", dir=models_dir, ignore_cleanup_errors=True) as folder:
+            partial = Path(folder) / "model"
+            _download(model, partial, progress)
+            OnnxEmbedder(partial, model)
+            target.parent.mkdir(exist_ok=True)
+            partial.replace(target)
+    except (HFValidationError, RepositoryNotFoundError) as error:
+        raise ModelNotFoundError(f"the hub has no public model {model!r}", model=model) from error
     except AdaMemError:
         raise
     except Exception as error:
+        if (target / "tokenizer.json").is_file():
+            # Another process was faster.
+            return target
         raise ModelDownloadError(
             f"cannot download {model!r}: {_cause(error)}. Without a network, run `adamem model pull {model}` on a"
             f" machine that has one and copy the folder it names to {target}",
             model=model,
             path=str(target),
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def _download(model: str, folder: Path, progress: Progress | None) -> None:
+    """The files of one revision. The first request is not retried, so that a machine without a network is told soon."""
+    from huggingface_hub import HfApi
+
+    api = HfApi(library_name="adamem")
+    info = api.model_info(model, timeout=_HUB_TIMEOUT_S)
+    files = _needed(model, [file.rfilename for file in info.siblings or ()])
+    for done, file in enumerate(files):
+        if progress is not None:
+            progress(file, done, len(files))
+        api.hf_hub_download(model, file, revision=info.sha, local_dir=folder)
+    if progress is not None:
+        progress("", len(files), len(files))
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
 
 
 def _needed(model: str, files: list[str]) -> list[str]:
@@ -128,9 +148,9 @@ def _needed(model: str, files: list[str]) -> list[str]:
 
 
 def _is_hub_id(model: str) -> bool:
-    organisation, _, name = model.partition("/")
-    return bool(organisation and name) and "/" not in name and not model.startswith((".", "~", os.sep))
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model, re.ASCII) is not None
 
 
 def _cause(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = str(error).strip()
+    return text.splitlines()[0].removesuffix(".") if text else type(error).__name__
