@@ -190,7 +190,7 @@ def test_a_model_is_pulled_once(models: Path, hub: Hub) -> None:
         "config_sentence_transformers.json": {"prompts": {"query": "w1 "}},
         "onnx/model.onnx_data": "weights beside the graph",
     }
-    unwanted = {"pytorch_model.json": {}, "onnx/config.json": {}}
+    unwanted: dict[str, object] = {"pytorch_model.json": {}, "onnx/config.json": {}}
     write_export(hub.root / MODEL, graph="onnx/model.onnx", files=wanted | unwanted)
     seen: list[tuple[str, int, int]] = []
     path = catalog.pull_model(MODEL, models, lambda *progress: seen.append(progress))
