@@ -104,9 +104,10 @@ class UpdateJob(_SlotJob):
             raise ResourceExhaustedError(f"namespace {self._namespace.name!r} has used all {MAX_ROW} row numbers")
         sequence = head.sequence + 1
         next_row, n_bytes = head.next_row, head.n_bytes
+        # All are read before any is put: one that is damaged must refuse the whole update.
+        befores = [None if row is None else batch.slot(number, row) for row in rows]
         changes: list[SlotChange] = []
-        for item, row, vector in zip(self._items, rows, self._vectors, strict=True):
-            before = None if row is None else batch.slot(number, row)
+        for item, row, before, vector in zip(self._items, rows, befores, self._vectors, strict=True):
             after = _slot(item, before, self._now)
             target = next_row if row is None else row
             if row is None:
@@ -278,8 +279,9 @@ class DeleteNamespaceJob:
         namespace = batch.find_namespace(self._name)
         if namespace is None:
             raise NamespaceNotFoundError(self._name)
+        n_slots = batch.head(namespace.number).n_slots
         batch.doom_namespace(namespace)
-        return namespace.number, batch.head(namespace.number).n_slots
+        return namespace.number, n_slots
 
     def committed(self, result: tuple[int, int], done: Callable[[], None]) -> None:
         """Forget the shard."""
