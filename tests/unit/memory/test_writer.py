@@ -1,7 +1,7 @@
 """The single writer: group commit, failures that stay with their job, acknowledgement, closing."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -202,12 +202,12 @@ def test_acknowledged_only_when_committed_and_visible(writer: Writer, store: Slo
     gate = held(writer)
     late, prompt = LateJob(), CountJob()
     future, other = writer.submit(late), writer.submit(prompt)
-    seen: list[int] = []
-    other.add_done_callback(lambda _: seen.append(sequence(store)))
+    seen: Future[int] = Future()
+    other.add_done_callback(lambda _: seen.set_result(sequence(store)))
     gate.open()
     assert late.was_committed.wait(PATIENCE_S)
     assert other.result(PATIENCE_S) == 2
-    assert seen == [2]
+    assert seen.result(PATIENCE_S) == 2
     assert late.committed_result == 1
     assert not future.done()
     late.show()
