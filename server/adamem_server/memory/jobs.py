@@ -16,7 +16,7 @@ from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.filters import matches
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
-from adamem_server.store.codec import Change, Head, Request
+from adamem_server.store.codec import Change, Head, Request, decode_vectors, encode_vector
 from adamem_server.store.keys import MAX_ROW, SERVER_NUMBER
 from adamem_server.store.slot_store import ReadView, WriteBatch
 from adamem_server.types import (
@@ -28,6 +28,7 @@ from adamem_server.types import (
     Slot,
     SlotInput,
     UpdateResult,
+    VectorType,
     WriteResult,
 )
 
@@ -130,7 +131,15 @@ class UpdateJob(_SlotJob):
             request = Request(self._now, self._request.fingerprint, sequence, tuple(ids), tuple(created))
             self._remember(batch, request)
         none = np.empty(0, np.uint64)
-        return Written(answer, Applied(sequence, changes, np.array(stored, np.uint64), self._vectors, none))
+        return Written(answer, Applied(sequence, changes, np.array(stored, np.uint64), self._stored_vectors(), none))
+
+    def _stored_vectors(self) -> FloatVector:
+        """The vectors as the store gives them back: a shard must score the same before and after it is opened anew."""
+        vector_type = self._namespace.vector_type
+        if vector_type is VectorType.FLOAT32:
+            return self._vectors
+        encoded = [encode_vector(vector, vector_type) for vector in self._vectors]
+        return decode_vectors(encoded, self._namespace.dim, vector_type)
 
 
 class DeleteJob(_SlotJob):

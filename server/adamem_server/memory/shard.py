@@ -85,6 +85,9 @@ class Shard:
 
     def apply(self, applied: Applied) -> None:
         """Make a committed write visible to searches."""
+        if applied.sequence <= self.sequence:
+            # It was opened with this write, and maybe with later ones: applied again, it would undo them.
+            return
         if len(applied.stored):
             self._index.add(applied.stored, applied.vectors)
         if len(applied.deleted):
@@ -93,7 +96,7 @@ class Shard:
         for change in applied.changes:
             if change.after is not None and change.after.expires_at:
                 self.next_expiry = min(self.next_expiry, change.after.expires_at)
-        self.sequence = max(self.sequence, applied.sequence)
+        self.sequence = applied.sequence
         if self._index.stats()["n_unlinked"] > MAX_UNLINKED:
             self._index.maintain(2 * len(applied.changes))
 
