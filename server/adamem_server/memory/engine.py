@@ -98,6 +98,7 @@ class MemoryEngine:
         memory_budget_bytes: What open shards may hold together.
         auto_create: Whether a write creates a namespace that is missing.
         snapshot_interval_s: How long changes may wait for an index snapshot.
+        now: The wall clock, microseconds since the epoch.
     """
 
     def __init__(
@@ -109,16 +110,19 @@ class MemoryEngine:
         memory_budget_bytes: int,
         auto_create: bool,
         snapshot_interval_s: float,
+        now: Callable[[], int] = now_us,
     ) -> None:
         self._store = store
         self._encoder = encoder
         self._auto_create = auto_create
+        self._now = now
         self._registry = ShardRegistry(store, index_dir, memory_budget_bytes)
         self._writer = Writer(store)
         self._accesses = AccessCounter()
         self._maintenance = Maintenance(
-            store, self._writer, self._registry, self._accesses, snapshot_interval_s=snapshot_interval_s, now=now_us
+            store, self._writer, self._registry, self._accesses, snapshot_interval_s=snapshot_interval_s, now=now
         )
+        self._maintenance.start()
 
     def close(self) -> None:
         """Finish what was accepted, save the indexes, close the store."""
@@ -144,7 +148,7 @@ class MemoryEngine:
             assert query.text is not None
             vector = self._encoder.embed_query(query.text, timeout_s=_remaining(query.deadline_s))
         embedded = time.perf_counter()
-        now = now_us()
+        now = self._now()
         hits: list[Hit] = []
         for namespace in namespaces:
             _remaining(query.deadline_s)
@@ -272,7 +276,7 @@ class MemoryEngine:
             with self._registry.use(target) as shard:
                 rows = shard.passing(filter).tolist()
         chunks = [rows[start : start + _DELETE_CHUNK] for start in range(0, len(rows), _DELETE_CHUNK)] or [[]]
-        now = now_us()
+        now = self._now()
         for chunk in chunks:
             last = request if chunk is chunks[-1] else None
             job = DeleteJob(self._registry, target, chunk, now, last, condition=filter, so_far=so_far)
@@ -306,7 +310,7 @@ class MemoryEngine:
             except NamespaceExistsError:
                 # Somebody else made it, and may have made it with another dimension.
                 return self._prepare(name, items)
-        return Prepared(namespace, kept, fresh, texts, errors, len(items), now_us())
+        return Prepared(namespace, kept, fresh, texts, errors, len(items), self._now())
 
     def _check_item(self, namespace: Namespace, item: SlotInput, path: str) -> AdaMemError | None:
         if item.vector is None:
@@ -349,7 +353,7 @@ class MemoryEngine:
             target = _find(view, namespace)
             row = view.row(target.number, slot_id)
             slot = None if row is None else view.slot(target.number, row)
-            if row is None or slot is None or _expired(slot, now_us()):
+            if row is None or slot is None or _expired(slot, self._now()):
                 raise SlotNotFoundError(namespace, slot_id)
             return _view(view, target, row, slot, include_vector)
 
@@ -374,7 +378,7 @@ class MemoryEngine:
             with self._registry.use(target) as shard:
                 rows = shard.passing(filter)
                 passing = rows[rows > after].tolist()
-        now = now_us()
+        now = self._now()
         page: list[SlotView] = []
         last = 0
         with self._store.read() as view:
@@ -477,7 +481,7 @@ class MemoryEngine:
             vector_type=spec.vector_type,
             model="" if external else model.name,
             model_fingerprint="" if external else model.fingerprint,
-            created_at=now_us(),
+            created_at=self._now(),
         )
 
     def _serves(self, namespace: Namespace) -> bool:

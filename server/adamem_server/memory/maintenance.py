@@ -58,11 +58,12 @@ class AccessCounter:
 
 
 class Maintenance:
-    """The background thread.
+    """The background thread, from `start` to `close`.
 
     Args:
         snapshot_interval_s: How long changes of an open shard may wait for a snapshot; bounds the replay at opening.
         now: The wall clock in microseconds.
+        monotonic: The clock of the intervals, in seconds.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Maintenance:
         *,
         snapshot_interval_s: float,
         now: Callable[[], int],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._writer = writer
@@ -81,41 +83,53 @@ class Maintenance:
         self._accesses = accesses
         self._snapshot_interval_s = snapshot_interval_s
         self._now = now
+        self._monotonic = monotonic
+        self._last_flush = monotonic()
         self._saved: dict[int, tuple[int, float]] = {}
         self._stop = Event()
         self._thread = Thread(target=self._loop, name="maintenance", daemon=True)
+
+    def start(self) -> None:
+        """Work from now on."""
         self._thread.start()
 
     def close(self) -> None:
         """Stop after the step under way, then save what is worth saving."""
         self._stop.set()
-        self._thread.join()
-        self._flush_accesses()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._attempt(self._flush_accesses)
         for shard in self._registry.open_shards():
-            self._checkpoint(shard)
+            self._attempt(partial(self._checkpoint, shard))
+
+    def step(self) -> bool:
+        """Do what is due; True when the index has more to do at once."""
+        busy = self._attempt(self._link)
+        self._attempt(self._expire)
+        self._attempt(self._purge)
+        if self._monotonic() - self._last_flush >= _ACCESS_FLUSH_S:
+            self._last_flush = self._monotonic()
+            self._attempt(self._flush_accesses)
+            self._attempt(self._snapshots)
+            self._attempt(self._evict)
+        return busy
 
     def _loop(self) -> None:
         if sys.platform == "linux":
             os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICE)
-        last_flush = time.monotonic()
         while not self._stop.is_set():
-            try:
-                busy = self._link()
-                self._expire()
-                self._purge()
-                if time.monotonic() - last_flush >= _ACCESS_FLUSH_S:
-                    last_flush = time.monotonic()
-                    self._flush_accesses()
-                    self._snapshots()
-                    self._evict()
-            except AdaMemError as error:
-                _log.warning("maintenance_delayed", problem=error.message)
-                busy = False
-            except Exception:  # noqa: BLE001 - the thread must live on
-                _log.exception("maintenance_failed")
-                busy = False
-            if not busy:
+            if not self.step():
                 self._stop.wait(_IDLE_S)
+
+    def _attempt(self, work: Callable[[], bool | None]) -> bool:
+        """Do a piece of work; one that fails, on a full disk say, holds up none of the others."""
+        try:
+            return bool(work())
+        except AdaMemError as error:
+            _log.warning("maintenance_delayed", problem=error.message)
+        except Exception:  # noqa: BLE001 - the thread must live on
+            _log.exception("maintenance_failed")
+        return False
 
     def _link(self) -> bool:
         """One step of index work for each shard that has any; True when more is left."""
@@ -123,14 +137,14 @@ class Maintenance:
         for shard in self._registry.open_shards():
             if self._stop.is_set():
                 return False
-            busy |= shard.maintain(_LINK_ROWS)
+            busy |= self._attempt(partial(shard.maintain, _LINK_ROWS))
         return busy
 
     def _expire(self) -> None:
         now = self._now()
         for shard in self._registry.open_shards():
             if shard.next_expiry <= now:
-                expire(self._store, self._writer, self._registry, shard, now)
+                self._attempt(partial(expire, self._store, self._writer, self._registry, shard, now))
 
     def _purge(self) -> None:
         with self._store.read() as view:
@@ -152,17 +166,17 @@ class Maintenance:
             self._run(work, frees=False)
 
     def _snapshots(self) -> None:
-        now = time.monotonic()
+        now = self._monotonic()
         for shard in self._registry.open_shards():
             _, saved_at = self._saved.setdefault(shard.namespace.number, (0, now))
             if now - saved_at >= self._snapshot_interval_s and not self._stop.is_set():
-                self._checkpoint(shard)
+                self._attempt(partial(self._checkpoint, shard))
 
     def _evict(self) -> None:
         for shard in self._registry.open_shards():
             self._registry.measure(shard)
         for shard in self._registry.evict():
-            self._checkpoint(shard)
+            self._attempt(partial(self._checkpoint, shard))
             self._saved.pop(shard.namespace.number, None)
 
     def _checkpoint(self, shard: Shard) -> None:
@@ -174,14 +188,14 @@ class Maintenance:
                 return
             head = view.head(number)
         if shard.sequence in (sequence, head.checkpoint):
-            self._saved[number] = (shard.sequence, time.monotonic())
+            self._saved[number] = (shard.sequence, self._monotonic())
             return
         try:
             saved = shard.save(self._registry.snapshot_path(number))
         except Exception as error:  # noqa: BLE001 - what cannot be saved is rebuilt
             _log.warning("snapshot_failed", namespace=shard.namespace.name, problem=str(error))
             return
-        self._saved[number] = (shard.sequence if saved is None else saved, time.monotonic())
+        self._saved[number] = (shard.sequence if saved is None else saved, self._monotonic())
         if saved is None and head.sequence - head.checkpoint <= _MAX_SMALL_JOURNAL:
             return
         self._trim(number, head.sequence if saved is None else saved)
