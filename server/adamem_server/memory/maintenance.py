@@ -227,10 +227,12 @@ def expire(store: SlotStore, writer: Writer, registry: ShardRegistry, shard: Sha
                     upcoming = expires_at
                     break
                 due.append(row)
-        if not due:
-            # A write that commits an earlier expiry after this read lowers it again when it is applied.
-            shard.next_expiry = upcoming
+        if due:
+            job = DeleteJob(registry, shard.namespace, due, now, only_expired=True)
+            future: Future[object] = writer.submit(job)
+            future.result()
+        elif shard.next_expiry == upcoming:
             return
-        job = DeleteJob(registry, shard.namespace, due, now, only_expired=True)
-        future: Future[object] = writer.submit(job)
-        future.result()
+        else:
+            # This may undo what a write said that was applied after the reading: so the next round reads again.
+            shard.next_expiry = upcoming

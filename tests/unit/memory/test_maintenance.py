@@ -229,6 +229,26 @@ def test_a_slot_that_is_renewed_before_the_sweep_reaches_it_stays(rooms: Rooms, 
     assert opened.next_expiry == NOW + 20
 
 
+def test_an_expiry_that_is_written_during_a_sweep_is_not_forgotten(rooms: Rooms, namespace: Namespace) -> None:
+    """The sweep's reading lacks the write, and the write is applied before the sweep says what comes next."""
+    rooms.put(namespace, 1, expires_at=NOW + 10)
+    opened = rooms.open(namespace)
+    rooms.put(namespace, 1)
+    rooms.now = NOW + 10
+    gate = rooms.store.hold_behind_view()
+    with ThreadPoolExecutor() as pool:
+        sweep = pool.submit(rooms.step)
+        gate.wait_reached()
+        rooms.put(namespace, 2, expires_at=NOW + 20)
+        gate.open()
+        sweep.result()
+    assert opened.next_expiry == NOW + 20
+    rooms.now = NOW + 20
+    rooms.step()
+    assert rooms.rows(namespace) == [1]
+    assert opened.next_expiry == NEVER
+
+
 def test_two_sweeps_at_once_delete_once(rooms: Rooms, namespace: Namespace) -> None:
     rooms.put(namespace, *range(1, 50), expires_at=NOW + 10)
     opened = rooms.open(namespace)
