@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition, Lock
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -16,6 +16,9 @@ from adamem_server.errors import AdaMemError, ShardStaleError
 from adamem_server.memory.shard import Applied, Shard
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.types import Namespace
+
+# A committed write that the opener of its shard applies, and what to call when it can be seen.
+_Deferred: TypeAlias = tuple[Applied, Callable[[], None]]
 
 _log = structlog.get_logger(__name__)
 
@@ -29,7 +32,7 @@ class _Entry:
         self.ready = Condition()
         self.shard: Shard | None = None
         self.failure: AdaMemError | None = None
-        self.deferred: list[tuple[Applied, Callable[[], None]]] = []
+        self.deferred: list[_Deferred] = []
         self.n_users = 0
         self.memory_bytes = 0
 
@@ -60,6 +63,8 @@ class ShardRegistry:
         """The open shard of a namespace, kept open inside the `with`.
 
         Raises:
+            NamespaceNotFoundError: It was deleted meanwhile.
+            DataCorruptError: What is stored of it cannot be read.
             ShardStaleError: It could not be brought up to the store.
         """
         number = namespace.number
@@ -149,6 +154,7 @@ class ShardRegistry:
         return evicted
 
     def _open(self, entry: _Entry, namespace: Namespace) -> Shard:
+        deferred: list[_Deferred] = []
         try:
             shard = Shard.open(self._store, namespace, self.snapshot_path(namespace.number))
             # What the writer left meanwhile is applied before anybody sees the shard; it may be in it already.
@@ -159,23 +165,26 @@ class ShardRegistry:
                         entry.shard = shard
                         entry.ready.notify_all()
                         break
-                for applied, done in deferred:
+                for applied, _ in deferred:
                     shard.apply(applied)
+                for _, done in deferred:
                     done()
         except BaseException as error:
-            self._fail(entry, namespace, error)
+            self._fail(entry, namespace, error, deferred)
             raise
         self.measure(shard)
         self.evict()
         return shard
 
-    def _fail(self, entry: _Entry, namespace: Namespace, error: BaseException) -> None:
+    def _fail(self, entry: _Entry, namespace: Namespace, error: BaseException, taken: list[_Deferred]) -> None:
+        """Tell those who wait, also the writes: they are stored, and the next opening finds them there."""
         self.drop(namespace.number)
+        if not isinstance(error, AdaMemError):
+            problem = f"the index of namespace {namespace.name!r} cannot be opened: {error}"
+            error = ShardStaleError(problem, namespace=namespace.name)
         with entry.ready:
-            entry.failure = ShardStaleError(
-                f"the index of namespace {namespace.name!r} cannot be opened: {error}", namespace=namespace.name
-            )
-            deferred, entry.deferred = entry.deferred, []
+            entry.failure = error
+            deferred, entry.deferred = taken + entry.deferred, []
             entry.ready.notify_all()
         for _, done in deferred:
             done()

@@ -15,6 +15,7 @@ import structlog
 from numpy.typing import NDArray
 
 from adamem_server import _index
+from adamem_server.errors import NamespaceNotFoundError
 from adamem_server.memory.columns import FilterColumns, SlotChange
 from adamem_server.memory.policy import scores
 from adamem_server.store.slot_store import ReadView, SlotStore
@@ -59,9 +60,12 @@ class Shard:
         """Load the snapshot and replay the journal, or rebuild from the stored vectors. Cost: O(n) of the slots.
 
         Raises:
+            NamespaceNotFoundError: It was deleted.
             DataCorruptError: The stored vectors cannot be read.
         """
         with store.read() as view:
+            if view.namespace(namespace.number) is None:
+                raise NamespaceNotFoundError(namespace.name)
             index = _restore(view, namespace, snapshot)
             sequence = view.head(namespace.number).sequence
             next_expiry = next((expires_at for expires_at, _ in view.expiring(namespace.number)), _NEVER)
