@@ -94,14 +94,9 @@ class Rooms:
     def records(self, number: int) -> dict[str, int]:
         """How many records of a namespace each table holds."""
         with self.store.read() as view:
-            counts = {
-                table: len(list(view._scan(table, prefix, prefix))) for table in TABLES for prefix in [key(number)]
-            }
+            prefix = keys.number_key(number)
+            counts = {table: len(list(view._scan(table, prefix, prefix))) for table in TABLES}
         return {table: n for table, n in counts.items() if n}
-
-
-def key(number: int) -> bytes:
-    return keys.number_key(number)
 
 
 def found(opened: Shard, *numbers: int) -> list[bool]:
@@ -266,11 +261,11 @@ def test_two_sweeps_at_once_delete_once(rooms: Rooms, namespace: Namespace) -> N
 # Deleted namespaces
 
 
+@pytest.mark.usefixtures("large")
 def test_a_deleted_namespace_is_purged_in_pieces(
     rooms: Rooms, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maintenance, "_PURGE_KEYS", 3)
-    monkeypatch.setattr(shard, "MIN_SNAPSHOT_SLOTS", 3)
     other = create(rooms.store, name="bert")
     for each in (namespace, other):
         rooms.put(each, *range(1, 6), expires_at=NOW + 10)
@@ -307,9 +302,7 @@ def test_a_purge_that_a_restart_interrupted_is_taken_up_again(make_rooms: Callab
     assert found(rooms.open(again), 1) == [True]
 
 
-def test_a_purge_stops_when_the_server_does(
-    rooms: Rooms, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_purge_stops_when_the_server_does(rooms: Rooms, namespace: Namespace) -> None:
     rooms.put(namespace, 1, 2, 3)
     rooms.writer.submit(delete_namespace_job(rooms.registry, namespace)).result()
     rooms.maintenance.close()
@@ -473,13 +466,7 @@ def test_a_small_shard_has_no_snapshot_and_a_short_journal(
     rooms.step(after_s=INTERVAL_S)
     assert rooms.journal(namespace) == [1, 2, 3]
     rooms.put(namespace, 4)
-    gate = rooms.store.hold_behind_view()
-    rooms.writer.submit(delete_namespace_job(rooms.registry, create(rooms.store, name="bert"))).result()
-    with ThreadPoolExecutor() as pool:
-        step = pool.submit(rooms.step, after_s=INTERVAL_S)
-        gate.wait_reached()
-        gate.open()
-        step.result()
+    rooms.step(after_s=INTERVAL_S)
     assert (rooms.checkpoint(namespace), rooms.journal(namespace)) == (4, [])
     rooms.put(namespace, 5)
     assert not rooms.registry.snapshot_path(namespace.number).exists()
@@ -576,16 +563,14 @@ def test_the_graph_is_linked_step_by_step(rooms: Rooms, namespace: Namespace) ->
     assert found(opened, 4501) == [True]
 
 
-def test_a_full_data_file_holds_up_nothing_else(
-    make_rooms: Callable[..., Rooms], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("large")
+def test_a_full_data_file_holds_up_nothing_else(make_rooms: Callable[..., Rooms]) -> None:
     """Use counts need room; snapshots, eviction and the end of the server do not."""
-    monkeypatch.setattr(shard, "MIN_SNAPSHOT_SLOTS", 3)
     rooms = make_rooms(max_bytes=16 << 20)
-    namespace, large = create(rooms.store), create(rooms.store, name="bert", dim=4096)
+    namespace, other = create(rooms.store), create(rooms.store, name="bert", dim=4096)
     rows = list(range(1, 8001))
     rooms.put(namespace, *rows)
-    fill(rooms, large, 100)
+    fill(rooms, other, 100)
     rooms.open(namespace)
     rooms.step(after_s=FLUSH_S)
     rooms.accesses.add(namespace.number, rows, NOW)
