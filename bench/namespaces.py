@@ -14,7 +14,7 @@ from bench.ingest import server, write_report
 N_NAMESPACES = 10_000
 N_SLOTS = 20
 N_QUERIES = 20_000
-BUDGET_BYTES = 128 << 20
+BUDGET_BYTES = 256 << 20
 
 
 def run(vectors: Path, n_namespaces: int | None, out: Path | None) -> None:
@@ -62,7 +62,8 @@ def run(vectors: Path, n_namespaces: int | None, out: Path | None) -> None:
                 figures[name] = phase(client)
                 info = client.server_info()
                 assert info.n_namespaces == n, info.n_namespaces
-                figures[f"rss_after_{name}_mib"] = resident_mib(process.pid)
+                figures[f"rss_after_{name}_mib"] = rss = resident_mib(process.pid)
+                assert rss * 2**20 <= BUDGET_BYTES, (name, rss)
                 figures[f"shards_after_{name}_mib"] = info.memory_used_bytes / 2**20
                 figures[f"open_shards_after_{name}"] = info.n_open_shards
     for name, value in figures.items():

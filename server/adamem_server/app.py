@@ -5,17 +5,23 @@ import signal
 from contextlib import ExitStack
 from ipaddress import ip_address
 from types import FrameType
+from typing import Final
 
 from adamem_server import __version__
 from adamem_server.config import Settings
 from adamem_server.embed import catalog
 from adamem_server.embed.base import ModelInfo
 from adamem_server.embed.batcher import EmbedBatcher
-from adamem_server.errors import InsecureAddressError
+from adamem_server.errors import InsecureAddressError, StartupError
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.rpc.server import RpcServer, ServerOptions, Tls
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.telemetry.log import get_logger
+from adamem_server.telemetry.process import memory_bytes
+
+# Of the memory budget, what calls under way need; and the least that is left for shards.
+_WORKING_BYTES: Final = 32 << 20
+_MIN_SHARD_BYTES: Final = 16 << 20
 
 _log = get_logger(__name__)
 
@@ -50,19 +56,20 @@ def build(settings: Settings) -> App:
 
     Raises:
         InsecureAddressError: The address is public, without TLS and authentication.
-        StartupError: The data directory or the address cannot be had.
+        StartupError: The data directory or the address cannot be had, or the memory budget is too small.
         ModelError: The encoder cannot be had.
     """
     check_address(settings)
     with ExitStack() as resources:
         encoder = _open_encoder(settings)
         resources.callback(encoder.close)
+        shard_bytes = _shard_bytes(settings.memory_budget_bytes)
         store = SlotStore(settings.data_dir, durability=settings.durability, max_bytes=settings.max_data_bytes)
         engine = MemoryEngine(
             store,
             encoder,
             index_dir=settings.data_dir / "index",
-            memory_budget_bytes=settings.memory_budget_bytes,
+            memory_budget_bytes=shard_bytes,
             auto_create=settings.auto_create_namespaces,
             snapshot_interval_s=settings.snapshot_interval_s,
         )
@@ -119,6 +126,20 @@ def _open_encoder(settings: Settings) -> EmbedBatcher:
     embedder = catalog.load(settings.embed_model, settings.models_dir.expanduser())
     threads = settings.embed_threads or os.cpu_count() or 1
     return EmbedBatcher(embedder, threads=threads, cache_size=settings.query_cache_size)
+
+
+def _shard_bytes(budget: int) -> int:
+    """What a memory budget leaves for shards, now that the encoder is loaded."""
+    taken = memory_bytes() + _WORKING_BYTES
+    if budget < taken + _MIN_SHARD_BYTES:
+        needed = (taken + _MIN_SHARD_BYTES >> 20) + 1
+        raise StartupError(
+            f"memory_budget_bytes: {budget:,} ({budget >> 20} MiB) is too little for this encoder: set"
+            f" ADAMEM_MEMORY_BUDGET_BYTES to {needed << 20:,} ({needed} MiB) or more",
+            field="memory_budget_bytes",
+            limit=str(needed << 20),
+        )
+    return budget - taken
 
 
 def _server_options(settings: Settings) -> ServerOptions:

@@ -69,7 +69,10 @@ class Settings(BaseSettings):
     )
     max_data_bytes: int = Field(0, ge=0, description="Limit of the data file; 0 sets none but the disk.")
     memory_budget_bytes: int = Field(
-        2 * _GIB, ge=_MIB, description="What the open shards of namespaces may hold together; the oldest are closed."
+        2 * _GIB,
+        ge=_MIB,
+        description="Memory of the process, pages of the data file aside; what the encoder leaves of it is for open"
+        " namespaces, of which the least recently used are closed.",
     )
     snapshot_interval_s: float = Field(
         60.0, gt=0, le=86_400, description="How long changes may wait until the index is saved; not a matter of safety."

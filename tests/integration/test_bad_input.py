@@ -437,6 +437,15 @@ def test_limits_are_settings(new_server: NewServer) -> None:
     assert (limits.max_content_bytes, limits.max_top_k) == (10, 3)
 
 
+def test_a_memory_budget_that_the_encoder_fills(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    done = run_serve("--data-dir", str(data), "--port", "0", "--memory-budget-bytes", str(32 << 20))
+    assert done.returncode == 1
+    assert "memory_budget_bytes: 33,554,432 (32 MiB) is too little for this encoder" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not data.exists()
+
+
 def test_exhausted_map(new_server: NewServer) -> None:
     limit = 16 << 20
     server = new_server(ADAMEM_MAX_DATA_BYTES=str(limit)).start()
