@@ -15,6 +15,7 @@ from adamem_server import _index
 from adamem_server.embed.base import ModelInfo
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.errors import (
+    AbortedError,
     AdaMemError,
     DeadlineExceededError,
     DimensionMismatchError,
@@ -80,12 +81,13 @@ class Prepared:
     """An update that passed the engine's checks: the items that can be stored, and the errors of those that cannot."""
 
     namespace: Namespace
+    given: Sequence[SlotInput]
     items: list[SlotInput]
     fresh: list[bool]
     texts: list[str]
     errors: dict[int, AdaMemError]
-    n_items: int
     now: int
+    request: RequestKey | None
 
 
 class MemoryEngine:
@@ -216,40 +218,50 @@ class MemoryEngine:
         *,
         request: RequestKey | None = None,
         deadline_s: float | None = None,
+        received_at: int = 0,
     ) -> UpdateResult:
         """Store slots. When it returns they are on disk (as durability says) and can be found.
+
+        A request that was carried out before gets its first answer, whatever has changed since. `received_at` is the
+        time of the request, to which a time to live was added; 0: now.
 
         Raises:
             NamespaceNotFoundError: It is missing and is not to be created.
             RequestIdReusedError, StorageFullError, DeadlineExceededError (the write may still be carried out then).
+            AbortedError: The request was carried out before, and its first answer cannot be told any more.
         """
-        prepared = self._prepare(namespace, items)
-        if (known := self._known_update(prepared, request)) is not None:
+        prepared = self._prepare(namespace, items, request, received_at)
+        if (known := self._known_update(prepared)) is not None:
             return known
         if not prepared.items:
             return self._nothing(prepared)
         vectors = self._encoder.embed_documents(prepared.texts, timeout_s=_remaining(deadline_s))
-        job = self._update_job(prepared, vectors, request)
-        return _answer(prepared, self._wait(self._writer.submit(job), deadline_s))
+        job = self._update_job(prepared, vectors)
+        return self._answer(prepared, self._wait(self._writer.submit(job), deadline_s))
 
     def submit_update(
-        self, namespace: str, items: Sequence[SlotInput], *, request: RequestKey | None = None
+        self,
+        namespace: str,
+        items: Sequence[SlotInput],
+        *,
+        request: RequestKey | None = None,
+        received_at: int = 0,
     ) -> "PendingUpdate":
-        """Start an update: embedding begins at once, so that several of them share the encoder.
+        """Start an update as `update` does: embedding begins at once, so that several of them share the encoder.
 
         The caller then calls `PendingUpdate.write` of each, in the order in which they shall be stored.
         """
-        prepared = self._prepare(namespace, items)
-        if (known := self._known_update(prepared, request)) is not None:
+        prepared = self._prepare(namespace, items, request, received_at)
+        if (known := self._known_update(prepared)) is not None:
             return PendingUpdate.done(known)
         if not prepared.items:
             return PendingUpdate.done(self._nothing(prepared))
         vectors = self._encoder.submit_documents(prepared.texts)
 
         def write() -> "Future[Written]":
-            return self._writer.submit(self._update_job(prepared, vectors.result(), request))
+            return self._writer.submit(self._update_job(prepared, vectors.result()))
 
-        return PendingUpdate(vectors, write, lambda written: _answer(prepared, written))
+        return PendingUpdate(vectors, write, lambda written: self._answer(prepared, written))
 
     def delete_slots(
         self,
@@ -285,20 +297,19 @@ class MemoryEngine:
             so_far = answer
         return so_far
 
-    def _prepare(self, name: str, items: Sequence[SlotInput]) -> Prepared:
+    def _prepare(self, name: str, items: Sequence[SlotInput], request: RequestKey | None, received_at: int) -> Prepared:
         with self._store.read() as view:
             namespace = view.find_namespace(name)
         if namespace is None and not self._auto_create:
             raise NamespaceNotFoundError(name)
         namespace = namespace or self._planned(NamespaceSpec(name=name))
-        errors: dict[int, AdaMemError] = {}
+        now = received_at or self._now()
+        errors = self._check_items(namespace, items, now, served=self._serves(namespace))
         kept: list[SlotInput] = []
         fresh: list[bool] = []
         texts: list[str] = []
         for position, item in enumerate(items):
-            error = self._check_item(namespace, item, f"slots[{position}]")
-            if error is not None:
-                errors[position] = error
+            if position in errors:
                 continue
             fresh.append(not item.id)
             kept.append(item if item.id else replace(item, id=str(ULID())))
@@ -309,12 +320,23 @@ class MemoryEngine:
                 namespace = self._writer.submit(CreateNamespaceJob(namespace, None)).result()
             except NamespaceExistsError:
                 # Somebody else made it, and may have made it with another dimension.
-                return self._prepare(name, items)
-        return Prepared(namespace, kept, fresh, texts, errors, len(items), self._now())
+                return self._prepare(name, items, request, received_at)
+        return Prepared(namespace, items, kept, fresh, texts, errors, now, request)
 
-    def _check_item(self, namespace: Namespace, item: SlotInput, path: str) -> AdaMemError | None:
+    def _check_items(
+        self, namespace: Namespace, items: Sequence[SlotInput], now: int, *, served: bool
+    ) -> dict[int, AdaMemError]:
+        """The errors of the items that cannot be stored, by position; `served`: this server's model embeds texts."""
+        checked = (self._check_item(namespace, item, f"slots[{i}]", now, served) for i, item in enumerate(items))
+        return {position: error for position, error in enumerate(checked) if error is not None}
+
+    def _check_item(
+        self, namespace: Namespace, item: SlotInput, path: str, now: int, served: bool
+    ) -> AdaMemError | None:
+        if _expired(item, now):
+            return InvalidArgumentError(f"{path}.expires_at", "has passed")
         if item.vector is None:
-            return None if self._serves(namespace) else self._model_mismatch(namespace)
+            return None if served else self._model_mismatch(namespace)
         if len(item.vector) != namespace.dim:
             return DimensionMismatchError(f"{path}.vector.values", namespace.dim, len(item.vector))
         if not vector_fits(item.vector, namespace.vector_type):
@@ -324,21 +346,43 @@ class MemoryEngine:
     def _nothing(self, prepared: Prepared) -> UpdateResult:
         """The answer when no item can be stored."""
         with self._store.read() as view:
-            return _merge(prepared, UpdateResult((), view.head(prepared.namespace.number).sequence))
+            return _merge(prepared.errors, UpdateResult((), view.head(prepared.namespace.number).sequence))
 
-    def _known_update(self, prepared: Prepared, request: RequestKey | None) -> UpdateResult | None:
-        if request is None:
+    def _known_update(self, prepared: Prepared) -> UpdateResult | None:
+        """The first answer of a request that was carried out before."""
+        number, request = prepared.namespace.number, prepared.request
+        if request is None or not number:
             return None
         with self._store.read() as view:
-            known = known_update(view, prepared.namespace.number, request)
-        return None if known is None else _merge(prepared, known)
+            known = known_update(view, number, request)
+            record = view.request(number, request.id)
+        if known is None or record is None:
+            return None
+        # Its items are checked as of then: an expires_at may have passed since, and the server's model have changed.
+        for served in (self._serves(prepared.namespace), True):
+            errors = self._check_items(prepared.namespace, prepared.given, record.time, served=served)
+            if len(errors) + len(known.results) == len(prepared.given):
+                return _merge(errors, known)
+        raise AbortedError(
+            "the request was carried out before, with other slots valid: read them to see what is stored"
+        )
 
-    def _update_job(self, prepared: Prepared, vectors: FloatVector, request: RequestKey | None) -> UpdateJob:
+    def _answer(self, prepared: Prepared, written: Written) -> UpdateResult:
+        if written.applied is not None:
+            assert isinstance(written.answer, UpdateResult)
+            return _merge(prepared.errors, written.answer)
+        # The same request was carried out while this one was prepared.
+        known = self._known_update(prepared)
+        if known is None:
+            raise NamespaceNotFoundError(prepared.namespace.name)
+        return known
+
+    def _update_job(self, prepared: Prepared, vectors: FloatVector) -> UpdateJob:
         embedded = iter(vectors)
         rows = [next(embedded) if item.vector is None else item.vector for item in prepared.items]
         stacked = np.stack(rows) if rows else np.empty((0, prepared.namespace.dim), np.float32)
         return UpdateJob(
-            self._registry, prepared.namespace, prepared.items, prepared.fresh, stacked, prepared.now, request
+            self._registry, prepared.namespace, prepared.items, prepared.fresh, stacked, prepared.now, prepared.request
         )
 
     # Reading
@@ -583,7 +627,7 @@ def _view(view: ReadView, namespace: Namespace, row: int, slot: Slot, include_ve
     return SlotView(namespace.name, slot, view.access(namespace.number, row), vector)
 
 
-def _expired(slot: Slot, now: int) -> bool:
+def _expired(slot: Slot | SlotInput, now: int) -> bool:
     return 0 < slot.expires_at <= now
 
 
@@ -592,18 +636,11 @@ def _embedded_text(item: SlotInput) -> str:
     return f"{item.cue}\n{item.content}" if item.cue else item.content
 
 
-def _answer(prepared: Prepared, written: Written) -> UpdateResult:
-    assert isinstance(written.answer, UpdateResult)
-    return _merge(prepared, written.answer)
-
-
-def _merge(prepared: Prepared, stored: UpdateResult) -> UpdateResult:
+def _merge(errors: dict[int, AdaMemError], stored: UpdateResult) -> UpdateResult:
     """Put the results of the items stored and the errors of the others back into the order of the request."""
-    if not prepared.errors:
-        return stored
     results = iter(stored.results)
-    merged = tuple(prepared.errors.get(i) or next(results) for i in range(prepared.n_items))
-    return UpdateResult(merged, stored.sequence)
+    n_items = len(stored.results) + len(errors)
+    return UpdateResult(tuple(errors.get(i) or next(results) for i in range(n_items)), stored.sequence)
 
 
 def _remaining(deadline_s: float | None) -> float | None:

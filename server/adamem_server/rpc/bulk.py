@@ -133,7 +133,9 @@ class BulkStream:
             batch = self._decoder.batch(request)
             pending = None
             if batch.slots:
-                pending = self._engine.submit_update(batch.namespace, batch.slots, request=batch.request)
+                pending = self._engine.submit_update(
+                    batch.namespace, batch.slots, request=batch.request, received_at=batch.received_at
+                )
             with self._changed:
                 under_way = _UnderWay(batch, pending, n_slots, n_bytes)
                 if self._stopped or not self._reading:

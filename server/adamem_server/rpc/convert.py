@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from adamem.v1 import admin_service_pb2 as admin_pb2
 from adamem.v1 import memory_service_pb2 as memory_pb2
 from adamem.v1 import types_pb2
-from adamem_server.errors import AbortedError, AdaMemError, InvalidArgumentError
+from adamem_server.errors import AdaMemError, InvalidArgumentError
 from adamem_server.rpc.checks import (
     MAX_DESCRIPTION_BYTES,
     MAX_DIM,
@@ -92,7 +92,7 @@ class _Mutation(Protocol):
 class Batch:
     """A decoded update: the slots that passed the checks, where they stood, and the errors of the others.
 
-    `field` is the path of a slot in the request, with `{}` for its position.
+    `field` is the path of a slot in the request, with `{}` for its position; `received_at` the time of the request.
     """
 
     namespace: str
@@ -101,6 +101,7 @@ class Batch:
     errors: dict[int, AdaMemError]
     request: RequestKey | None
     field: str
+    received_at: int
 
 
 class RequestDecoder:
@@ -143,13 +144,15 @@ class RequestDecoder:
         """An update of one slot."""
         if not message.HasField("slot"):
             raise InvalidArgumentError("slot", "is not set")
+        now_us = _now_us()
         return Batch(
             namespace=self.namespace(message.namespace),
-            slots=[decode_slot(message.slot, "slot", self._limits, _now_us())],
+            slots=[decode_slot(message.slot, "slot", self._limits, now_us)],
             positions=[0],
             errors={},
             request=_request_key("update", message),
             field="slot",
+            received_at=now_us,
         )
 
     def batch(self, message: BatchRequest) -> Batch:
@@ -161,8 +164,9 @@ class RequestDecoder:
             raise InvalidArgumentError(
                 "slots", f"has {n} slots, the limit is {limit}", limit=str(limit), received=str(n)
             )
-        batch = Batch(self.namespace(message.namespace), [], [], {}, _request_key("batch", message), "slots[{}]")
         now_us = _now_us()
+        request = _request_key("batch", message)
+        batch = Batch(self.namespace(message.namespace), [], [], {}, request, "slots[{}]", now_us)
         first: dict[str, int] = {}
         for position, item in enumerate(message.slots):
             try:
@@ -262,9 +266,8 @@ def encode_update_result(batch: Batch, result: UpdateResult) -> memory_pb2.Updat
 
 def encode_batch_results(batch: Batch, result: UpdateResult) -> list[memory_pb2.UpdateResult]:
     """One result for each slot of the request, in its order."""
-    positions = _answered(batch, len(result.results))
     outcomes: dict[int, WriteResult | AdaMemError] = dict(batch.errors)
-    for i, (position, item) in enumerate(zip(positions, result.results, strict=True)):
+    for i, (position, item) in enumerate(zip(batch.positions, result.results, strict=True)):
         place = batch.field.format(position)
         outcomes[position] = relocated(item, f"slots[{i}]", place) if isinstance(item, AdaMemError) else item
     return [_encode_item(outcomes[position]) for position in sorted(outcomes)]
@@ -344,25 +347,6 @@ def _decode_index_params(message: admin_pb2.IndexParams) -> IndexParams:
     if message.ef_search:
         check_range(message.ef_search, "index_params.ef_search", 1, MAX_EF_SEARCH)
     return IndexParams(m=message.m, ef_construction=message.ef_construction, ef_search=message.ef_search)
-
-
-def _answered(batch: Batch, n_results: int) -> Sequence[int]:
-    """The positions that the engine's results belong to.
-
-    A request sent again gets its first answer, and in between the `expires_at` of some slots may have passed: they were
-    stored then, so results are theirs too.
-    """
-    if n_results == len(batch.positions):
-        return batch.positions
-    passed = [position for position, error in batch.errors.items() if error.metadata["field"].endswith(".expires_at")]
-    positions = sorted([*batch.positions, *passed])
-    if n_results != len(positions):
-        raise AbortedError(
-            "the request was carried out before, with other slots valid: read them to see what is stored"
-        )
-    for position in passed:
-        del batch.errors[position]
-    return positions
 
 
 def _encode_item(item: WriteResult | AdaMemError) -> memory_pb2.UpdateResult:

@@ -14,6 +14,7 @@ from adamem_server.memory.engine import MemoryEngine
 from adamem_server.rpc.bulk import BulkStream, nothing_stored
 from adamem_server.rpc.checks import check_page_size, check_slot_id
 from adamem_server.rpc.convert import (
+    Batch,
     RequestDecoder,
     encode_batch_results,
     encode_delete_result,
@@ -22,6 +23,7 @@ from adamem_server.rpc.convert import (
 )
 from adamem_server.rpc.pages import decode_page_token, encode_page_token
 from adamem_server.rpc.slots import encode_slot
+from adamem_server.types import UpdateResult
 
 # gRPC's clients take messages of 4 MiB unless told otherwise; a page has fewer slots where they are large.
 _MAX_PAGE_BYTES: Final = 4_000_000
@@ -46,20 +48,12 @@ class MemoryService(MemoryServiceServicer):
     def Update(self, request: pb.UpdateRequest, context: grpc.ServicerContext) -> pb.UpdateResponse:
         """Store one slot."""
         batch = self._decoder.update(request)
-        result = self._engine.update(
-            batch.namespace, batch.slots, request=batch.request, deadline_s=_deadline_s(context)
-        )
-        return encode_update_result(batch, result)
+        return encode_update_result(batch, self._update(batch, context))
 
     def BatchUpdate(self, request: pb.BatchUpdateRequest, context: grpc.ServicerContext) -> pb.BatchUpdateResponse:
         """Store many slots of one namespace."""
         batch = self._decoder.batch(request)
-        if batch.slots:
-            result = self._engine.update(
-                batch.namespace, batch.slots, request=batch.request, deadline_s=_deadline_s(context)
-            )
-        else:
-            result = nothing_stored(self._engine, batch.namespace)
+        result = self._update(batch, context) if batch.slots else nothing_stored(self._engine, batch.namespace)
         return pb.BatchUpdateResponse(results=encode_batch_results(batch, result), sequence=result.sequence)
 
     def BulkUpdate(
@@ -119,6 +113,15 @@ class MemoryService(MemoryServiceServicer):
         slot_ids, condition, key = self._decoder.delete_slots(request)
         result = self._engine.delete_slots(namespace, slot_ids=slot_ids, filter=condition, request=key)
         return encode_delete_result(result)
+
+    def _update(self, batch: Batch, context: grpc.ServicerContext) -> UpdateResult:
+        return self._engine.update(
+            batch.namespace,
+            batch.slots,
+            request=batch.request,
+            deadline_s=_deadline_s(context),
+            received_at=batch.received_at,
+        )
 
     def drain(self) -> None:
         """Let bulk streams answer what is under way, then end."""

@@ -129,10 +129,8 @@ def _decode_tags(message: memory_service_pb2.SlotInput, field: str, limit: int) 
 def _decode_expiry(message: memory_service_pb2.SlotInput, field: str, now_us: int) -> int:
     match message.WhichOneof("expiry"):
         case "expires_at":
-            expires_at = check_time(message.expires_at, f"{field}.expires_at")
-            if expires_at <= now_us:
-                raise InvalidArgumentError(f"{field}.expires_at", "has passed")
-            return expires_at
+            # Whether it has passed is the engine's to say: not for a request that was carried out before.
+            return check_time(message.expires_at, f"{field}.expires_at")
         case "ttl":
             expires_at = now_us + check_duration(message.ttl, f"{field}.ttl")
             if expires_at > MAX_TIME_US:

@@ -40,7 +40,12 @@ class Engine:
         self.failures: dict[str, Exception] = {}
 
     def submit_update(
-        self, namespace: str, items: Sequence[types.SlotInput], *, request: types.RequestKey | None = None
+        self,
+        namespace: str,
+        items: Sequence[types.SlotInput],
+        *,
+        request: types.RequestKey | None = None,
+        received_at: int = 0,
     ) -> PendingUpdate:
         name = items[0].content
         self.submitted.append(name)

@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from adamem.v1 import admin_service_pb2 as admin_pb2
 from adamem.v1 import memory_service_pb2 as memory_pb2
 from adamem.v1 import types_pb2
-from adamem_server.errors import AbortedError, DimensionMismatchError
+from adamem_server.errors import DimensionMismatchError
 from adamem_server.rpc.checks import check_page_size
 from adamem_server.rpc.convert import (
     RequestDecoder,
@@ -36,7 +36,6 @@ from tests.unit.rpc.support import LIMITS, ULID, refused, vector
 
 DECODER = RequestDecoder(LIMITS, "main")
 A_FILTER = types_pb2.Filter(condition=types_pb2.Condition(field="role", operator=types_pb2.OPERATOR_EXISTS))
-PAST = Timestamp(seconds=1)
 
 
 def slot(**fields: Any) -> memory_pb2.SlotInput:
@@ -181,16 +180,6 @@ def test_a_batch_keeps_its_order() -> None:
 def test_batch_refused(kind: Any, fields: dict[str, Any], field: str, limit: str | None) -> None:
     with refused(field, limit=limit):
         DECODER.batch(kind(**fields))
-
-
-def test_a_repeated_batch_whose_slot_expired_meanwhile_gets_its_first_answer() -> None:
-    request = memory_pb2.BatchUpdateRequest(slots=[slot(content=""), slot(expires_at=PAST), slot()], request_id="r")
-    batch = DECODER.batch(request)
-    assert sorted(batch.errors) == [0, 1]
-    stored = UpdateResult((WriteResult("first", True), WriteResult("second", True)), 3)
-    assert [item.slot_id for item in encode_batch_results(batch, stored)] == ["", "first", "second"]
-    with pytest.raises(AbortedError):
-        encode_batch_results(DECODER.batch(request), UpdateResult((WriteResult("x", True),) * 3, 3))
 
 
 def test_fingerprints_tell_requests_apart() -> None:
