@@ -152,12 +152,17 @@ class MemoryEngine:
         embedded = time.perf_counter()
         now = self._now()
         hits: list[Hit] = []
+        rows: dict[str, dict[str, int]] = {}
         for namespace in namespaces:
             _remaining(query.deadline_s)
-            hits.extend(self._search(namespace, query, vector, now))
-        ranked = rank(hits, query.text)
+            found, rows[namespace.name] = self._search(namespace, query, vector, now)
+            hits.extend(found)
+        best = tuple(rank(hits, query.text)[: query.top_k])
+        for namespace in namespaces:
+            used = [hit.view.slot.id for hit in best if hit.view.namespace == namespace.name]
+            self._accesses.add(namespace.number, [rows[namespace.name][slot_id] for slot_id in used], now)
         done = time.perf_counter()
-        return QueryResult(tuple(ranked[: query.top_k]), embedded - started, done - embedded, done - started)
+        return QueryResult(best, embedded - started, done - embedded, done - started)
 
     def _check_query(self, query: Query, namespaces: list[Namespace]) -> None:
         if len({namespace.metric for namespace in namespaces}) > 1:
@@ -168,7 +173,10 @@ class MemoryEngine:
             elif len(query.vector) != namespace.dim:
                 raise DimensionMismatchError("vector.values", namespace.dim, len(query.vector))
 
-    def _search(self, namespace: Namespace, query: Query, vector: FloatVector, now: int) -> list[Hit]:
+    def _search(
+        self, namespace: Namespace, query: Query, vector: FloatVector, now: int
+    ) -> tuple[list[Hit], dict[str, int]]:
+        """One namespace's hits, best first, and the rows of slot ids, those of the hits among them."""
         with self._registry.use(namespace) as shard:
             if shard.next_expiry <= now:
                 expire(self._store, self._writer, self._registry, shard, now)
@@ -193,9 +201,7 @@ class MemoryEngine:
                     break
         if query.min_score is not None:
             kept = [hit for hit in kept if hit.score >= query.min_score]
-        ids = {hit.view.slot.id for hit in kept}
-        self._accesses.add(namespace.number, [row for row, view in found.items() if view.slot.id in ids], now)
-        return kept
+        return kept, {view.slot.id: row for row, view in found.items()}
 
     def _read(
         self, namespace: Namespace, rows: Sequence[int], *, include_vectors: bool, now: int
