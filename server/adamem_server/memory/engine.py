@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -25,6 +26,7 @@ from adamem_server.errors import (
     NamespaceExistsError,
     NamespaceNotFoundError,
     SlotNotFoundError,
+    StorageFullError,
 )
 from adamem_server.memory.jobs import (
     CreateNamespaceJob,
@@ -179,7 +181,9 @@ class MemoryEngine:
         """One namespace's hits, best first, and the rows of slot ids, those of the hits among them."""
         with self._registry.use(namespace) as shard:
             if shard.next_expiry <= now:
-                expire(self._store, self._writer, self._registry, shard, now)
+                # What cannot be deleted now is passed over below.
+                with suppress(StorageFullError):
+                    expire(self._store, self._writer, self._registry, shard, now)
             wanted = query.top_k
             for _ in range(_MAX_SEARCHES):
                 rows, row_scores = shard.search(

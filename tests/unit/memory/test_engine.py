@@ -21,6 +21,7 @@ from adamem_server.errors import (
     NamespaceNotFoundError,
     ShuttingDownError,
     SlotNotFoundError,
+    StorageFullError,
 )
 from adamem_server.memory import engine as engine_module
 from adamem_server.rpc.bulk import BulkStream
@@ -215,6 +216,21 @@ def test_the_newest_expiry_counts(lab: Lab) -> None:
     assert sorted(lab.query("anna", text="renewed kept")) == ["kept", "renewed"]
     lab.now = NOW + 20
     assert lab.query("anna", text="renewed kept") == ["kept"]
+
+
+def test_a_full_disk_keeps_nobody_from_finding(lab: Lab) -> None:
+    """What has expired cannot be deleted then, and takes no hit's place."""
+    lab.put("anna", *["rain"] * 5, expires_at=NOW + 10)
+    lab.put("anna", *["rain today"] * 5)
+    assert lab.query("anna", text="rain", top_k=5) == ["rain"] * 5
+    lab.store.full = True
+    lab.now = NOW + 10
+    assert lab.query("anna", text="rain", top_k=5) == ["rain today"] * 5
+    with pytest.raises(StorageFullError):
+        lab.put("anna", "more")
+    lab.store.full = False
+    assert lab.query("anna", text="rain", top_k=10) == ["rain today"] * 5
+    assert lab.engine.get_namespace("anna").n_slots == 5
 
 
 # Writing
