@@ -59,6 +59,11 @@ def filters(known: list[Slot]) -> st.SearchStrategy[Filter]:
     )
 
 
+def of_row(row: int, slot: Slot) -> Slot:
+    """The slot under an id that no other row has, as in the store."""
+    return replace(slot, id=f"{row:026}")
+
+
 class Table:
     """Slots by row, as the store would give them."""
 
@@ -66,6 +71,10 @@ class Table:
         self.slots: dict[int, Slot] = {}
         self.during_scan: list[tuple[int, Slot | None]] = []
         self.columns = FilterColumns(self.scan, self.row_of)
+
+    def fill(self, slots: list[Slot]) -> None:
+        for row, slot in enumerate(slots, 1):
+            self.slots[row] = of_row(row, slot)
 
     def scan(self) -> list[tuple[int, Slot]]:
         found = list(self.slots.items())
@@ -80,7 +89,7 @@ class Table:
     def change(self, row: int, slot: Slot | None) -> None:
         before = self.slots.pop(row, None)
         if slot is not None:
-            self.slots[row] = slot
+            slot = self.slots[row] = of_row(row, slot)
         if before is not None or slot is not None:
             self.columns.apply([SlotChange(row, before, slot)])
 
@@ -92,8 +101,7 @@ class Table:
 @given(st.data())
 def test_columns_agree_with_the_definition_through_changes(data: st.DataObject) -> None:
     table = Table()
-    for row, slot in enumerate(data.draw(st.lists(some_slots, max_size=8), "slots"), 1):
-        table.slots[row] = slot
+    table.fill(data.draw(st.lists(some_slots, max_size=8), "slots"))
     for _ in range(3):
         known = list(table.slots.values())
         table.check(data.draw(filters(known), "filter"))
@@ -105,8 +113,7 @@ def test_columns_agree_with_the_definition_through_changes(data: st.DataObject) 
 @given(st.data())
 def test_changes_during_the_first_scan_are_not_lost(data: st.DataObject) -> None:
     table = Table()
-    for row, slot in enumerate(data.draw(st.lists(some_slots, min_size=1, max_size=5), "slots"), 1):
-        table.slots[row] = slot
+    table.fill(data.draw(st.lists(some_slots, min_size=1, max_size=5), "slots"))
     table.during_scan = data.draw(st.lists(st.tuples(st.integers(1, 6), st.none() | some_slots), max_size=4), "during")
     condition = data.draw(filters(list(table.slots.values())), "filter")
     table.columns.rows(condition)
