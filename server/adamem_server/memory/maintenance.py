@@ -1,4 +1,4 @@
-"""Background work: linking the index graph, snapshots, expiry, use counts, purging, eviction.
+"""Background work: opening what grows, linking the index graph, snapshots, expiry, use counts, purging, eviction.
 
 One thread at a low OS priority, so that it takes the time that queries and the encoder leave. Everything here can be
 interrupted at any point and is taken up again; nothing that is acknowledged depends on it.
@@ -32,6 +32,8 @@ _EXPIRE_ROWS: Final = 1_000
 _NICE: Final = 10
 # A journal of a shard too small for a snapshot is cut when it grows past this many changes: nothing replays it.
 _MAX_SMALL_JOURNAL: Final = 1_000
+# A namespace that is written and not asked is opened when this part of it is new, so that its graph grows with it.
+_NEW_PART: Final = 0.25
 
 _log = structlog.get_logger(__name__)
 
@@ -104,6 +106,7 @@ class Maintenance:
 
     def step(self) -> bool:
         """Do what is due; True when the index has more to do at once."""
+        self._attempt(self._open_grown)
         busy = self._attempt(self._link)
         self._attempt(self._expire)
         self._attempt(self._purge)
@@ -130,6 +133,15 @@ class Maintenance:
         except Exception:  # noqa: BLE001 - the thread must live on
             _log.exception("maintenance_failed")
         return False
+
+    def _open_grown(self) -> None:
+        for number, n_new in self._registry.grown().items():
+            with self._store.read() as view:
+                namespace = view.namespace(number)
+                n_slots = view.head(number).n_slots
+            if namespace is not None and n_new >= _NEW_PART * n_slots:
+                with self._registry.use(namespace):
+                    pass
 
     def _link(self) -> bool:
         """One step of index work for each shard that has any; True when more is left."""
@@ -187,11 +199,12 @@ class Maintenance:
             if view.namespace(number) is None:
                 return
             head = view.head(number)
-        if shard.sequence in (sequence, head.checkpoint):
+        path = self._registry.snapshot_path(number)
+        if shard.sequence == sequence or (shard.sequence == head.checkpoint and path.exists()):
             self._saved[number] = (shard.sequence, self._monotonic())
             return
         try:
-            saved = shard.save(self._registry.snapshot_path(number))
+            saved = shard.save(path)
         except Exception as error:  # noqa: BLE001 - what cannot be saved is rebuilt
             _log.warning("snapshot_failed", namespace=shard.namespace.name, problem=str(error))
             return

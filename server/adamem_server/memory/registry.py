@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import structlog
 
 from adamem_server.errors import AdaMemError, ShardStaleError
-from adamem_server.memory.shard import Applied, Shard
+from adamem_server.memory.shard import MIN_SNAPSHOT_SLOTS, Applied, Shard
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.types import Namespace
 
@@ -53,6 +53,9 @@ class ShardRegistry:
         self._lock = Lock()
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
         self._used_bytes = 0
+        # Rows written to namespaces that are not open; the namespaces where they are many.
+        self._missed: dict[int, int] = {}
+        self._grown: set[int] = set()
 
     def snapshot_path(self, number: int) -> Path:
         """Where a namespace's index is saved."""
@@ -73,6 +76,8 @@ class ShardRegistry:
             opener = entry is None
             if entry is None:
                 entry = self._entries[number] = _Entry()
+                self._missed.pop(number, None)
+                self._grown.discard(number)
             else:
                 self._entries.move_to_end(number)
             entry.n_users += 1
@@ -86,6 +91,10 @@ class ShardRegistry:
         """Bring an open shard up to a committed write, then call `done`; at once when the shard is not open."""
         with self._lock:
             entry = self._entries.get(number)
+            if entry is None:
+                missed = self._missed[number] = self._missed.get(number, 0) + len(applied.changes)
+                if missed >= MIN_SNAPSHOT_SLOTS:
+                    self._grown.add(number)
         if entry is None:
             done()
             return
@@ -114,9 +123,16 @@ class ShardRegistry:
             entry = self._entries.get(number)
             return None if entry is None else entry.shard
 
+    def grown(self) -> dict[int, int]:
+        """Namespaces that are not open and were written to, MIN_SNAPSHOT_SLOTS rows or more; how many rows."""
+        with self._lock:
+            return {number: self._missed[number] for number in self._grown}
+
     def drop(self, number: int) -> None:
         """Forget a shard; those who use it now keep what they hold."""
         with self._lock:
+            self._missed.pop(number, None)
+            self._grown.discard(number)
             entry = self._entries.pop(number, None)
             if entry is not None:
                 self._used_bytes -= entry.memory_bytes

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from adamem_server.errors import StorageFullError
-from adamem_server.memory import maintenance, shard
+from adamem_server.memory import maintenance, registry, shard
 from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.maintenance import AccessCounter, Maintenance, expire
 from adamem_server.memory.registry import ShardRegistry
@@ -144,6 +144,36 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # Expiry
+
+
+def test_a_namespace_that_grows_is_opened(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that its graph is linked while it is filled, and not when it is asked for the first time."""
+    monkeypatch.setattr(registry, "MIN_SNAPSHOT_SLOTS", 8)
+    namespace = create(rooms.store)
+    rooms.put(namespace, *range(1, 8))
+    rooms.step()
+    assert rooms.registry.n_open() == 0
+    rooms.put(namespace, 8)
+    rooms.step()
+    assert rooms.registry.n_open() == 1
+    rooms.put(namespace, *range(9, 65))
+    rooms.registry.drop(namespace.number)
+    rooms.put(namespace, *range(65, 80))
+    rooms.step()
+    assert rooms.registry.n_open() == 0, "less than a quarter is new"
+    rooms.put(namespace, *range(80, 89))
+    rooms.step()
+    assert rooms.registry.n_open() == 1
+    assert all(found(rooms.open(namespace), *range(1, 89)))
+
+
+def test_a_deleted_namespace_that_grew_is_not_opened(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "MIN_SNAPSHOT_SLOTS", 8)
+    namespace = create(rooms.store)
+    rooms.put(namespace, *range(8))
+    assert rooms.registry.grown() == {namespace.number: 8}
+    rooms.writer.submit(delete_namespace_job(rooms.registry, namespace)).result()
+    assert rooms.registry.grown() == {}
 
 
 def test_expired_slots_leave_store_and_index_at_the_instant(rooms: Rooms, namespace: Namespace) -> None:
@@ -423,6 +453,28 @@ def test_what_did_not_change_is_not_saved_again(rooms: Rooms, namespace: Namespa
 
 
 @pytest.mark.usefixtures("large")
+def test_only_a_missing_snapshot_is_made_anew_after_a_restart(make_rooms: Callable[..., Rooms]) -> None:
+    """Without a file, an index that nobody writes to would be built again at each opening."""
+    rooms = make_rooms()
+    namespace = create(rooms.store)
+    path = rooms.registry.snapshot_path(namespace.number)
+    rooms.put(namespace, 1, 2, 3)
+    rooms.open(namespace)
+    rooms.close()
+    saved = path.stat().st_ino
+    rooms = make_rooms()
+    rooms.open(namespace)
+    rooms.close()
+    assert path.stat().st_ino == saved
+    path.unlink()
+    rooms = make_rooms()
+    rooms.open(namespace)
+    rooms.maintenance.close()
+    assert found(reopened(rooms, namespace), 1, 2, 3) == [True] * 3
+    assert path.exists()
+
+
+@pytest.mark.usefixtures("large")
 def test_a_journal_is_trimmed_in_several_transactions(
     rooms: Rooms, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -544,6 +596,18 @@ def fill(rooms: Rooms, namespace: Namespace, batch: int) -> int:
         except StorageFullError:
             batch //= 2
     return n
+
+
+def test_a_shard_that_outgrows_the_budget_is_closed(make_rooms: Callable[..., Rooms]) -> None:
+    rooms = make_rooms(budget_bytes=100_000)
+    namespace = create(rooms.store, dim=256)
+    opened = rooms.open(namespace)
+    rooms.step(after_s=FLUSH_S)
+    assert rooms.registry.n_open() == 1
+    rooms.put(namespace, *range(1, 201))
+    assert opened.memory_bytes() > rooms.registry.budget_bytes
+    rooms.step(after_s=FLUSH_S)
+    assert rooms.registry.n_open() == 0
 
 
 # Linking, and the thread

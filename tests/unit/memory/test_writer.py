@@ -18,7 +18,7 @@ from adamem_server.memory.writer import MAX_GROUP_SLOTS, Writer
 from adamem_server.store import keys
 from adamem_server.store.codec import Head, Request
 from adamem_server.store.slot_store import SlotStore, WriteBatch
-from adamem_server.types import VectorType
+from adamem_server.types import UpdateResult, VectorType, WriteResult
 from tests.unit.memory.support import (
     DIM,
     NOW,
@@ -140,6 +140,25 @@ def test_a_transaction_takes_jobs_up_to_its_limit(writer: Writer) -> None:
     batches = [job.batch for job in jobs]
     groups = [[n for n, batch in enumerate(batches) if batch is first] for first in dict.fromkeys(batches)]
     assert groups == [[0, 1], [2], [3], [4]]
+
+
+def test_a_job_sees_what_its_transaction_holds_already(writer: Writer, store: GatedStore, tmp_path: Path) -> None:
+    namespace = create(store)
+    registry = ShardRegistry(store, tmp_path / "index", 1 << 30)
+    gate = held(writer)
+    futures = [writer.submit(update_job(registry, namespace, seeds)) for seeds in ({1: 1}, {2: 2, 1: 3}, {1: 4})]
+    gate.open()
+    answers = [future.result(PATIENCE_S).answer for future in futures]
+    assert answers == [
+        UpdateResult((WriteResult(slot_id(1), True),), 1),
+        UpdateResult((WriteResult(slot_id(2), True), WriteResult(slot_id(1), False)), 2),
+        UpdateResult((WriteResult(slot_id(1), False),), 3),
+    ]
+    with store.read() as view:
+        assert view.head(namespace.number).n_slots == 2
+        rows, vectors = view.vectors(namespace, [1, 2, 3])
+    assert rows == [1, 2]
+    assert (vectors == [vector(4), vector(2)]).all()
 
 
 def test_a_refused_job_fails_alone_and_the_group_commits(writer: Writer, store: SlotStore) -> None:
