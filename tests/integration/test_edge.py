@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,21 @@ def test_health_says_not_serving_while_the_server_stops(new_server: NewServer) -
     for watch in watches:
         watch.cancel()
     assert server.process.wait(20) == 0
+
+
+def test_health_watches_that_come_and_go_hold_up_nothing(server: ServerProcess) -> None:
+    def watch_often() -> None:
+        with grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            for _ in range(100):
+                watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=20)
+                assert next(watch).status == SERVING
+                watch.cancel()
+
+    with ThreadPoolExecutor(4) as pool:
+        for watcher in [pool.submit(watch_often) for _ in range(4)]:
+            watcher.result()
+    assert server.admin.GetServerInfo(INFO, timeout=5).version
 
 
 # Calls

@@ -16,6 +16,7 @@ from adamem_server.errors import StartupError
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.rpc.admin_service import AdminService
 from adamem_server.rpc.convert import RequestDecoder
+from adamem_server.rpc.health import HealthService
 from adamem_server.rpc.interceptors import Authenticator, EdgeInterceptor
 from adamem_server.rpc.memory_service import MemoryService
 from adamem_server.types import Limits
@@ -87,7 +88,7 @@ class RpcServer:
             default_namespace=options.default_namespace,
             version=options.version,
         )
-        self._health = health.HealthServicer()
+        self._health = HealthService(self._pool)
         add_MemoryServiceServicer_to_server(self._memory, self._server)
         add_AdminServiceServicer_to_server(admin, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
