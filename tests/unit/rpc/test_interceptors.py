@@ -29,6 +29,7 @@ class Methods:
     def __init__(self) -> None:
         self.entered = Event()
         self.leave = Event()
+        self.gone = Event()
 
     def _one(self, text: str) -> StringValue:
         match text:
@@ -45,6 +46,7 @@ class Methods:
         return self._one(request.value)
 
     def unary_stream(self, request: StringValue, context: grpc.ServicerContext) -> Iterator[StringValue]:
+        context.add_callback(self.gone.set)
         yield StringValue(value="first")
         yield self._one(request.value)
 
@@ -239,6 +241,7 @@ def test_a_stream_that_is_cancelled_gives_its_place_back(channel: grpc.Channel, 
         assert next(running).value == "first"
         assert methods.entered.wait(10)
         running.cancel()
+        assert methods.gone.wait(10)
         methods.leave.set()
         deadline = time.monotonic() + 10
         while not lines:
