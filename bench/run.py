@@ -7,6 +7,10 @@ from bench import ingest, namespaces
 
 DEFAULT_VECTORS = Path(__file__).parents[2] / "shared" / "data" / "vectors"
 MIN_LINES = 20
+NEEDED = {
+    "ingest": ("base.txt.gz", "base.f16.npy", "queries.txt.gz", "queries.f16.npy", "truth.i32.npy"),
+    "namespaces": ("base.f16.npy",),
+}
 
 
 def main() -> None:
@@ -22,6 +26,9 @@ def main() -> None:
         parser.error(f"--lines: at least {MIN_LINES}")
     if arguments.out is not None and not arguments.out.parent.is_dir():
         parser.error(f"--out: no folder {arguments.out.parent}")
+    missing = [name for name in NEEDED[arguments.scenario] if not (arguments.vectors / name).is_file()]
+    if missing:
+        parser.error(f"--vectors: {arguments.vectors} lacks {', '.join(missing)}; bench/README.md says what they hold")
     if arguments.scenario == "ingest":
         ingest.run(arguments.vectors, arguments.lines, arguments.out)
     else:
