@@ -6,6 +6,7 @@ override variables. The README's table and the help of `adamem serve` are made f
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -67,7 +68,9 @@ class Settings(BaseSettings):
         description="When a write is answered: `sync` once it is on disk, `async` earlier, and a power failure may"
         " undo the last moments.",
     )
-    max_data_bytes: int = Field(0, ge=0, description="Limit of the data file; 0 sets none but the disk.")
+    max_data_bytes: int = Field(
+        0, ge=0, description="Limit of the data file; 0 sets none but the disk; less than 16 MiB is 16 MiB."
+    )
     memory_budget_bytes: int = Field(
         2 * _GIB,
         ge=_MIB,
@@ -85,7 +88,9 @@ class Settings(BaseSettings):
         None, description="PEM file of the authority that signs client certificates; makes them required."
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="Keys that clients send as bearer tokens, separated by commas; none: no authentication."
+        (),
+        description="Keys that clients send as bearer tokens, of 16 characters or more, separated by commas; none: no"
+        " authentication.",
     )
     api_keys_file: Path | None = Field(None, description="File with one such key a line.")
     allow_insecure: bool = Field(
@@ -231,8 +236,13 @@ def _unknown_variables() -> list[str]:
     for name in sorted(os.environ):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             field = name[len(PREFIX) :].lower()
-            hint = f"; the variable is {variable(field)}" if field in Settings.model_fields else ""
-            problems.append(f"{name}: there is no such setting{hint}")
+            if field in Settings.model_fields:
+                hint = f"the variable is {variable(field)}"
+            elif similar := get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.85):
+                hint = f"did you mean {similar[0]}?"
+            else:
+                hint = "`adamem serve --help` lists them"
+            problems.append(f"{name}: there is no such setting; {hint}")
     return problems
 
 

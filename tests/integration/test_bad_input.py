@@ -554,7 +554,7 @@ def test_unknown_and_bad_settings(tmp_path: Path) -> None:
     )
     assert found.returncode == 2
     assert found.stderr.splitlines() == [
-        "adamem serve: ADAMEM_PROT: there is no such setting",
+        "adamem serve: ADAMEM_PROT: there is no such setting; did you mean ADAMEM_PORT?",
         "adamem serve: --log-level: input should be 'debug', 'info', 'warning' or 'error'",
         "adamem serve: ADAMEM_MAX_TAGS: input should be greater than or equal to 0",
     ]

@@ -85,9 +85,16 @@ def test_all_problems_are_listed_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "the variable is EMBED_MODEL" in found[0]
 
 
-@pytest.mark.parametrize("name", ["ADAMEM_PROT", "adamem_port_", "ADAMEM_"])
-def test_unknown_variables_are_errors(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    assert problems(monkeypatch, **{name: "1"}) == f"{name}: there is no such setting"
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("ADAMEM_PROT", "did you mean ADAMEM_PORT?"),
+        ("adamem_port_", "did you mean ADAMEM_PORT?"),
+        ("ADAMEM_", "`adamem serve --help` lists them"),
+    ],
+)
+def test_unknown_variables_are_errors(monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:
+    assert problems(monkeypatch, **{name: "1"}) == f"{name}: there is no such setting; {hint}"
 
 
 def test_tls_files_belong_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

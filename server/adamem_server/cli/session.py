@@ -54,7 +54,9 @@ class Failure(click.ClickException):
             told = {"reason": self._reason, "message": self.message, "metadata": self._metadata}
             text = json.dumps({"error": told}, ensure_ascii=False)
         else:
-            text = f"Error: {self.message or self._reason} [{self._reason}]"
+            # The reason of calls that no server answered.
+            hint = "; `adamem serve` starts a server" if self._reason == "UNAVAILABLE" else ""
+            text = f"Error: {self.message or self._reason}{hint} [{self._reason}]"
         click.echo(text, file=file or sys.stderr)
 
 

@@ -55,7 +55,9 @@ def load(model: str, models_dir: Path) -> OnnxEmbedder:
         return OnnxEmbedder(path, path.resolve().name)
     if not _is_hub_id(model):
         known = ", ".join(entry.name for entry in list_models(models_dir))
-        raise ModelNotFoundError(f"no model {model!r}: neither a directory nor one of {known}", model=model)
+        raise ModelNotFoundError(
+            f"no model {model!r}: neither a directory nor one of {known}; a hub id is OWNER/NAME", model=model
+        )
     return OnnxEmbedder(pull_model(model, models_dir), model)
 
 

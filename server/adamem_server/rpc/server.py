@@ -121,8 +121,9 @@ class RpcServer:
             else:
                 port = self._server.add_secure_port(address, _credentials(options.tls))
         except (RuntimeError, ValueError) as error:
+            tls = "" if options.tls is None else ", or the TLS certificate and key do not fit"
             raise StartupError(
-                f"cannot listen on {address}: it is in use, or not this machine's, or the TLS files do not fit",
+                f"cannot listen on {address}: it is in use or not this machine's (ADAMEM_HOST, ADAMEM_PORT){tls}",
                 address=address,
             ) from error
         if not port:
