@@ -54,10 +54,16 @@ class Failure(click.ClickException):
             told = {"reason": self._reason, "message": self.message, "metadata": self._metadata}
             text = json.dumps({"error": told}, ensure_ascii=False)
         else:
-            # The reason of calls that no server answered.
-            hint = "; `adamem serve` starts a server" if self._reason == "UNAVAILABLE" else ""
-            text = f"Error: {self.message or self._reason}{hint} [{self._reason}]"
+            text = f"Error: {self.message or self._reason}{self._hint()} [{self._reason}]"
         click.echo(text, file=file or sys.stderr)
+
+    def _hint(self) -> str:
+        """What to do, where the message knows no command line."""
+        if self._reason == "UNAUTHENTICATED":
+            return "; here with --api-key or MEMORY_API_KEY"
+        if self._reason == "UNAVAILABLE" and "Connection refused" in self.message:
+            return "; `adamem serve` starts a server"
+        return ""
 
 
 @dataclass

@@ -167,6 +167,12 @@ def test_version(run) -> None:
     assert "UNAVAILABLE" in unreached.stdout
 
 
+def test_where_no_server_is_the_error_says_how_to_start_one(run) -> None:
+    result = run("--endpoint", "localhost:1", "query", "text")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.endswith("; `adamem serve` starts a server [UNAVAILABLE]\n")
+
+
 def test_an_error_of_the_server_is_one_line_and_exit_code_1(run) -> None:
     result = run("slots", "get", "nobody")
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: no slot [SLOT_NOT_FOUND]\n")
