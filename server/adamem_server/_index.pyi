@@ -76,6 +76,8 @@ class Index:
         ef_search: int | None = None,
         scan_threshold: int | None = None,
         seed: int = 0,
+        n_threads: int = 1,
+        deferred: bool = False,
         simd: str | None = None,
     ) -> Index:
         """Makes an empty index.
@@ -83,12 +85,15 @@ class Index:
         Args:
             dim: Components of each vector, 1 to 65,536.
             metric: `cosine`, `dot` or `l2`.
-            kind: `hnsw`, or `flat` for exact search.
-            m: Links that a new node of the graph asks for, 2 to 256.
+            kind: `qg`, a quantised graph, the fastest; `hnsw`; or `flat` for exact search. `qg` keeps twelve bits a
+                component: its distances are right to about a thousandth of the vectors' size.
+            m: Links that a new node of the graph asks for, 2 to 256; `hnsw` only.
             ef_construction: Candidates kept while linking, 1 to 65,536: more is a better graph and slower linking.
             ef_search: Candidates kept while searching, 1 to 65,536: more is better recall and slower search.
-            scan_threshold: Live vectors from which on `maintain` keeps a graph, 2 and more; fewer are scanned.
+            scan_threshold: Live vectors from which on a graph is kept, 2 and more; fewer are scanned.
             seed: The same seed and the same calls in the same order give the same index.
+            n_threads: Threads that link vectors of `qg`, 1 to 256.
+            deferred: Leave linking to `maintain`, so that `add` takes microseconds; until then vectors are scanned.
             simd: Instruction set, for tests; the best of this processor when absent.
 
         Raises:
@@ -119,7 +124,8 @@ class Index:
     def add(self, ids: NDArray[np.uint64], vectors: NDArray[np.float32]) -> None:
         """Adds vectors, replacing those whose ids are there already; all or nothing.
 
-        The vectors can be found at once: by a scan, until `maintain` links them. A few microseconds a vector.
+        The vectors can be found at once. A tenth of a millisecond or so a vector; microseconds where the index is deferred
+        or has no graph.
 
         Args:
             ids: uint64 `[n]`; the last of equal ids wins. 2**64 - 1 is reserved.
@@ -215,14 +221,20 @@ class Index:
         """
 
     @staticmethod
-    def open(path: str | PathLike[str]) -> tuple[Index, int]:
-        """Reads a snapshot.
+    def open(path: str | PathLike[str], *, n_threads: int = 1, deferred: bool = False) -> tuple[Index, int]:
+        """Opens a snapshot; one of `qg` is mapped, not read. The file must not be written to while the index is in use.
+
+        Args:
+            n_threads: As for a new index.
+            deferred: As for a new index.
 
         Returns:
             The index and the sequence number that it was saved with.
 
         Raises:
-            SnapshotCorruptError: A byte is damaged, missing or too many.
+            InvalidParameterError: `n_threads` is out of its range.
+            SnapshotCorruptError: A byte is damaged, missing or too many. Of a file of `qg` above 64 MiB most is checked
+                later: a search, `maintain` or another call that meets the damage raises this.
             SnapshotVersionError: The format is newer than this build.
             SnapshotIoError: The operating system refused.
         """

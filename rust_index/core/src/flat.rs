@@ -9,11 +9,12 @@ use crate::error::{Error, Result};
 use crate::filter::RowFilter;
 use crate::index::{Hit, SearchOptions, Stats, VectorIndex, check_ids, check_search};
 use crate::kernels::Kernels;
+use crate::living::LiveStore;
 use crate::metric::Metric;
 use crate::rows::{Rows, Status};
-use crate::snapshot::{self, Content};
+use crate::snapshot::{self, rows::Content};
 use crate::spec::IndexSpec;
-use crate::store::{Store, prepare_batch, prepare_query};
+use crate::store::{Store, prepare_batch, prepare_vector};
 
 /// Exact index. `O(n * dim)` a query.
 #[derive(Debug)]
@@ -138,7 +139,7 @@ impl VectorIndex for FlatIndex {
         let queries = queries
             .chunks_exact(self.spec.dim)
             .enumerate()
-            .map(|(position, query)| prepare_query(self.spec.metric, self.spec.dim, query, position))
+            .map(|(position, query)| prepare_vector(self.spec.metric, self.spec.dim, query, position))
             .collect::<Result<Vec<_>>>()?;
         let state = self.read()?;
         let rows: Vec<u32> = match options.allowed {
@@ -148,7 +149,8 @@ impl VectorIndex for FlatIndex {
                 RowFilter::new(state.rows.n_rows(), rows).rows().to_vec()
             }
         };
-        Ok(queries.iter().map(|query| state.store.rank(query, rows.iter().copied(), &state.rows, k)).collect())
+        let rank = |query: &Vec<f32>| state.store.rank(&state.store.query(query), rows.iter().copied(), &state.rows, k);
+        Ok(queries.iter().map(rank).collect())
     }
 
     fn maintain(&self, _max_rows: usize) -> Result<usize> {
@@ -173,7 +175,7 @@ impl VectorIndex for FlatIndex {
         for (_, row) in state.rows.live() {
             statuses[row as usize] = Status::UNLINKED;
         }
-        let file = snapshot::write(path, sequence, &self.spec, &state.rows, &state.store, &statuses, None)?;
+        let file = snapshot::rows::write(path, sequence, &self.spec, &state.rows, &state.store, &statuses, None)?;
         drop(state);
         drop(mutating);
         file.publish()

@@ -106,6 +106,14 @@ pub trait VectorIndex: Send + Sync + std::fmt::Debug {
     /// [`Error::Poisoned`].
     fn maintain(&self, max_rows: usize) -> Result<usize>;
 
+    /// Live vectors that neither a walk can reach nor a scan looks at: always none when `maintain` has nothing to do.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`].
+    fn n_unreachable(&self) -> Result<usize> {
+        Ok(0)
+    }
+
     /// Sizes.
     ///
     /// # Errors

@@ -204,6 +204,21 @@ impl Rows {
         Some(rows)
     }
 
+    /// Keeps the ids of all rows as they are now for `id_before`, until `forget_before`.
+    pub(crate) fn keep_before(&mut self) {
+        self.ids.keep_before();
+    }
+
+    /// The id of a row at `keep_before`.
+    pub(crate) fn id_before(&self, row: u32) -> u64 {
+        self.ids.row_before(row)[0]
+    }
+
+    /// Frees what `keep_before` keeps.
+    pub(crate) fn forget_before(&mut self) {
+        self.ids.forget_before();
+    }
+
     pub(crate) fn memory_bytes(&self) -> usize {
         // A bucket of the standard map holds the pair and one control byte.
         self.row_of.capacity() * (size_of::<(u64, u32)>() + 1) * 8 / 7

@@ -5,11 +5,12 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::flat::FlatIndex;
-use crate::hnsw::HnswIndex;
+use crate::hnsw::{self, HnswIndex};
 use crate::index::{VectorIndex, check_range};
 use crate::kernels::{Kernels, SimdLevel};
 use crate::metric::Metric;
-use crate::snapshot;
+use crate::qg::{self, QuantizedGraphIndex};
+use crate::snapshot::{self, Snapshot};
 
 /// Largest dimension.
 pub const MAX_DIM: usize = 65_536;
@@ -20,6 +21,9 @@ pub const MAX_EF: usize = 65_536;
 /// Largest `k` of a search.
 pub const MAX_K: usize = 65_536;
 
+/// Most threads that link rows.
+pub const MAX_THREADS: usize = 256;
+
 /// Kinds of index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -27,17 +31,20 @@ pub enum Kind {
     Flat,
     /// Hierarchical navigable small world graph.
     Hnsw,
+    /// Quantised graph: nodes keep the codes of their neighbours.
+    Qg,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Flat, Self::Hnsw];
+    pub const ALL: [Self; 3] = [Self::Flat, Self::Hnsw, Self::Qg];
 
     /// The name that users write.
     pub fn name(self) -> &'static str {
         match self {
             Self::Flat => "flat",
             Self::Hnsw => "hnsw",
+            Self::Qg => "qg",
         }
     }
 }
@@ -84,6 +91,33 @@ impl HnswParams {
     }
 }
 
+/// Parameters of `qg`. Defaults were measured on 100,000 sentence embeddings of 384 dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QgParams {
+    /// Size of the candidate pool while linking. 1 to [`MAX_EF`].
+    pub ef_construction: usize,
+    /// Size of the candidate pool of a search, never less than `k`. 1 to [`MAX_EF`].
+    pub ef_search: usize,
+    /// Live vectors from which on a graph is kept; below they are scanned. It is dropped below half of this.
+    pub scan_threshold: usize,
+    /// Seed of the rotation.
+    pub seed: u64,
+}
+
+impl Default for QgParams {
+    fn default() -> Self {
+        Self { ef_construction: 200, ef_search: 64, scan_threshold: 20_000, seed: 0 }
+    }
+}
+
+impl QgParams {
+    pub(crate) fn check(&self) -> Result<()> {
+        check_range("ef_construction", self.ef_construction, 1, MAX_EF)?;
+        check_range("ef_search", self.ef_search, 1, MAX_EF)?;
+        check_range("scan_threshold", self.scan_threshold, 2, usize::MAX)
+    }
+}
+
 /// All that defines an empty index.
 #[derive(Clone, Copy, Debug)]
 pub struct IndexSpec {
@@ -95,6 +129,12 @@ pub struct IndexSpec {
     pub metric: Metric,
     /// Parameters of `hnsw`.
     pub hnsw: HnswParams,
+    /// Parameters of `qg`.
+    pub qg: QgParams,
+    /// Threads that link rows, 1 to [`MAX_THREADS`].
+    pub n_threads: usize,
+    /// Whether linking is left to `maintain`: rows that are added are scanned until then.
+    pub deferred: bool,
     /// SIMD level; the best of this processor when absent.
     pub simd: Option<SimdLevel>,
 }
@@ -102,7 +142,16 @@ pub struct IndexSpec {
 impl IndexSpec {
     /// A specification with default parameters.
     pub fn new(kind: Kind, dim: usize, metric: Metric) -> Self {
-        Self { kind, dim, metric, hnsw: HnswParams::default(), simd: None }
+        Self {
+            kind,
+            dim,
+            metric,
+            hnsw: HnswParams::default(),
+            qg: QgParams::default(),
+            n_threads: 1,
+            deferred: false,
+            simd: None,
+        }
     }
 
     /// Makes the empty index.
@@ -113,26 +162,47 @@ impl IndexSpec {
         Ok(match self.kind {
             Kind::Flat => Box::new(FlatIndex::new(self)?),
             Kind::Hnsw => Box::new(HnswIndex::new(self)?),
+            Kind::Qg => Box::new(QuantizedGraphIndex::new(self)?),
         })
     }
 
     pub(crate) fn kernels(&self) -> Result<Kernels> {
         check_range("dim", self.dim, 1, MAX_DIM)?;
+        check_range("n_threads", self.n_threads, 1, MAX_THREADS)?;
         self.simd.map_or_else(|| Ok(Kernels::detect()), Kernels::new)
     }
 }
 
-/// Opens a snapshot and returns the index with the sequence number that it was saved with.
+/// Opens a snapshot and returns the index with the sequence number that it was saved with. `n_threads` and `deferred` are as
+/// in [`IndexSpec`].
 ///
 /// # Errors
-/// [`Error::SnapshotIo`], [`Error::SnapshotCorrupt`], [`Error::SnapshotVersion`]. Never panics on a damaged file and never
-/// allocates more than a small multiple of the file's length.
+/// [`Error::InvalidParameter`], [`Error::SnapshotIo`], [`Error::SnapshotCorrupt`], [`Error::SnapshotVersion`]. Never panics
+/// on a damaged file and never allocates more than a small multiple of the file's length. Of a large file only the ids are
+/// checked at once; a search that meets a damaged part of the rest fails with [`Error::SnapshotCorrupt`], and so does
+/// `maintain`.
+pub fn open_with(path: &Path, n_threads: usize, deferred: bool) -> Result<(Box<dyn VectorIndex>, u64)> {
+    check_range("n_threads", n_threads, 1, MAX_THREADS)?;
+    Ok(match snapshot::load(path)? {
+        Snapshot::Rows(content, sequence) => {
+            let spec = IndexSpec { n_threads, deferred, ..content.spec };
+            let index: Box<dyn VectorIndex> = match spec.kind {
+                Kind::Flat => Box::new(FlatIndex::restore(&spec, &content, path)?),
+                _ => Box::new(hnsw::restore(&spec, &content, path)?),
+            };
+            (index, sequence)
+        }
+        Snapshot::Sections(mut sections) => {
+            let spec = IndexSpec { n_threads, deferred, ..sections.spec };
+            (Box::new(qg::restore(&spec, &mut sections, path)?), sections.sequence)
+        }
+    })
+}
+
+/// Opens a snapshot as [`open_with`] does, to link by one thread and at once.
+///
+/// # Errors
+/// As [`open_with`].
 pub fn open(path: &Path) -> Result<(Box<dyn VectorIndex>, u64)> {
-    let (content, sequence) = snapshot::load(path)?;
-    let spec = content.spec;
-    let index: Box<dyn VectorIndex> = match spec.kind {
-        Kind::Flat => Box::new(FlatIndex::restore(&spec, &content, path)?),
-        Kind::Hnsw => Box::new(HnswIndex::restore(&spec, &content, path)?),
-    };
-    Ok((index, sequence))
+    open_with(path, 1, false)
 }

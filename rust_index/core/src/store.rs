@@ -8,6 +8,7 @@ use crate::codes::{Code, CodeRef, Codes};
 use crate::error::{Error, Result};
 use crate::index::Hit;
 use crate::kernels::{Kernels, prefetch};
+use crate::living::LiveStore;
 use crate::metric::Metric;
 use crate::rows::Rows;
 use crate::vectors::Arena;
@@ -83,8 +84,8 @@ impl<'a> Space<'a> for ExactSpace<'a> {
 
 /// A checked query in every form that a search needs.
 #[derive(Debug)]
-pub(crate) struct Query {
-    vector: Vec<f32>,
+pub(crate) struct Query<'a> {
+    vector: &'a [f32],
     code: Option<Code>,
 }
 
@@ -115,9 +116,9 @@ macro_rules! in_space {
 }
 pub(crate) use {in_space, with_space};
 
-impl Query {
-    pub(crate) fn vector(&self) -> &[f32] {
-        &self.vector
+impl<'a> Query<'a> {
+    pub(crate) fn vector(&self) -> &'a [f32] {
+        self.vector
     }
 
     pub(crate) fn code(&self) -> Option<CodeRef<'_>> {
@@ -166,24 +167,9 @@ impl Store {
         Self { metric, kernels, vectors: Arena::new(dim), codes: None }
     }
 
-    /// An empty store of the same form.
-    pub(crate) fn empty_like(&self) -> Self {
-        Self::new(self.vectors.stride(), self.metric, self.kernels)
-    }
-
-    pub(crate) fn ensure(&mut self, n_rows: usize) {
-        self.vectors.ensure(n_rows);
-        if let Some(codes) = &mut self.codes {
-            codes.ensure(n_rows);
-        }
-    }
-
-    /// Stores a prepared vector.
-    pub(crate) fn set(&mut self, row: u32, vector: &[f32]) {
-        self.vectors.row_mut(row).copy_from_slice(vector);
-        if let Some(codes) = &mut self.codes {
-            codes.set(row, vector);
-        }
+    /// A prepared vector as a query.
+    pub(crate) fn query<'a>(&self, vector: &'a [f32]) -> Query<'a> {
+        Query { vector, code: self.codes.is_some().then(|| Code::of(vector)) }
     }
 
     #[inline]
@@ -195,8 +181,7 @@ impl Store {
     pub(crate) fn gather(&self, rows: &Rows, ids: &[u64]) -> Result<Vec<f32>> {
         let mut gathered = Vec::with_capacity(ids.len() * self.vectors.stride());
         for &id in ids {
-            let row = rows.row_of(id).ok_or(Error::UnknownId { id })?;
-            gathered.extend_from_slice(self.vector(row));
+            self.read(rows.row_of(id).ok_or(Error::UnknownId { id })?, &mut gathered);
         }
         Ok(gathered)
     }
@@ -210,7 +195,7 @@ impl Store {
     }
 
     /// The `k` nearest of some rows, exactly, as hits ordered by (distance, id).
-    pub(crate) fn rank(&self, query: &Query, rows: impl Iterator<Item = u32>, ids: &Rows, k: usize) -> Vec<Hit> {
+    pub(crate) fn rank(&self, query: &Query<'_>, rows: impl Iterator<Item = u32>, ids: &Rows, k: usize) -> Vec<Hit> {
         let space = self.exact_space();
         let mut hits: Vec<Hit> =
             rows.map(|row| Hit { id: ids.id_of(row), distance: space.distance(query.vector(), row) }).collect();
@@ -224,26 +209,62 @@ impl Store {
     }
 
     /// Offers rows with their distances in the walking space.
-    pub(crate) fn scan(&self, query: &Query, rows: impl Iterator<Item = u32>, best: &mut crate::candidates::Nearest) {
+    pub(crate) fn scan(
+        &self,
+        query: &Query<'_>,
+        rows: impl Iterator<Item = u32>,
+        best: &mut crate::candidates::Nearest,
+    ) {
         with_space!(self, query, |space, target| {
             for row in rows {
                 best.offer(Candidate::new(space.distance(target, row), row));
             }
         });
     }
+}
 
-    pub(crate) fn memory_bytes(&self) -> usize {
+impl LiveStore for Store {
+    fn empty_like(&self) -> Self {
+        Self::new(self.vectors.stride(), self.metric, self.kernels)
+    }
+
+    fn ensure(&mut self, n_rows: usize) {
+        self.vectors.ensure(n_rows);
+        if let Some(codes) = &mut self.codes {
+            codes.ensure(n_rows);
+        }
+    }
+
+    fn set(&mut self, row: u32, vector: &[f32]) {
+        self.vectors.row_mut(row).copy_from_slice(vector);
+        if let Some(codes) = &mut self.codes {
+            codes.set(row, vector);
+        }
+    }
+
+    fn copy(&mut self, row: u32, from: &Self, from_row: u32) {
+        self.set(row, from.vector(from_row));
+    }
+
+    fn holds(&self, row: u32, vector: &[f32]) -> bool {
+        self.vector(row) == vector
+    }
+
+    fn read(&self, row: u32, vectors: &mut Vec<f32>) {
+        vectors.extend_from_slice(self.vector(row));
+    }
+
+    fn memory_bytes(&self) -> usize {
         self.vectors.memory_bytes() + self.codes.as_ref().map_or(0, Codes::memory_bytes)
     }
 }
 
-/// Checks a query and prepares it for the metric.
-pub(crate) fn prepare_query(metric: Metric, dim: usize, query: &[f32], position: usize) -> Result<Query> {
-    if query.len() != dim {
-        return Err(Error::DimensionMismatch { expected: dim, received: query.len() });
+/// Checks a vector and prepares it for the metric.
+pub(crate) fn prepare_vector(metric: Metric, dim: usize, vector: &[f32], position: usize) -> Result<Vec<f32>> {
+    if vector.len() != dim {
+        return Err(Error::DimensionMismatch { expected: dim, received: vector.len() });
     }
-    let mut vector = query.to_vec();
-    metric.prepare(&mut vector, position)?;
-    let code = is_coded(metric, dim).then(|| Code::of(&vector));
-    Ok(Query { vector, code })
+    let mut prepared = vector.to_vec();
+    metric.prepare(&mut prepared, position)?;
+    Ok(prepared)
 }

@@ -1,9 +1,13 @@
 //! Chunked row arena: rows of one width, in cache-line aligned chunks that never move once they are full size.
 //!
 //! Growing copies at most one small chunk, so an index of any size grows without a pause, and one of a few rows costs a
-//! few rows. What the numbers mean is not known here.
+//! few rows. The first rows may lie in the file of a snapshot. While a snapshot is written, rows that change are kept as
+//! they were. What the numbers mean is not known here.
 
 use bytemuck::{Pod, Zeroable};
+
+use crate::rows::IdMap;
+use crate::snapshot::sections::MappedRows;
 
 /// Rows in a full chunk, as a power of two.
 const CHUNK_SHIFT: u32 = 10;
@@ -21,10 +25,15 @@ struct Line([u8; 64]);
 #[derive(Debug)]
 pub(crate) struct Arena<T> {
     stride: usize,
-    /// All chunks but the first have `CHUNK_ROWS` rows.
+    /// The first rows, where they come from a file.
+    mapped: Option<MappedRows>,
+    n_mapped: usize,
+    /// The others. All chunks but the first have `CHUNK_ROWS` rows.
     chunks: Vec<Vec<Line>>,
+    /// Rows in chunks.
     n_rows: usize,
-    element: std::marker::PhantomData<T>,
+    /// Rows as they were before they changed, while a snapshot is written.
+    before: Option<IdMap<u32, Box<[T]>>>,
 }
 
 impl std::fmt::Debug for Line {
@@ -36,11 +45,17 @@ impl std::fmt::Debug for Line {
 impl<T: Pod> Arena<T> {
     /// An arena without rows.
     pub(crate) fn new(stride: usize) -> Self {
-        Self { stride, chunks: Vec::new(), n_rows: 0, element: std::marker::PhantomData }
+        Self { stride, mapped: None, n_mapped: 0, chunks: Vec::new(), n_rows: 0, before: None }
+    }
+
+    /// An arena whose first rows are those of a file.
+    pub(crate) fn mapped(stride: usize, rows: MappedRows) -> Self {
+        Self { n_mapped: rows.n_rows(), mapped: Some(rows), ..Self::new(stride) }
     }
 
     /// Makes rows `0..n_rows` usable; new ones are zero.
     pub(crate) fn ensure(&mut self, n_rows: usize) {
+        let n_rows = n_rows.saturating_sub(self.n_mapped);
         while self.n_rows < n_rows {
             if self.n_rows < CHUNK_ROWS {
                 let by_half = (self.n_rows + self.n_rows.div_ceil(2)).max(FIRST_ROWS);
@@ -62,6 +77,11 @@ impl<T: Pod> Arena<T> {
         bytemuck::zeroed_vec((n_rows * self.stride * size_of::<T>()).div_ceil(size_of::<Line>()))
     }
 
+    /// Rows that are usable.
+    pub(crate) fn n_rows(&self) -> usize {
+        self.n_mapped + self.n_rows
+    }
+
     /// Elements in a row.
     pub(crate) fn stride(&self) -> usize {
         self.stride
@@ -70,17 +90,54 @@ impl<T: Pod> Arena<T> {
     /// A row. The row must have been made usable by `ensure`.
     #[inline]
     pub(crate) fn row(&self, row: u32) -> &[T] {
-        let elements: &[T] = bytemuck::must_cast_slice(&self.chunks[(row >> CHUNK_SHIFT) as usize]);
-        let start = (row as usize % CHUNK_ROWS) * self.stride;
-        &elements[start..start + self.stride]
+        match &self.mapped {
+            Some(mapped) if (row as usize) < self.n_mapped => bytemuck::cast_slice(mapped.row(row as usize)),
+            _ => {
+                let row = row as usize - self.n_mapped;
+                let elements: &[T] = bytemuck::must_cast_slice(&self.chunks[row >> CHUNK_SHIFT]);
+                &elements[row % CHUNK_ROWS * self.stride..][..self.stride]
+            }
+        }
     }
 
     /// A row to be changed.
     #[inline]
     pub(crate) fn row_mut(&mut self, row: u32) -> &mut [T] {
-        let elements: &mut [T] = bytemuck::must_cast_slice_mut(&mut self.chunks[(row >> CHUNK_SHIFT) as usize]);
-        let start = (row as usize % CHUNK_ROWS) * self.stride;
-        &mut elements[start..start + self.stride]
+        if self.before.is_some() {
+            let copy = self.row(row).into();
+            self.before.get_or_insert_default().entry(row).or_insert(copy);
+        }
+        match &mut self.mapped {
+            Some(mapped) if (row as usize) < self.n_mapped => bytemuck::cast_slice_mut(mapped.row_mut(row as usize)),
+            _ => {
+                let row = row as usize - self.n_mapped;
+                let elements: &mut [T] = bytemuck::must_cast_slice_mut(&mut self.chunks[row >> CHUNK_SHIFT]);
+                &mut elements[row % CHUNK_ROWS * self.stride..][..self.stride]
+            }
+        }
+    }
+
+    /// Keeps all rows as they are now for `row_before`, until `forget_before`.
+    pub(crate) fn keep_before(&mut self) {
+        self.before = Some(IdMap::default());
+    }
+
+    /// A row as it was at `keep_before`.
+    pub(crate) fn row_before(&self, row: u32) -> &[T] {
+        match self.before.as_ref().and_then(|before| before.get(&row)) {
+            Some(kept) => kept,
+            None => self.row(row),
+        }
+    }
+
+    /// Frees what `keep_before` keeps.
+    pub(crate) fn forget_before(&mut self) {
+        self.before = None;
+    }
+
+    /// Checks the next rows of the file that were not, and tells whether there were any.
+    pub(crate) fn check_next(&self) -> bool {
+        self.mapped.as_ref().is_some_and(MappedRows::check_next)
     }
 
     /// The first element of a row.
@@ -95,10 +152,12 @@ impl<T: Pod> Arena<T> {
         self.row_mut(row)[0] = value;
     }
 
-    /// Bytes allocated.
+    /// Bytes allocated, and those of the file that were mapped.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<Line>()).sum::<usize>()
+        self.n_mapped * self.stride * size_of::<T>()
+            + self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<Line>()).sum::<usize>()
             + self.chunks.capacity() * size_of::<Vec<Line>>()
+            + self.before.as_ref().map_or(0, |before| before.len() * self.stride * size_of::<T>())
     }
 }
 

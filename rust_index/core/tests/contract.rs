@@ -3,7 +3,7 @@
 mod common;
 
 use adamem_index::{Error, Kind, Metric, RESERVED_ID, SearchOptions, VectorIndex, open};
-use common::{Random, assert_same, build, drain, with_ef};
+use common::{Random, assert_same, build, drain, tolerance, with_ef};
 use proptest::prelude::*;
 
 /// One call of a random history. Ids are few, so that they collide.
@@ -67,7 +67,7 @@ fn run(kind: Kind, dim: usize, metric: Metric, scan_threshold: usize, calls: &[C
                 let truth = oracle.search(&query, k, options).unwrap();
                 let found = index.search(&query, k, options).unwrap();
                 assert!(found.iter().all(|hit| allowed.contains(&hit.id)), "{context}");
-                assert_same(&found, &truth, &context);
+                assert_same(&found, &truth, tolerance(kind), &context);
             }
             Call::Reopen => {
                 let path = folder.path().join("index");
@@ -86,12 +86,14 @@ fn run(kind: Kind, dim: usize, metric: Metric, scan_threshold: usize, calls: &[C
     for _ in 0..5 {
         let query = random.vector(dim);
         let truth = oracle.search(&query, 10, SearchOptions::default()).unwrap();
-        assert_same(&index.search(&query, 10, with_ef(1000)).unwrap(), &truth, "at the end");
+        assert_same(&index.search(&query, 10, with_ef(1000)).unwrap(), &truth, tolerance(kind), "at the end");
     }
     let ids: Vec<u64> = (0..200).collect();
     let live: Vec<u64> = ids.iter().copied().zip(oracle.contains(&ids).unwrap()).filter(|x| x.1).map(|x| x.0).collect();
     assert_eq!(index.contains(&ids).unwrap(), oracle.contains(&ids).unwrap());
-    assert_eq!(index.vectors(&live).unwrap(), oracle.vectors(&live).unwrap());
+    let (kept, stored) = (index.vectors(&live).unwrap(), oracle.vectors(&live).unwrap());
+    let size = stored.iter().fold(0.0_f32, |size, x| size.max(x.abs()));
+    assert!(kept.iter().zip(&stored).all(|(x, y)| (x - y).abs() <= 4.0 * tolerance(kind) * size));
 }
 
 proptest! {
@@ -106,13 +108,17 @@ proptest! {
 
     #[test]
     fn any_history_of_low_dimension_agrees_with_flat(calls in calls(), metric in 0..3_usize) {
-        run(Kind::Hnsw, 3, Metric::ALL[metric], 8, &calls);
+        for kind in [Kind::Hnsw, Kind::Qg] {
+            run(kind, 3, Metric::ALL[metric], 8, &calls);
+        }
     }
 }
 
 /// Every kind, small enough to be scanned and with a graph.
 fn each_index(dim: usize, metric: Metric, case: impl Fn(&dyn VectorIndex)) {
-    for (kind, threshold) in [(Kind::Flat, 2), (Kind::Hnsw, 2), (Kind::Hnsw, 100_000)] {
+    for (kind, threshold) in
+        [(Kind::Flat, 2), (Kind::Hnsw, 2), (Kind::Hnsw, 100_000), (Kind::Qg, 2), (Kind::Qg, 100_000)]
+    {
         case(build(kind, dim, metric, threshold).as_ref());
     }
 }
@@ -159,15 +165,17 @@ fn deleting_all_then_adding_again() {
 #[test]
 fn memory_comes_back() {
     // usearch #445, #726.
-    let index = build(Kind::Hnsw, 64, Metric::Cosine, 100);
-    let ids: Vec<u64> = (0..8000).collect();
-    index.add(&ids, &rows(&mut Random::new(3), 8000, 64)).unwrap();
-    let full = index.stats().unwrap().memory_bytes;
-    index.remove(&ids[50..]).unwrap();
-    drain(index.as_ref());
-    let stats = index.stats().unwrap();
-    assert_eq!((stats.n_live, stats.n_rows, stats.n_tombstones), (50, 50, 0));
-    assert!(stats.memory_bytes < full / 20, "{} of {full}", stats.memory_bytes);
+    for kind in [Kind::Hnsw, Kind::Qg] {
+        let index = build(kind, 64, Metric::Cosine, 100);
+        let ids: Vec<u64> = (0..8000).collect();
+        index.add(&ids, &rows(&mut Random::new(3), 8000, 64)).unwrap();
+        let full = index.stats().unwrap().memory_bytes;
+        index.remove(&ids[50..]).unwrap();
+        drain(index.as_ref());
+        let stats = index.stats().unwrap();
+        assert_eq!((stats.n_live, stats.n_rows, stats.n_tombstones), (50, 50, 0));
+        assert!(stats.memory_bytes < full / 20, "{kind:?}: {} of {full}", stats.memory_bytes);
+    }
 }
 
 #[test]
@@ -217,7 +225,7 @@ fn an_exact_copy_comes_first() {
         for _ in 0..2 {
             let found = index.search_batch(&vectors, 1, SearchOptions::default()).unwrap();
             let n_right =
-                found.iter().zip(0..).filter(|(hits, id)| hits[0].id == *id && hits[0].distance < 1e-6).count();
+                found.iter().zip(0..).filter(|(hits, id)| hits[0].id == *id && hits[0].distance < 5e-4).count();
             assert!(n_right >= 2997, "{n_right}");
             drain(index);
         }
@@ -233,7 +241,7 @@ fn many_equal_vectors() {
         index.add(&(0..2000).collect::<Vec<_>>(), &vectors).unwrap();
         drain(index);
         let found = index.search(&same, 20, SearchOptions::default()).unwrap();
-        assert!(found.iter().all(|hit| hit.distance < 1e-6 && hit.id < 1500));
+        assert!(found.iter().all(|hit| hit.distance < 5e-4 && hit.id < 1500));
         let all = index.search(&same, 2000, SearchOptions::default()).unwrap();
         assert_eq!(all.len(), 2000);
         let n_equal = all.iter().filter(|hit| hit.id < 1500).count();
@@ -269,7 +277,7 @@ fn a_bad_batch_changes_nothing() {
 fn the_last_of_equal_ids_wins() {
     each_index(2, Metric::L2, |index| {
         index.add(&[5, 5, 5], &[1.0, 1.0, 2.0, 2.0, 3.0, 3.0]).unwrap();
-        assert_eq!(index.vectors(&[5]).unwrap(), [3.0, 3.0]);
+        assert!(index.vectors(&[5]).unwrap().iter().all(|x| (x - 3.0).abs() < 2e-3));
         assert_eq!(index.remove(&[5, 5]).unwrap(), 1);
     });
 }

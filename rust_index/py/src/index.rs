@@ -80,7 +80,7 @@ impl Index {
 impl Index {
     #[new]
     #[pyo3(signature = (*, dim, metric = "cosine", kind = "hnsw", m = None, ef_construction = None, ef_search = None,
-        scan_threshold = None, seed = 0, simd = None))]
+        scan_threshold = None, seed = 0, n_threads = 1, deferred = false, simd = None))]
     #[allow(clippy::too_many_arguments, reason = "keywords of the Python constructor")]
     fn new(
         py: Python<'_>,
@@ -92,6 +92,8 @@ impl Index {
         ef_search: Option<usize>,
         scan_threshold: Option<usize>,
         seed: u64,
+        n_threads: usize,
+        deferred: bool,
         simd: Option<&str>,
     ) -> PyResult<Self> {
         let build = || -> Result<Box<dyn VectorIndex>, Error> {
@@ -101,6 +103,12 @@ impl Index {
             spec.hnsw.ef_search = ef_search.unwrap_or(spec.hnsw.ef_search);
             spec.hnsw.scan_threshold = scan_threshold.unwrap_or(spec.hnsw.scan_threshold);
             spec.hnsw.seed = seed;
+            spec.qg.ef_construction = ef_construction.unwrap_or(spec.qg.ef_construction);
+            spec.qg.ef_search = ef_search.unwrap_or(spec.qg.ef_search);
+            spec.qg.scan_threshold = scan_threshold.unwrap_or(spec.qg.scan_threshold);
+            spec.qg.seed = seed;
+            spec.n_threads = n_threads;
+            spec.deferred = deferred;
             spec.simd = simd.map(str::parse).transpose()?;
             spec.build()
         };
@@ -221,9 +229,10 @@ impl Index {
     }
 
     #[staticmethod]
+    #[pyo3(signature = (path, *, n_threads = 1, deferred = false))]
     #[allow(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
-    fn open(py: Python<'_>, path: PathBuf) -> PyResult<(Self, u64)> {
-        let (inner, sequence) = detached(py, || adamem_index::open(&path))?;
+    fn open(py: Python<'_>, path: PathBuf, n_threads: usize, deferred: bool) -> PyResult<(Self, u64)> {
+        let (inner, sequence) = detached(py, || adamem_index::open_with(&path, n_threads, deferred))?;
         Ok((Self { inner }, sequence))
     }
 }

@@ -146,6 +146,7 @@ def _new_index(dim: int, metric: str, kind: str, params: IndexParams) -> _index.
         m=params.m or None,
         ef_construction=params.ef_construction or None,
         ef_search=params.ef_search or None,
+        deferred=True,
     )
 
 
@@ -169,7 +170,7 @@ def _restore(view: ReadView, namespace: Namespace, snapshot: Path) -> _index.Ind
 def _load(view: ReadView, namespace: Namespace, snapshot: Path) -> _index.Index | None:
     """The snapshot brought up to the journal's end; None when it cannot be used."""
     try:
-        index, sequence = _index.Index.open(str(snapshot))
+        index, sequence = _index.Index.open(str(snapshot), deferred=True)
     except _index.VectorIndexError as error:
         _log.warning("index_snapshot_unusable", namespace=namespace.name, problem=str(error))
         return None

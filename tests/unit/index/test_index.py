@@ -44,7 +44,7 @@ def test_properties_and_defaults() -> None:
     assert _index.simd_level() in {"avx512", "avx2", "neon", "scalar"}
 
 
-@pytest.mark.parametrize("kind", ["flat", "hnsw"])
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "qg"])
 def test_single_and_batch_search(kind: str) -> None:
     index = filled(500, kind)
     vectors = make_vectors(500)
@@ -54,7 +54,7 @@ def test_single_and_batch_search(kind: str) -> None:
         assert distances.dtype == np.dtype(np.float32)
         assert ids.shape == distances.shape == (3,)
         assert ids[0] == 7
-        assert distances[0] < 1e-6
+        assert distances[0] < 1e-3
         assert (np.diff(distances) >= 0).all()
         many_ids, many_distances = index.search(vectors[:20], 3)
         assert many_ids.shape == many_distances.shape == (20, 3)
@@ -303,9 +303,16 @@ def test_concurrent_readers_and_writers() -> None:
     assert len(index) == 800 + 2 * 20
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=60), st.integers(0, 2**32))
-def test_any_history_agrees_with_a_dictionary(calls: list[tuple[int, bool]], seed: int) -> None:
-    index = Index(dim=DIM, scan_threshold=2)
+@pytest.mark.parametrize("kind", ["hnsw", "qg"])
+@given(
+    calls=st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=60),
+    seed=st.integers(0, 2**32),
+    deferred=st.booleans(),
+)
+def test_any_history_agrees_with_a_dictionary(
+    kind: str, calls: list[tuple[int, bool]], seed: int, *, deferred: bool
+) -> None:
+    index = Index(dim=DIM, kind=kind, scan_threshold=2, deferred=deferred)
     model: dict[int, NDArray[np.float32]] = {}
     for step, (first, is_add) in enumerate(calls):
         ids = make_ids(3, first)
@@ -324,4 +331,4 @@ def test_any_history_agrees_with_a_dictionary(calls: list[tuple[int, bool]], see
         matrix = np.stack(list(model.values()))
         cosines = matrix @ query / np.linalg.norm(matrix, axis=1)
         ids, _ = index.search(query, 1, ef_search=500)
-        assert int(ids[0]) == list(model)[int(np.argmax(cosines))]
+        assert cosines[list(model).index(int(ids[0]))] > cosines.max() - 1e-3

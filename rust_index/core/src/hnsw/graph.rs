@@ -2,7 +2,7 @@
 
 use crate::kernels::prefetch;
 use crate::rows::{IdMap, Status};
-use crate::snapshot::GraphContent;
+use crate::snapshot::rows::GraphContent;
 use crate::vectors::Arena;
 
 /// Highest layer. With `m = 2` this is reached by one row in 2^15.
@@ -19,7 +19,7 @@ const WORN_SHARE: usize = 4;
 /// upper row  [n, link, ...] for each layer from 1 up    m + m/2 wanted and spare
 /// ```
 #[derive(Debug)]
-pub(super) struct Graph {
+pub(crate) struct Graph {
     m: usize,
     base: Arena<u32>,
     upper: IdMap<u32, Box<[u32]>>,
@@ -38,7 +38,7 @@ pub(super) struct Entry {
 }
 
 impl Graph {
-    pub(super) fn new(m: usize) -> Self {
+    pub(super) fn with_m(m: usize) -> Self {
         let words_in_line = 16;
         Self {
             m,
@@ -126,6 +126,11 @@ impl Graph {
         }
     }
 
+    /// Lets walks begin at a node.
+    pub(super) fn enter_at(&mut self, row: u32) {
+        self.entry = Some(Entry { row, level: self.level_of(row) });
+    }
+
     /// Notes that a node lost links, and tells whether it has lost so many that it should be linked again.
     pub(super) fn wear(&mut self, row: u32, n_lost: usize) -> bool {
         let wear = usize::from(self.wear.get(row)) + n_lost;
@@ -203,7 +208,7 @@ impl Graph {
     /// The graph of a snapshot, or nothing when an invariant does not hold: links lead to nodes of their layer, lists fit,
     /// the entry point is a node of the top layer.
     pub(super) fn from_content(m: usize, content: &GraphContent, statuses: &[Status]) -> Option<Self> {
-        let mut graph = Self::new(m);
+        let mut graph = Self::with_m(m);
         let mut words = content.words.iter().copied();
         for (row, _) in (0_u32..).zip(statuses).filter(|(_, status)| status.is_in_graph()) {
             let level = words.next()? as usize;

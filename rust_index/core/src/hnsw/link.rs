@@ -5,9 +5,9 @@ use crate::candidates::Candidate;
 use crate::rows::mix;
 use crate::store::{Space, in_space};
 
+use super::State;
 use super::graph::{Graph, MAX_LEVEL};
 use super::select_neighbors::select;
-use super::state::State;
 use super::walk::{Scratch, descend, walk};
 
 /// Changes to the links of one node.
@@ -21,13 +21,17 @@ struct LinkBack {
 
 /// How a row is to be linked.
 #[derive(Debug)]
-pub(super) struct LinkPlan {
+struct RowPlan {
     row: u32,
     level: usize,
     /// Links of the row by layer, from 0 up.
     links: Vec<Vec<u32>>,
     back: Vec<LinkBack>,
 }
+
+/// How rows are to be linked.
+#[derive(Debug)]
+pub(crate) struct LinkPlan(Vec<RowPlan>);
 
 /// Level of a row: geometric with ratio `1 / m`, from its id and the seed alone.
 fn draw_level(seed: u64, id: u64, m: usize) -> usize {
@@ -36,15 +40,19 @@ fn draw_level(seed: u64, id: u64, m: usize) -> usize {
     ((-uniform.ln() / (m as f64).ln()) as usize).min(MAX_LEVEL)
 }
 
-/// Plans how to link a row, reading the state only.
-pub(super) fn plan_link(
+/// Plans how to link rows, reading the state only.
+pub(super) fn plan_links(
     state: &State,
     graph: &Graph,
-    row: u32,
+    rows: &[u32],
     seed: u64,
     ef: usize,
     scratch: &mut Scratch,
 ) -> LinkPlan {
+    LinkPlan(rows.iter().map(|&row| plan_link(state, graph, row, seed, ef, scratch)).collect())
+}
+
+fn plan_link(state: &State, graph: &Graph, row: u32, seed: u64, ef: usize, scratch: &mut Scratch) -> RowPlan {
     let level = if state.status(row).is_in_graph() {
         graph.level_of(row)
     } else {
@@ -60,8 +68,8 @@ fn plan_in<'a, S: Space<'a>>(
     (row, level): (u32, usize),
     ef: usize,
     scratch: &mut Scratch,
-) -> LinkPlan {
-    let mut plan = LinkPlan { row, level, links: vec![Vec::new(); level + 1], back: Vec::new() };
+) -> RowPlan {
+    let mut plan = RowPlan { row, level, links: vec![Vec::new(); level + 1], back: Vec::new() };
     let target = space.target(row);
     let Some(entry) = graph.entry() else { return plan };
     let top = level.min(entry.level);
@@ -121,12 +129,20 @@ fn plan_back<'a, S: Space<'a>>(
 }
 
 /// Carries out a plan.
-pub(super) fn apply_link(state: &mut State, plan: &LinkPlan) {
+pub(super) fn apply_links(state: &mut State, plan: &LinkPlan) {
+    plan.0.iter().for_each(|plan| apply_link(state, plan));
+}
+
+fn apply_link(state: &mut State, plan: &RowPlan) {
     let is_new = !state.status(plan.row).is_in_graph();
     let Some(graph) = &mut state.graph else { return };
     graph.insert(plan.row, plan.level, is_new);
     for (level, links) in plan.links.iter().enumerate() {
         graph.set_links(plan.row, level, links);
+    }
+    if plan.links[0].is_empty() {
+        // Among tombstones alone nothing leads to the row.
+        graph.enter_at(plan.row);
     }
     for back in &plan.back {
         match &back.pruned {

@@ -5,8 +5,8 @@ use crate::filter::{Plan, RowFilter, plan};
 use crate::index::Hit;
 use crate::store::{Query, with_space};
 
+use super::State;
 use super::graph::Graph;
-use super::state::State;
 use super::walk::{Scratch, descend, walk};
 
 /// Candidates ranked exactly beyond twice the wanted: what codes may put in the wrong order.
@@ -15,7 +15,7 @@ const RANKED_MORE: usize = 32;
 /// The `min(k, passing)` nearest live rows, ordered by (distance, id).
 pub(super) fn search(
     state: &State,
-    query: &Query,
+    vector: &[f32],
     k: usize,
     ef: usize,
     filter: Option<&RowFilter>,
@@ -26,6 +26,7 @@ pub(super) fn search(
     if k == 0 {
         return Vec::new();
     }
+    let query = &state.store.query(vector);
     let ef = ef.max(k);
     let mut best = Nearest::new(k.saturating_mul(2).saturating_add(RANKED_MORE));
     let walked = match (&state.graph, plan(state.n_live(), n_passing, ef)) {
@@ -55,7 +56,7 @@ pub(super) fn search(
 fn walk_graph(
     state: &State,
     graph: &Graph,
-    query: &Query,
+    query: &Query<'_>,
     (k, ef, widened): (usize, usize, usize),
     filter: Option<&RowFilter>,
     scratch: &mut Scratch,

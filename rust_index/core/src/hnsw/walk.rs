@@ -88,7 +88,7 @@ impl Pool {
 
 /// What a walk writes to. Kept and used again, because the marks are as many as the rows.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     visited: Visited,
     pool: Pool,
     fresh: Vec<u32>,

@@ -1,13 +1,18 @@
 //! AVX2 with FMA.
 
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, _mm_add_epi32, _mm_add_ps, _mm_add_ss, _mm_cvtsi128_si32, _mm_cvtss_f32, _mm_loadu_si128,
-    _mm_movehl_ps, _mm_shuffle_epi32, _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_castps256_ps128,
-    _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_extractf128_ps, _mm256_extracti128_si256, _mm256_fmadd_ps,
-    _mm256_loadu_ps, _mm256_madd_epi16, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_sub_ps,
+    __m128i, __m256, __m256i, _CMP_GT_OQ, _CMP_LT_OQ, _mm_add_epi32, _mm_add_ps, _mm_add_ss, _mm_cvtsi128_si32,
+    _mm_cvtss_f32, _mm_loadl_epi64, _mm_loadu_si128, _mm_movehl_ps, _mm_shuffle_epi32, _mm_shuffle_ps, _mm256_add_epi8,
+    _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256, _mm256_andnot_ps, _mm256_blendv_ps,
+    _mm256_castps256_ps128, _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvtepi8_epi16, _mm256_cvtepi8_epi32,
+    _mm256_cvtepi16_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32, _mm256_extractf128_ps, _mm256_extracti128_si256,
+    _mm256_fmadd_ps, _mm256_fmsub_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_movemask_ps,
+    _mm256_mul_ps, _mm256_permute2x128_si256, _mm256_set1_epi8, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srli_epi16, _mm256_storeu_ps,
+    _mm256_sub_epi16, _mm256_sub_ps, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
 };
 
-use super::scalar;
+use super::{BLOCK, Relation, ScanBlock, ScanScale, scalar};
 
 /// Floats in a register.
 const LANES: usize = 8;
@@ -53,6 +58,114 @@ pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
         sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(load_i8(x, CODES), load_i8(y, CODES)));
     }
     reduce_i32(_mm256_add_epi32(sums[0], sums[1])) + scalar::dot_i8(a_tail, b_tail)
+}
+
+/// Inner product of a finer code with a code.
+#[target_feature(enable = "avx2")]
+#[allow(clippy::cast_ptr_alignment, reason = "the loads need no alignment, their types only say so")]
+pub(super) fn dot_i16_i8(a: &[i16], b: &[i8]) -> i32 {
+    let (a_blocks, a_tail) = a.as_chunks::<{ 2 * CODES }>();
+    let (b_blocks, b_tail) = b.as_chunks::<{ 2 * CODES }>();
+    let mut sums = [_mm256_setzero_si256(); 2];
+    for (x, y) in a_blocks.iter().zip(b_blocks) {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the block has two halves of sixteen words; the load needs no alignment.
+            let x = unsafe { _mm256_loadu_si256(x.as_ptr().add(CODES * i).cast::<__m256i>()) };
+            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, load_i8(y, CODES * i)));
+        }
+    }
+    reduce_i32(_mm256_add_epi32(sums[0], sums[1])) + scalar::dot_i16_i8(a_tail, b_tail)
+}
+
+/// Estimated distances of a block of codes.
+#[target_feature(enable = "avx2,fma")]
+#[allow(clippy::cast_ptr_alignment, reason = "the loads need no alignment, their types only say so")]
+pub(super) fn scan(table: &[u8], block: ScanBlock<'_>, scale: &ScanScale, limit: f32, found: &mut [f32; BLOCK]) -> u32 {
+    let nibble = _mm256_set1_epi8(15);
+    // Words that hold the sums of the even bytes, and 256 times those of the odd ones; and those of the odd ones alone.
+    let (mut both, mut odd) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+    for (codes, table) in block.codes.as_chunks::<64>().0.iter().zip(table.as_chunks::<128>().0) {
+        let mut sum = _mm256_setzero_si256();
+        for half in 0..2 {
+            // SAFETY: both halves of the 64 bytes are 32 bytes; the load needs no alignment.
+            let code = unsafe { _mm256_loadu_si256(codes.as_ptr().add(32 * half).cast::<__m256i>()) };
+            // SAFETY: the table has 32 bytes for each half of each nibble; the loads need no alignment.
+            let (low, high) = unsafe {
+                let at = table.as_ptr().add(32 * half);
+                (_mm256_loadu_si256(at.cast::<__m256i>()), _mm256_loadu_si256(at.add(64).cast::<__m256i>()))
+            };
+            let of_low = _mm256_shuffle_epi8(low, _mm256_and_si256(code, nibble));
+            let of_high = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16::<4>(code), nibble));
+            sum = _mm256_add_epi8(sum, _mm256_add_epi8(of_low, of_high));
+        }
+        both = _mm256_add_epi16(both, sum);
+        odd = _mm256_add_epi16(odd, _mm256_srli_epi16::<8>(sum));
+    }
+    let even = _mm256_sub_epi16(both, _mm256_slli_epi16::<8>(odd));
+    let (low, high) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
+    let sums = [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)];
+    let mut passing = 0;
+    for (part, found) in found.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let words = sums[part / 2];
+        let words = if part % 2 == 0 { _mm256_castsi256_si128(words) } else { _mm256_extracti128_si256::<1>(words) };
+        let sum = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(words));
+        let sum = _mm256_fmadd_ps(sum, _mm256_set1_ps(scale.unit), _mm256_set1_ps(scale.start));
+        let offset = _mm256_fmadd_ps(
+            load_i16(&block.offsets[LANES * part..]),
+            _mm256_set1_ps(scale.offset_unit),
+            _mm256_set1_ps(scale.base),
+        );
+        let distance = _mm256_fmadd_ps(load_i16(&block.slopes[LANES * part..]), sum, offset);
+        // SAFETY: `found` is eight floats; the store needs no alignment.
+        unsafe { _mm256_storeu_ps(found.as_mut_ptr(), distance) };
+        let below = _mm256_cmp_ps::<_CMP_LT_OQ>(distance, _mm256_set1_ps(limit));
+        passing |= (_mm256_movemask_ps(below) as u32) << (LANES * part);
+    }
+    passing
+}
+
+/// Relates a code to a centre.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn relate(vector: (&[i8], f32), centre: (&[i8], f32), signs: &mut [u8]) -> Relation {
+    let (vector_scale, centre_scale) = (_mm256_set1_ps(vector.1), _mm256_set1_ps(centre.1));
+    let (zero, sign) = (_mm256_setzero_ps(), _mm256_set1_ps(-0.0));
+    let (mut squared, mut absolute, mut signs_centre, mut offset_centre) = (zero, zero, zero, zero);
+    let vectors = vector.0.as_chunks::<LANES>().0.iter();
+    for ((x, c), signs) in vectors.zip(centre.0.as_chunks::<LANES>().0).zip(signs) {
+        let c = _mm256_mul_ps(load_8_i8(c), centre_scale);
+        let r = _mm256_fmsub_ps(load_8_i8(x), vector_scale, c);
+        let positive = _mm256_cmp_ps::<_CMP_GT_OQ>(r, zero);
+        *signs = _mm256_movemask_ps(positive) as u8;
+        squared = _mm256_fmadd_ps(r, r, squared);
+        absolute = _mm256_add_ps(absolute, _mm256_andnot_ps(sign, r));
+        signs_centre = _mm256_add_ps(signs_centre, _mm256_blendv_ps(_mm256_sub_ps(zero, c), c, positive));
+        offset_centre = _mm256_fmadd_ps(r, c, offset_centre);
+    }
+    Relation {
+        squared: reduce_f32(squared),
+        absolute: reduce_f32(absolute),
+        signs_centre: reduce_f32(signs_centre),
+        offset_centre: reduce_f32(offset_centre),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+#[allow(clippy::cast_ptr_alignment, reason = "the load needs no alignment, its type only says so")]
+fn load_8_i8(block: &[i8; LANES]) -> __m256 {
+    // SAFETY: the block is eight bytes; the load needs no alignment.
+    let bytes = unsafe { _mm_loadl_epi64(block.as_ptr().cast::<__m128i>()) };
+    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+#[allow(clippy::cast_ptr_alignment, reason = "the load needs no alignment, its type only says so")]
+fn load_i16(words: &[i16]) -> __m256 {
+    let words = &words[..LANES];
+    // SAFETY: there are eight words, checked by the slice above; the load needs no alignment.
+    let words = unsafe { _mm_loadu_si128(words.as_ptr().cast::<__m128i>()) };
+    _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(words))
 }
 
 #[inline]

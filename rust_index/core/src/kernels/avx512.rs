@@ -1,10 +1,18 @@
 //! AVX-512 with VNNI.
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm512_add_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_epi8, _mm512_loadu_ps,
-    _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_ps, _mm512_reduce_add_epi32, _mm512_reduce_add_ps, _mm512_set1_epi8,
-    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_sub_epi32, _mm512_sub_ps, _mm512_xor_si512,
+    __m128i, __m256i, __m512, __m512i, _CMP_GT_OQ, _CMP_LT_OQ, _mm_loadu_si128, _mm256_add_epi16, _mm256_loadu_si256,
+    _mm256_permute2x128_si256, _mm256_slli_epi16, _mm256_sub_epi16, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
+    _mm512_abs_ps, _mm512_add_epi8, _mm512_add_epi16, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
+    _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepi8_epi16, _mm512_cvtepi8_epi32, _mm512_cvtepi16_epi32,
+    _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_extracti64x4_epi64,
+    _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_epi8, _mm512_loadu_ps, _mm512_mask_sub_ps, _mm512_maskz_loadu_epi8,
+    _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_reduce_add_epi32, _mm512_reduce_add_ps, _mm512_set1_epi8,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_srli_epi16, _mm512_storeu_ps,
+    _mm512_sub_epi32, _mm512_sub_ps, _mm512_xor_si512,
 };
+
+use super::{BLOCK, Relation, ScanBlock, ScanScale, scalar};
 
 /// Floats in a register.
 const LANES: usize = 16;
@@ -69,6 +77,115 @@ pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
         excess = _mm512_dpbusd_epi32(excess, shift, y);
     }
     _mm512_reduce_add_epi32(_mm512_sub_epi32(shifted, excess))
+}
+
+/// Inner product of a finer code with a code.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[allow(clippy::cast_ptr_alignment, reason = "the loads need no alignment, their types only say so")]
+pub(super) fn dot_i16_i8(a: &[i16], b: &[i8]) -> i32 {
+    let (a_blocks, a_tail) = a.as_chunks::<64>();
+    let (b_blocks, b_tail) = b.as_chunks::<64>();
+    let mut sums = [_mm512_setzero_si512(); 2];
+    for (x, y) in a_blocks.iter().zip(b_blocks) {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the block has two halves of 32 words; the load needs no alignment.
+            let x = unsafe { _mm512_loadu_epi8(x.as_ptr().add(32 * i).cast()) };
+            // SAFETY: the block has two halves of 32 bytes; the load needs no alignment.
+            let y = unsafe { _mm256_loadu_si256(y.as_ptr().add(32 * i).cast::<__m256i>()) };
+            *sum = _mm512_dpwssd_epi32(*sum, x, _mm512_cvtepi8_epi16(y));
+        }
+    }
+    _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1])) + scalar::dot_i16_i8(a_tail, b_tail)
+}
+
+/// Estimated distances of a block of codes.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn scan(table: &[u8], block: ScanBlock<'_>, scale: &ScanScale, limit: f32, found: &mut [f32; BLOCK]) -> u32 {
+    let nibble = _mm512_set1_epi8(15);
+    // Words that hold the sums of the even bytes, and 256 times those of the odd ones; and those of the odd ones alone.
+    let (mut both, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+    for (codes, table) in block.codes.as_chunks::<128>().0.iter().zip(table.as_chunks::<256>().0) {
+        let mut sum = _mm512_setzero_si512();
+        for half in 0..2 {
+            // SAFETY: both halves of the 128 bytes are 64 bytes; the load needs no alignment.
+            let code = unsafe { _mm512_loadu_epi8(codes.as_ptr().add(64 * half).cast()) };
+            // SAFETY: the table has 128 bytes for each half; the loads need no alignment.
+            let (low, high) = unsafe {
+                let at = table.as_ptr().add(128 * half);
+                (_mm512_loadu_epi8(at.cast()), _mm512_loadu_epi8(at.add(64).cast()))
+            };
+            let of_low = _mm512_shuffle_epi8(low, _mm512_and_si512(code, nibble));
+            let of_high = _mm512_shuffle_epi8(high, _mm512_and_si512(_mm512_srli_epi16::<4>(code), nibble));
+            sum = _mm512_add_epi8(sum, _mm512_add_epi8(of_low, of_high));
+        }
+        both = _mm512_add_epi16(both, sum);
+        odd = _mm512_add_epi16(odd, _mm512_srli_epi16::<8>(sum));
+    }
+    let fold = |x| _mm256_add_epi16(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64::<1>(x));
+    let (both, odd) = (fold(both), fold(odd));
+    let even = _mm256_sub_epi16(both, _mm256_slli_epi16::<8>(odd));
+    let (low, high) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
+    let sums = [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)];
+    let mut passing = 0;
+    for (half, sums) in sums.into_iter().enumerate() {
+        let sum = _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(sums));
+        let sum = _mm512_fmadd_ps(sum, _mm512_set1_ps(scale.unit), _mm512_set1_ps(scale.start));
+        let offset = _mm512_fmadd_ps(
+            load_i16(&block.offsets[16 * half..]),
+            _mm512_set1_ps(scale.offset_unit),
+            _mm512_set1_ps(scale.base),
+        );
+        let distance = _mm512_fmadd_ps(load_i16(&block.slopes[16 * half..]), sum, offset);
+        let to = &mut found[16 * half..16 * half + 16];
+        // SAFETY: `to` is sixteen floats; the store needs no alignment.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), distance) };
+        passing |= u32::from(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(distance, _mm512_set1_ps(limit))) << (16 * half);
+    }
+    passing
+}
+
+/// Relates a code to a centre.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn relate(vector: (&[i8], f32), centre: (&[i8], f32), signs: &mut [u8]) -> Relation {
+    let (vector_scale, centre_scale) = (_mm512_set1_ps(vector.1), _mm512_set1_ps(centre.1));
+    let zero = _mm512_setzero_ps();
+    let (mut squared, mut absolute, mut signs_centre, mut offset_centre) = (zero, zero, zero, zero);
+    let vectors = vector.0.as_chunks::<LANES>().0.iter();
+    for ((x, c), signs) in vectors.zip(centre.0.as_chunks::<LANES>().0).zip(signs.as_chunks_mut::<2>().0) {
+        let c = _mm512_mul_ps(load_16_i8(c), centre_scale);
+        let r = _mm512_fmsub_ps(load_16_i8(x), vector_scale, c);
+        let positive = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(r, zero);
+        *signs = positive.to_le_bytes();
+        squared = _mm512_fmadd_ps(r, r, squared);
+        absolute = _mm512_add_ps(absolute, _mm512_abs_ps(r));
+        signs_centre = _mm512_add_ps(signs_centre, _mm512_mask_sub_ps(c, !positive, zero, c));
+        offset_centre = _mm512_fmadd_ps(r, c, offset_centre);
+    }
+    Relation {
+        squared: _mm512_reduce_add_ps(squared),
+        absolute: _mm512_reduce_add_ps(absolute),
+        signs_centre: _mm512_reduce_add_ps(signs_centre),
+        offset_centre: _mm512_reduce_add_ps(offset_centre),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+#[allow(clippy::cast_ptr_alignment, reason = "the load needs no alignment, its type only says so")]
+fn load_16_i8(block: &[i8; LANES]) -> __m512 {
+    // SAFETY: the block is sixteen bytes; the load needs no alignment.
+    let bytes = unsafe { _mm_loadu_si128(block.as_ptr().cast::<__m128i>()) };
+    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+#[allow(clippy::cast_ptr_alignment, reason = "the load needs no alignment, its type only says so")]
+fn load_i16(words: &[i16]) -> __m512 {
+    let words = &words[..LANES];
+    // SAFETY: there are sixteen words, checked by the slice above; the load needs no alignment.
+    let words = unsafe { _mm256_loadu_si256(words.as_ptr().cast::<__m256i>()) };
+    _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(words))
 }
 
 #[inline]

@@ -80,13 +80,65 @@ impl FromStr for SimdLevel {
     }
 }
 
+/// Codes that [`Kernels::scan`] looks at in one call.
+pub(crate) const BLOCK: usize = 32;
+/// Components that one lookup of a scan stands for.
+pub(crate) const GROUP: usize = 4;
+/// Codes and lookup tables are padded to a multiple of this many components.
+pub(crate) const SCAN_DIM: usize = 64;
+/// Largest entry of a lookup table: four of them are added in a byte.
+pub(crate) const MAX_ENTRY: usize = 63;
+
+/// The codes of [`BLOCK`] vectors, with what turns the sum of a scan into a distance.
+///
+/// Byte `p * BLOCK + j` of `codes` holds the signs of components `8 p .. 8 p + 8` of vector `j`, the first in the lowest
+/// bit; a set bit is positive. Source: Andre, Kermarrec and Le Scouarnec, "Cache locality is not enough: high-performance
+/// nearest neighbor search with product quantization fast scan" (2015).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScanBlock<'a> {
+    /// `BLOCK * dim / 8` bytes.
+    pub(crate) codes: &'a [u8],
+    /// Factor of the sum, for each vector.
+    pub(crate) slopes: &'a [i16; BLOCK],
+    /// What is added, for each vector.
+    pub(crate) offsets: &'a [i16; BLOCK],
+}
+
+/// What turns the sum of a scan into a distance: `base + offset_unit * offsets[j] + slopes[j] * (unit * sum + start)`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScanScale {
+    pub(crate) base: f32,
+    pub(crate) offset_unit: f32,
+    pub(crate) unit: f32,
+    pub(crate) start: f32,
+}
+
+/// What a vector `x` is to a centre `c`, with `r = x - c` and `s` the signs of `r`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Relation {
+    /// `r . r`
+    pub(crate) squared: f32,
+    /// `s . r`
+    pub(crate) absolute: f32,
+    /// `s . c`
+    pub(crate) signs_centre: f32,
+    /// `r . c`
+    pub(crate) offset_centre: f32,
+}
+
 /// The kernels of one level. Slices of a pair have the same length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kernels {
     dot_f32: fn(&[f32], &[f32]) -> f32,
     l2_f32: fn(&[f32], &[f32]) -> f32,
     dot_i8: fn(&[i8], &[i8]) -> i32,
+    dot_i16_i8: fn(&[i16], &[i8]) -> i32,
+    scan: ScanKernel,
+    relate: RelateKernel,
 }
+
+type ScanKernel = fn(&[u8], ScanBlock<'_>, &ScanScale, f32, &mut [f32; BLOCK]) -> u32;
+type RelateKernel = fn((&[i8], f32), (&[i8], f32), &mut [u8]) -> Relation;
 
 /// A table whose functions call the kernels of a module that needs a target feature.
 macro_rules! dispatch {
@@ -98,6 +150,12 @@ macro_rules! dispatch {
             l2_f32: |a, b| unsafe { $module::l2_f32(a, b) },
             // SAFETY: as above.
             dot_i8: |a, b| unsafe { $module::dot_i8(a, b) },
+            // SAFETY: as above.
+            dot_i16_i8: |a, b| unsafe { $module::dot_i16_i8(a, b) },
+            // SAFETY: as above.
+            scan: |table, block, scale, limit, found| unsafe { $module::scan(table, block, scale, limit, found) },
+            // SAFETY: as above.
+            relate: |vector, centre, signs| unsafe { $module::relate(vector, centre, signs) },
         }
     }};
 }
@@ -128,7 +186,14 @@ impl Kernels {
     }
 
     fn scalar() -> Self {
-        Self { dot_f32: scalar::dot_f32, l2_f32: scalar::l2_f32, dot_i8: scalar::dot_i8 }
+        Self {
+            dot_f32: scalar::dot_f32,
+            l2_f32: scalar::l2_f32,
+            dot_i8: scalar::dot_i8,
+            dot_i16_i8: scalar::dot_i16_i8,
+            scan: scalar::scan,
+            relate: scalar::relate,
+        }
     }
 
     /// Inner product.
@@ -151,6 +216,57 @@ impl Kernels {
         debug_assert_eq!(a.len(), b.len());
         (self.dot_i8)(a, b)
     }
+
+    /// Inner product of a finer code with a code. The caller keeps the sum within 32 bits by bounding `a`.
+    #[inline]
+    pub(crate) fn dot_i16_i8(&self, a: &[i16], b: &[i8]) -> i32 {
+        debug_assert_eq!(a.len(), b.len());
+        (self.dot_i16_i8)(a, b)
+    }
+
+    /// Estimated distances of a block of codes; bit `j` of the result is set when `found[j]` is below `limit`.
+    ///
+    /// `table` holds 16 entries, none above [`MAX_ENTRY`], for each [`GROUP`] of components, in the order of
+    /// [`table_offset`], each table twice in a row. Their sum over all groups must fit 16 bits.
+    ///
+    /// # Panics
+    /// When the table is not as long as the block's dimension wants, or that is no multiple of [`SCAN_DIM`].
+    #[inline]
+    pub(crate) fn scan(
+        &self,
+        table: &[u8],
+        block: ScanBlock<'_>,
+        scale: &ScanScale,
+        limit: f32,
+        found: &mut [f32; BLOCK],
+    ) -> u32 {
+        assert!(
+            table.len() == 2 * block.codes.len() && block.codes.len().is_multiple_of(SCAN_DIM / 8 * BLOCK),
+            "a scan of {} bytes with a table of {}",
+            block.codes.len(),
+            table.len()
+        );
+        (self.scan)(table, block, scale, limit, found)
+    }
+
+    /// Relates a code to a centre (both with their scales) and writes the signs of their difference, a bit a component.
+    ///
+    /// # Panics
+    /// When the lengths differ or are no multiple of [`SCAN_DIM`].
+    #[inline]
+    pub(crate) fn relate(&self, vector: (&[i8], f32), centre: (&[i8], f32), signs: &mut [u8]) -> Relation {
+        assert!(vector.0.len() == centre.0.len() && vector.0.len() == 8 * signs.len());
+        assert!(vector.0.len().is_multiple_of(SCAN_DIM));
+        (self.relate)(vector, centre, signs)
+    }
+}
+
+/// Where the two copies of the 16 entries of a group of components begin in a table: the even groups of 16 components
+/// come first, then the odd ones, so that a register of 64 bytes meets the low and the high halves of 64 code bytes.
+#[inline]
+pub(crate) fn table_offset(group: usize) -> usize {
+    let (quad, within) = (group / 4, group % 4);
+    (quad * 4 + (within % 2) * 2 + within / 2) * 32
 }
 
 /// Asks the processor to fetch a slice; does nothing where there is no such instruction.
@@ -225,6 +341,84 @@ mod tests {
         let b = vec![-127_i8; 65_536];
         for kernels in levels() {
             assert_eq!(kernels.dot_i8(&a, &b), -127 * 127 * 65_536, "{kernels:?}");
+        }
+    }
+
+    #[test]
+    fn every_level_equals_scalar_on_finer_codes() {
+        for n in LENGTHS {
+            let a: Vec<i16> = numbers(n as u64, n).map(|x| (x % 4001) as i16 - 2000).collect();
+            let b: Vec<i8> = numbers(n as u64 + 5, n).map(|x| (x % 255) as i8).collect();
+            for kernels in levels() {
+                for a in [&a, &vec![i16::MIN / 128; n], &vec![i16::MAX / 128; n]] {
+                    assert_eq!(kernels.dot_i16_i8(a, &b), scalar::dot_i16_i8(a, &b), "{kernels:?} {n}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_scans_as_scalar_does() {
+        for dim in [64, 128, 192, 384, 1024, 4096] {
+            let codes: Vec<u8> = numbers(dim as u64, dim / 8 * BLOCK).map(|x| x as u8).collect();
+            let mut factors = numbers(3, 2 * BLOCK).map(|x| (x % 65_535) as i16);
+            let slopes: [i16; BLOCK] = std::array::from_fn(|_| factors.next().unwrap());
+            let offsets: [i16; BLOCK] = std::array::from_fn(|_| factors.next().unwrap());
+            let mut table = vec![0; dim / GROUP * 32];
+            let mut entries = numbers(9, dim / GROUP * 16).map(|x| (x % (MAX_ENTRY as u64 + 1)) as u8);
+            for group in 0..dim / GROUP {
+                let at = table_offset(group);
+                for i in 0..16 {
+                    let entry = entries.next().unwrap();
+                    table[at + i] = entry;
+                    table[at + 16 + i] = entry;
+                }
+            }
+            let block = ScanBlock { codes: &codes, slopes: &slopes, offsets: &offsets };
+            let scale = ScanScale { base: 0.5, offset_unit: 1e-5, unit: 1e-7, start: -3e-5 };
+            let mut expected = [0.0; BLOCK];
+            scalar::scan(&table, block, &scale, 0.0, &mut expected);
+            let limit = expected[7];
+            let mask = scalar::scan(&table, block, &scale, limit, &mut expected);
+            assert_eq!(mask.count_ones() as usize, expected.iter().filter(|&&x| x < limit).count());
+            for kernels in levels() {
+                let mut found = [0.0; BLOCK];
+                let passing = kernels.scan(&table, block, &scale, limit, &mut found);
+                for j in 0..BLOCK {
+                    assert!(
+                        (found[j] - expected[j]).abs() < 1e-4,
+                        "{kernels:?} {dim} {j} {} {}",
+                        found[j],
+                        expected[j]
+                    );
+                    assert_eq!(passing >> j & 1 == 1, found[j] < limit);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_relates_as_scalar_does() {
+        for dim in [64, 192, 384, 1024] {
+            let x: Vec<i8> = numbers(1, dim).map(|x| (x % 255) as i8).collect();
+            let c: Vec<i8> = numbers(2, dim).map(|x| (x % 255) as i8).collect();
+            for (x, c) in [(&x, &c), (&x, &x)] {
+                let mut expected_signs = vec![0; dim / 8];
+                let expected = scalar::relate((x, 0.01), (c, 0.008), &mut expected_signs);
+                for kernels in levels() {
+                    let mut signs = vec![0; dim / 8];
+                    let found = kernels.relate((x, 0.01), (c, 0.008), &mut signs);
+                    assert_eq!(signs, expected_signs, "{kernels:?} {dim}");
+                    for (found, expected) in [
+                        (found.squared, expected.squared),
+                        (found.absolute, expected.absolute),
+                        (found.signs_centre, expected.signs_centre),
+                        (found.offset_centre, expected.offset_centre),
+                    ] {
+                        assert!((found - expected).abs() < 1e-3 * dim as f32, "{kernels:?} {dim} {found} {expected}");
+                    }
+                }
+            }
         }
     }
 

@@ -1,11 +1,13 @@
 //! NEON, which every aarch64 processor has.
 
 use std::arch::aarch64::{
-    float32x4_t, int8x16_t, vaddq_f32, vaddvq_f32, vaddvq_s32, vdupq_n_f32, vdupq_n_s32, vfmaq_f32, vget_low_s8,
-    vld1q_f32, vld1q_s8, vmull_high_s8, vmull_s8, vpadalq_s16, vsubq_f32,
+    float32x4_t, int8x16_t, vaddq_f32, vaddq_u8, vaddvq_f32, vaddvq_s32, vaddw_high_u8, vaddw_u8, vandq_u8,
+    vdupq_n_f32, vdupq_n_s32, vdupq_n_u8, vdupq_n_u16, vfmaq_f32, vget_low_s8, vget_low_s16, vget_low_u8, vld1q_f32,
+    vld1q_s8, vld1q_s16, vld1q_u8, vmlal_high_s16, vmlal_s16, vmovl_high_s8, vmovl_s8, vmull_high_s8, vmull_s8,
+    vpadalq_s16, vqtbl1q_u8, vshrq_n_u8, vst1q_u16, vsubq_f32,
 };
 
-use super::scalar;
+use super::{BLOCK, Relation, ScanBlock, ScanScale, scalar};
 
 /// Floats in a register.
 const LANES: usize = 4;
@@ -52,6 +54,58 @@ pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
         sum = vpadalq_s16(sum, vmull_high_s8(x, y));
     }
     vaddvq_s32(sum) + scalar::dot_i8(a_tail, b_tail)
+}
+
+/// Inner product of a finer code with a code.
+#[target_feature(enable = "neon")]
+pub(super) fn dot_i16_i8(a: &[i16], b: &[i8]) -> i32 {
+    let (a_blocks, a_tail) = a.as_chunks::<CODES>();
+    let (b_blocks, b_tail) = b.as_chunks::<CODES>();
+    let mut sum = vdupq_n_s32(0);
+    for (x, y) in a_blocks.iter().zip(b_blocks) {
+        let y = load_i8(y);
+        // SAFETY: the block has two halves of eight words.
+        let (low, high) = unsafe { (vld1q_s16(x.as_ptr()), vld1q_s16(x.as_ptr().add(8))) };
+        for (x, y) in [(low, vmovl_s8(vget_low_s8(y))), (high, vmovl_high_s8(y))] {
+            sum = vmlal_high_s16(vmlal_s16(sum, vget_low_s16(x), vget_low_s16(y)), x, y);
+        }
+    }
+    vaddvq_s32(sum) + scalar::dot_i16_i8(a_tail, b_tail)
+}
+
+/// Estimated distances of a block of codes.
+#[target_feature(enable = "neon")]
+pub(super) fn scan(table: &[u8], block: ScanBlock<'_>, scale: &ScanScale, limit: f32, found: &mut [f32; BLOCK]) -> u32 {
+    let nibble = vdupq_n_u8(15);
+    let mut sums = [vdupq_n_u16(0); 4];
+    for (codes, table) in block.codes.as_chunks::<64>().0.iter().zip(table.as_chunks::<128>().0) {
+        for half in 0..2 {
+            let mut sum = vdupq_n_u8(0);
+            for pair in 0..2 {
+                // SAFETY: the block has two pairs of two halves of sixteen bytes, the table two tables for each pair.
+                let (code, low, high) = unsafe {
+                    let at = table.as_ptr().add(32 * pair);
+                    (vld1q_u8(codes.as_ptr().add(32 * pair + 16 * half)), vld1q_u8(at), vld1q_u8(at.add(64)))
+                };
+                sum = vaddq_u8(sum, vqtbl1q_u8(low, vandq_u8(code, nibble)));
+                sum = vaddq_u8(sum, vqtbl1q_u8(high, vshrq_n_u8::<4>(code)));
+            }
+            sums[2 * half] = vaddw_u8(sums[2 * half], vget_low_u8(sum));
+            sums[2 * half + 1] = vaddw_high_u8(sums[2 * half + 1], sum);
+        }
+    }
+    let mut words = [0_u16; BLOCK];
+    for (sum, words) in sums.into_iter().zip(words.as_chunks_mut::<8>().0) {
+        // SAFETY: `words` is eight words.
+        unsafe { vst1q_u16(words.as_mut_ptr(), sum) };
+    }
+    scalar::rate(&words, block, scale, limit, found)
+}
+
+/// Relates a code to a centre; the compiler's own vector code is as good here.
+#[target_feature(enable = "neon")]
+pub(super) fn relate(vector: (&[i8], f32), centre: (&[i8], f32), signs: &mut [u8]) -> Relation {
+    scalar::relate(vector, centre, signs)
 }
 
 #[inline]

@@ -1,7 +1,7 @@
 //! Data and checks that several test files share.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use adamem_index::{Hit, HnswParams, IndexSpec, Kind, Metric, SearchOptions, VectorIndex};
+use adamem_index::{Hit, HnswParams, IndexSpec, Kind, Metric, QgParams, SearchOptions, VectorIndex};
 
 /// A small deterministic generator of numbers.
 #[derive(Clone, Debug)]
@@ -50,7 +50,8 @@ pub fn clustered(seed: u64, n: usize, dim: usize, n_clusters: usize) -> Vec<f32>
 
 pub fn spec(kind: Kind, dim: usize, metric: Metric, scan_threshold: usize) -> IndexSpec {
     let hnsw = HnswParams { m: 8, ef_construction: 64, scan_threshold, ..HnswParams::default() };
-    IndexSpec { hnsw, ..IndexSpec::new(kind, dim, metric) }
+    let qg = QgParams { ef_construction: 64, scan_threshold, ..QgParams::default() };
+    IndexSpec { hnsw, qg, deferred: true, ..IndexSpec::new(kind, dim, metric) }
 }
 
 pub fn build(kind: Kind, dim: usize, metric: Metric, scan_threshold: usize) -> Box<dyn VectorIndex> {
@@ -82,11 +83,17 @@ pub fn recall(found: &[Vec<Hit>], truth: &[Vec<Hit>]) -> f64 {
     n_hits as f64 / n_wanted as f64
 }
 
+/// How far off the distances and vectors of a kind may be, relative to the size of what they come from.
+pub fn tolerance(kind: Kind) -> f32 {
+    if kind == Kind::Qg { 2e-3 } else { 1e-5 }
+}
+
 /// Results must agree with the oracle's up to rows at the same distance.
-pub fn assert_same(found: &[Hit], truth: &[Hit], context: &str) {
+pub fn assert_same(found: &[Hit], truth: &[Hit], tolerance: f32, context: &str) {
     assert_eq!(found.len(), truth.len(), "{context}: {found:?} {truth:?}");
+    let size = truth.iter().fold(4.0_f32, |size, hit| size.max(hit.distance.abs()));
     for (found, truth) in found.iter().zip(truth) {
-        let tolerance = 1e-5 * truth.distance.abs().max(1.0);
+        let tolerance = tolerance * truth.distance.abs().max(size);
         assert!((found.distance - truth.distance).abs() <= tolerance, "{context}: {found:?} {truth:?}");
     }
     for pair in found.windows(2) {

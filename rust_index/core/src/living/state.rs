@@ -1,18 +1,20 @@
-//! What an HNSW index holds, and the changes that take microseconds: storing, removing, marking.
+//! What a living index holds, and the changes that take microseconds: storing, removing, marking.
+
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::rows::{Rows, Status};
-use crate::store::Store;
+use crate::snapshot::sections::Damage;
 use crate::vectors::Arena;
 
-use super::graph::Graph;
+use super::{LiveGraph, LiveStore};
 
 /// A row that is in no list.
 const NOWHERE: u32 = u32::MAX;
 
 /// Live rows that walks may not reach, with each row's place in the list.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(crate) struct Pending {
     rows: Vec<u32>,
     place: Arena<u32>,
 }
@@ -22,7 +24,7 @@ impl Pending {
         Self { rows: Vec::new(), place: Arena::new(1) }
     }
 
-    pub(super) fn rows(&self) -> &[u32] {
+    pub(crate) fn rows(&self) -> &[u32] {
         &self.rows
     }
 
@@ -45,7 +47,7 @@ impl Pending {
 
 /// What became of the row of a removed id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Removal {
+pub(crate) enum Removal {
     /// The id was not there.
     Absent,
     /// The row is free.
@@ -56,20 +58,22 @@ pub(super) enum Removal {
 
 /// All of an index that searches read.
 #[derive(Debug)]
-pub(super) struct State {
-    pub(super) rows: Rows,
-    pub(super) store: Store,
-    pub(super) statuses: Arena<Status>,
-    pub(super) pending: Pending,
-    pub(super) graph: Option<Graph>,
+pub(crate) struct State<G: LiveGraph> {
+    pub(crate) rows: Rows,
+    pub(crate) store: G::Store,
+    pub(crate) statuses: Arena<Status>,
+    pub(crate) pending: Pending,
+    pub(crate) graph: Option<G>,
     /// Removed rows that are still nodes.
-    pub(super) n_tombstones: usize,
+    pub(crate) n_tombstones: usize,
     /// Changes when a row comes to hold another vector.
-    pub(super) generation: u64,
+    pub(crate) generation: u64,
+    /// Where the file that rows lie in is found to be damaged.
+    pub(crate) damage: Option<Arc<Damage>>,
 }
 
-impl State {
-    pub(super) fn new(store: Store) -> Self {
+impl<G: LiveGraph> State<G> {
+    pub(crate) fn new(store: G::Store) -> Self {
         Self {
             rows: Rows::new(),
             store,
@@ -78,11 +82,12 @@ impl State {
             graph: None,
             n_tombstones: 0,
             generation: 0,
+            damage: None,
         }
     }
 
-    /// A state with the rows and statuses of a snapshot, whose vectors are still to be set.
-    pub(super) fn restored(store: Store, rows: Rows, statuses: &[Status], graph: Option<Graph>) -> Self {
+    /// A state with the rows and statuses of a snapshot. Where the store has no vectors yet they are to be set.
+    pub(crate) fn restored(store: G::Store, rows: Rows, statuses: &[Status], graph: Option<G>) -> Self {
         let mut state = Self { rows, graph, ..Self::new(store) };
         state.store.ensure(statuses.len());
         state.statuses.ensure(statuses.len());
@@ -99,19 +104,25 @@ impl State {
     }
 
     #[inline]
-    pub(super) fn status(&self, row: u32) -> Status {
+    pub(crate) fn status(&self, row: u32) -> Status {
         self.statuses.get(row)
     }
 
-    pub(super) fn n_live(&self) -> usize {
+    /// # Errors
+    /// [`crate::Error::SnapshotCorrupt`] when rows that were used lie in a damaged part of a file.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.damage.as_ref().map_or(Ok(()), |damage| damage.check())
+    }
+
+    pub(crate) fn n_live(&self) -> usize {
         self.rows.len()
     }
 
     /// Stores a prepared vector under an id, to be scanned until it is linked. Returns the row that became a tombstone.
-    pub(super) fn put(&mut self, id: u64, vector: &[f32]) -> Result<Option<u32>> {
+    pub(crate) fn put(&mut self, id: u64, vector: &[f32]) -> Result<Option<u32>> {
         let old = self.rows.row_of(id);
         if let Some(row) = old {
-            if self.store.vector(row) == vector {
+            if self.store.holds(row, vector) {
                 return Ok(None);
             }
             if !self.status(row).is_in_graph() {
@@ -120,14 +131,9 @@ impl State {
                 return Ok(None);
             }
         }
-        let row = self.rows.allocate()?;
+        let row = self.allocate()?;
         self.generation += 1;
-        let n_rows = self.rows.n_rows();
-        self.store.ensure(n_rows);
-        self.statuses.ensure(n_rows);
         self.store.set(row, vector);
-        self.statuses.set(row, Status::UNLINKED);
-        self.pending.insert(row);
         self.rows.bind(id, row);
         if let Some(old) = old {
             self.bury(old);
@@ -135,8 +141,19 @@ impl State {
         Ok(old)
     }
 
+    /// A row for a vector and an id that come next, to be scanned until it is linked.
+    fn allocate(&mut self) -> Result<u32> {
+        let row = self.rows.allocate()?;
+        let n_rows = self.rows.n_rows();
+        self.store.ensure(n_rows);
+        self.statuses.ensure(n_rows);
+        self.statuses.set(row, Status::UNLINKED);
+        self.pending.insert(row);
+        Ok(row)
+    }
+
     /// Removes an id.
-    pub(super) fn remove(&mut self, id: u64) -> Removal {
+    pub(crate) fn remove(&mut self, id: u64) -> Removal {
         let Some(row) = self.rows.unbind(id) else { return Removal::Absent };
         self.generation += 1;
         if self.status(row).is_in_graph() {
@@ -158,7 +175,7 @@ impl State {
     }
 
     /// Marks a row as reachable by walks.
-    pub(super) fn settle(&mut self, row: u32) {
+    pub(crate) fn settle(&mut self, row: u32) {
         if self.status(row).is_pending() {
             self.pending.remove(row);
         }
@@ -166,7 +183,7 @@ impl State {
     }
 
     /// Marks a linked row as lost to walks.
-    pub(super) fn lose(&mut self, row: u32) {
+    pub(crate) fn lose(&mut self, row: u32) {
         if self.status(row) == Status::LINKED {
             self.statuses.set(row, Status::LOST);
             self.pending.insert(row);
@@ -174,7 +191,7 @@ impl State {
     }
 
     /// Frees tombstones that no node links to.
-    pub(super) fn free(&mut self, rows: &[u32]) {
+    pub(crate) fn free(&mut self, rows: &[u32]) {
         let n_rows = self.rows.n_rows();
         for &row in rows {
             self.statuses.set(row, Status::FREE);
@@ -183,27 +200,29 @@ impl State {
         self.n_tombstones -= rows.len();
         let Self { graph, statuses, .. } = self;
         if let Some(graph) = graph {
-            graph.remove(rows, |row| statuses.get(row), n_rows);
+            graph.forget(rows, &|row| statuses.get(row), n_rows);
         }
     }
 
     /// A copy of the live rows alone, without a graph and without room to spare.
-    pub(super) fn compacted(&self) -> Result<Self> {
+    pub(crate) fn compacted(&self) -> Result<Self> {
         let mut compact = Self::new(self.store.empty_like());
         compact.generation = self.generation + 1;
         let live = (0..self.rows.n_rows() as u32).filter(|&row| self.status(row).is_live());
-        for row in live {
-            compact.put(self.rows.id_of(row), self.store.vector(row))?;
+        for from in live {
+            let row = compact.allocate()?;
+            compact.store.copy(row, &self.store, from);
+            compact.rows.bind(self.rows.id_of(from), row);
         }
         Ok(compact)
     }
 
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.rows.memory_bytes()
             + self.store.memory_bytes()
             + self.statuses.memory_bytes()
             + self.pending.place.memory_bytes()
             + self.pending.rows.capacity() * size_of::<u32>()
-            + self.graph.as_ref().map_or(0, Graph::memory_bytes)
+            + self.graph.as_ref().map_or(0, LiveGraph::memory_bytes)
     }
 }

@@ -1,6 +1,4 @@
-//! The snapshot file: one index, its sequence number and a checksum for each block. No other module knows a byte of it.
-//!
-//! All numbers are little-endian. A checksum is the CRC-32 (IEEE) of the bytes of its block.
+//! Format 1, of `flat` and `hnsw`: vectors and links one after the other, read as a whole.
 //!
 //! ```text
 //! offset  bytes
@@ -31,11 +29,10 @@
 //! ```
 //!
 //! The header tells the length of the file, so a cut or padded one is refused before anything is read or allocated.
-//! A file is written beside its destination, synced, renamed over it, and the folder is synced: `path` is always whole.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::metric::Metric;
@@ -43,9 +40,10 @@ use crate::rows::{MAX_ROWS, Rows, Status};
 use crate::spec::{HnswParams, IndexSpec, Kind};
 use crate::store::Store;
 
-const MAGIC: [u8; 8] = *b"ADAMEMIX";
-const VERSION: u32 = 1;
-const HEADER_LEN: usize = 104;
+use super::{Fields, MAGIC, Unpublished, corrupt, write_beside};
+
+pub(super) const VERSION: u32 = 1;
+pub(super) const HEADER_LEN: usize = 104;
 const CHECKSUM_LEN: u64 = 4;
 /// Rows in a block of vectors.
 const BLOCK_ROWS: usize = 1024;
@@ -70,44 +68,6 @@ pub(crate) struct Content {
     pub(crate) graph: Option<GraphContent>,
 }
 
-/// A written file that is not in its place yet.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Unpublished {
-    file: File,
-    temporary: PathBuf,
-    path: PathBuf,
-}
-
-impl Unpublished {
-    /// Makes the file durable and puts it in its place.
-    pub(crate) fn publish(self) -> Result<()> {
-        let sync = || -> io::Result<()> {
-            self.file.sync_all()?;
-            fs::rename(&self.temporary, &self.path)?;
-            let folder = match self.path.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder,
-                _ => Path::new("."),
-            };
-            File::open(folder)?.sync_all()
-        };
-        sync().map_err(|source| {
-            // The rename may not have happened; what is left behind would only take room.
-            let _ = fs::remove_file(&self.temporary);
-            Error::SnapshotIo { path: self.path.clone(), source }
-        })
-    }
-}
-
-/// The error of a block that has the right checksum and the wrong content.
-pub(crate) fn invalid(path: &Path, block: &'static str) -> Error {
-    corrupt(path, block, 0)
-}
-
-fn corrupt(path: &Path, block: &'static str, offset: u64) -> Error {
-    Error::SnapshotCorrupt { path: path.to_owned(), block, offset }
-}
-
 /// Writes a snapshot beside `path`; it takes its place when it is published.
 pub(crate) fn write(
     path: &Path,
@@ -118,11 +78,8 @@ pub(crate) fn write(
     statuses: &[Status],
     graph: Option<&GraphContent>,
 ) -> Result<Unpublished> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
-    let temporary = path.with_file_name(name);
-    let write = || -> io::Result<File> {
-        let mut blocks = BlockWriter(BufWriter::with_capacity(1 << 18, File::create(&temporary)?));
+    write_beside(path, |file| {
+        let mut blocks = BlockWriter(BufWriter::with_capacity(1 << 18, file));
         blocks.block(|out| out.write_all(&header(sequence, spec, statuses.len(), graph)))?;
         blocks.block(|out| {
             (0..statuses.len() as u32).try_for_each(|row| out.write_all(&rows.id_of(row).to_le_bytes()))
@@ -138,15 +95,8 @@ pub(crate) fn write(
         if let Some(graph) = graph {
             blocks.block(|out| graph.words.iter().try_for_each(|word| out.write_all(&word.to_le_bytes())))?;
         }
-        blocks.0.into_inner().map_err(io::IntoInnerError::into_error)
-    };
-    match write() {
-        Ok(file) => Ok(Unpublished { file, temporary, path: path.to_owned() }),
-        Err(source) => {
-            let _ = fs::remove_file(&temporary);
-            Err(Error::SnapshotIo { path: path.to_owned(), source })
-        }
-    }
+        Ok(blocks.0.into_inner().map_err(io::IntoInnerError::into_error)?)
+    })
 }
 
 struct BlockWriter(BufWriter<File>);
@@ -197,7 +147,7 @@ fn header(sequence: u64, spec: &IndexSpec, n_rows: usize, graph: Option<&GraphCo
     bytes.extend((HEADER_LEN as u32).to_le_bytes());
     bytes.push(match spec.kind {
         Kind::Flat => 0,
-        Kind::Hnsw => 1,
+        Kind::Hnsw | Kind::Qg => 1,
     });
     bytes.push(match spec.metric {
         Metric::Cosine => 0,
@@ -227,29 +177,6 @@ struct Header {
     n_words: usize,
 }
 
-/// Reads numbers off the front of a slice.
-struct Fields<'a>(&'a [u8]);
-
-impl Fields<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (first, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
-    }
-
-    fn size(&mut self) -> Option<usize> {
-        self.u64().and_then(|value| usize::try_from(value).ok())
-    }
-}
-
 /// Reads what follows the length field of a header of this version.
 fn parse_header(fields: &mut Fields<'_>) -> Option<Header> {
     let [kind, metric, has_graph] = fields.take()?;
@@ -268,7 +195,7 @@ fn parse_header(fields: &mut Fields<'_>) -> Option<Header> {
     };
     let entry = fields.u32()?;
     let n_words = fields.size()?;
-    let spec = IndexSpec { kind, dim, metric, hnsw, simd: None };
+    let spec = IndexSpec { hnsw, ..IndexSpec::new(kind, dim, metric) };
     Some(Header { spec, n_rows, sequence, entry: (has_graph == 1).then_some(entry), n_words })
 }
 
@@ -316,22 +243,10 @@ impl BlockReader<'_> {
         self.input.read_exact(&mut bytes).map_err(|source| self.io(source, "header"))?;
         let damaged = || corrupt(self.path, "header", 0);
         let mut fields = Fields(&bytes[..HEADER_LEN - 4]);
-        let magic = fields.take::<8>().ok_or_else(damaged)?;
-        let version = fields.u32().ok_or_else(damaged)?;
-        let length = fields.u32().ok_or_else(damaged)?;
-        if magic != MAGIC {
-            return Err(damaged());
-        }
-        // A flipped byte here would also break the sum; a true newer version has a header of its own.
-        if version > VERSION && length as usize != HEADER_LEN {
-            return Err(Error::SnapshotVersion { path: self.path.to_owned(), found: version, supported: VERSION });
-        }
+        fields.take::<16>().ok_or_else(damaged)?;
         let sum = crc32fast::hash(&bytes[..HEADER_LEN - 4]).to_le_bytes();
         if bytes[HEADER_LEN - 4..] != sum {
             return Err(damaged());
-        }
-        if version != VERSION {
-            return Err(Error::SnapshotVersion { path: self.path.to_owned(), found: version, supported: VERSION });
         }
         let header = parse_header(&mut fields).ok_or_else(damaged)?;
         self.offset = HEADER_LEN as u64;
@@ -340,10 +255,7 @@ impl BlockReader<'_> {
 }
 
 /// Reads a snapshot: its content and sequence number.
-pub(crate) fn load(path: &Path) -> Result<(Content, u64)> {
-    let os_error = |source| Error::SnapshotIo { path: path.to_owned(), source };
-    let file = File::open(path).map_err(os_error)?;
-    let length = file.metadata().map_err(os_error)?.len();
+pub(super) fn load(path: &Path, file: File, length: u64) -> Result<(Content, u64)> {
     let mut reader = BlockReader { input: BufReader::with_capacity(1 << 18, file), offset: 0, path };
     let header = reader.header()?;
     let spec = header.spec;

@@ -5,12 +5,8 @@ use parking_lot::MutexGuard;
 use crate::error::Result;
 use crate::rows::Status;
 
-use super::HnswIndex;
-use super::graph::Graph;
-use super::link::{apply_link, plan_link};
-use super::repair::{Sweep, plan_repair};
 use super::state::State;
-use super::walk::Scratch;
+use super::{LiveGraph, LiveStore, LivingIndex};
 
 /// A repair begins when one node in so many is a tombstone: it goes over all nodes, so it should find some.
 const NODES_PER_TOMBSTONE: usize = 25;
@@ -30,7 +26,7 @@ const SPARE_ROWS: usize = 1024;
 
 /// What mutations know about work to be done.
 #[derive(Debug, Default)]
-pub(super) struct Upkeep {
+pub(crate) struct Upkeep {
     /// Tombstones that no repair has begun to take out.
     tombstones: Vec<u32>,
     repair: Option<Repair>,
@@ -42,6 +38,10 @@ pub(super) struct Upkeep {
     sweep_is_due: bool,
     /// Sweeps since the last mutation.
     n_sweeps: usize,
+    /// Whether a snapshot is being written, which needs the rows where they are.
+    pub(crate) is_saving: bool,
+    /// Whether all rows that lie in a file have been checked.
+    is_checked: bool,
 }
 
 /// A pass over all nodes.
@@ -59,6 +59,7 @@ enum Task {
     Link,
     LinkWorn,
     Sweep,
+    Check,
 }
 
 impl Upkeep {
@@ -72,14 +73,15 @@ impl Upkeep {
         self.n_sweeps = 0;
     }
 
-    fn next_task(&self, state: &State, scan_threshold: usize) -> Option<Task> {
+    fn next_task<G: LiveGraph>(&self, state: &State<G>, scan_threshold: usize) -> Option<Task> {
         let n_live = state.n_live();
         let is_sparse = state.rows.n_rows() > ROWS_PER_LIVE * n_live + SPARE_ROWS;
-        if is_sparse || (state.graph.is_some() && n_live < scan_threshold / 2) {
+        if !self.is_saving && (is_sparse || (state.graph.is_some() && n_live < scan_threshold / 2)) {
             return Some(Task::Compact);
         }
+        let check = (!self.is_checked && state.damage.is_some()).then_some(Task::Check);
         let Some(graph) = &state.graph else {
-            return (n_live >= scan_threshold).then_some(Task::Link);
+            return (n_live >= scan_threshold).then_some(Task::Link).or(check);
         };
         if self.repair.is_some() || self.tombstones.len() >= MIN_TOMBSTONES.max(graph.n_nodes() / NODES_PER_TOMBSTONE) {
             return Some(Task::Repair);
@@ -92,29 +94,25 @@ impl Upkeep {
         }
         let was_changed = self.sweep_is_due || self.n_linked > graph.n_nodes() / NODES_PER_LINKED;
         let is_due = self.sweep.is_some() || (was_changed && self.n_sweeps < MAX_SWEEPS);
-        is_due.then_some(Task::Sweep)
+        is_due.then_some(Task::Sweep).or(check)
     }
 
-    fn n_remaining(&self, state: &State) -> usize {
-        let n_nodes = state.graph.as_ref().map_or(0, Graph::n_nodes);
+    fn n_remaining<G: LiveGraph>(&self, state: &State<G>) -> usize {
+        let n_nodes = state.graph.as_ref().map_or(0, G::n_nodes);
         let n_to_repair = if self.repair.is_some() { n_nodes / NODES_PER_ROW } else { 0 };
         (state.pending.rows().len() + self.tombstones.len() + self.worn.len() + n_to_repair).max(1)
     }
 }
 
-impl HnswIndex {
+impl<G: LiveGraph> LivingIndex<G> {
     /// Works until `max_rows` are done or nothing is left; returns an estimate of what is left.
-    pub(super) fn work(
-        &self,
-        upkeep: &mut MutexGuard<'_, Upkeep>,
-        max_rows: usize,
-        scratch: &mut Scratch,
-    ) -> Result<usize> {
+    pub(super) fn work(&self, upkeep: &mut MutexGuard<'_, Upkeep>, max_rows: usize) -> Result<usize> {
         let mut n_done = 0;
         loop {
             let task = {
                 let state = self.read()?;
-                match upkeep.next_task(&state, self.spec.hnsw.scan_threshold) {
+                state.check()?;
+                match upkeep.next_task(&state, G::scan_threshold(&self.spec)) {
                     None => return Ok(0),
                     Some(_) if n_done >= max_rows => return Ok(upkeep.n_remaining(&state)),
                     Some(task) => task,
@@ -123,12 +121,26 @@ impl HnswIndex {
             n_done += match task {
                 Task::Compact => self.compact(upkeep)?,
                 Task::Repair => self.repair(upkeep)?,
-                Task::Link => self.link(upkeep, scratch)?,
-                Task::LinkWorn => self.link_worn(upkeep, scratch)?,
+                Task::Link => self.link(upkeep, max_rows - n_done)?,
+                Task::LinkWorn => self.link_worn(upkeep)?,
                 Task::Sweep => self.sweep(upkeep)?,
+                Task::Check => self.check(upkeep)?,
             };
             // Whoever waits to mutate goes first.
             MutexGuard::bump(upkeep);
+        }
+    }
+
+    /// Links what was added just now, so that it need not be scanned.
+    pub(super) fn settle(&self, upkeep: &mut MutexGuard<'_, Upkeep>) -> Result<()> {
+        loop {
+            let state = self.read()?;
+            let is_due = state.graph.is_some() || state.n_live() >= G::scan_threshold(&self.spec);
+            if !is_due || state.pending.rows().is_empty() {
+                return Ok(());
+            }
+            drop(state);
+            self.link(upkeep, usize::MAX)?;
         }
     }
 
@@ -139,41 +151,53 @@ impl HnswIndex {
         let old = std::mem::replace(&mut *self.write()?, compacted);
         drop(old);
         *upkeep = Upkeep::default();
-        self.idle_scratch.lock().clear();
+        self.scratches.0.lock().clear();
         Ok(1 + n_rows / NODES_PER_ROW)
     }
 
-    /// Links the first pending row.
-    fn link(&self, upkeep: &mut Upkeep, scratch: &mut Scratch) -> Result<usize> {
-        let hnsw = &self.spec.hnsw;
+    /// Links the first pending rows.
+    fn link(&self, upkeep: &mut Upkeep, max_rows: usize) -> Result<usize> {
         if self.read()?.graph.is_none() {
-            self.write()?.graph = Some(Graph::new(hnsw.m));
+            self.write()?.graph = Some(G::new(&self.spec));
         }
-        let row = self.read()?.pending.rows().first().copied();
-        row.map_or(Ok(1), |row| self.link_row(row, upkeep, scratch))
+        let rows: Vec<u32> = {
+            let state = self.read()?;
+            let n = state.graph.as_ref().map_or(0, |graph| graph.batch_size(&self.spec)).min(max_rows);
+            state.pending.rows().iter().take(n).copied().collect()
+        };
+        self.link_rows(&rows, upkeep)
     }
 
     /// Links a worn node again, if it is still one.
-    fn link_worn(&self, upkeep: &mut Upkeep, scratch: &mut Scratch) -> Result<usize> {
+    fn link_worn(&self, upkeep: &mut Upkeep) -> Result<usize> {
         match upkeep.worn.pop() {
-            Some(row) if self.read()?.status(row) == Status::LINKED => self.link_row(row, upkeep, scratch),
+            Some(row) if self.read()?.status(row) == Status::LINKED => self.link_rows(&[row], upkeep),
             _ => Ok(1),
         }
     }
 
-    fn link_row(&self, row: u32, upkeep: &mut Upkeep, scratch: &mut Scratch) -> Result<usize> {
-        let hnsw = &self.spec.hnsw;
+    fn link_rows(&self, rows: &[u32], upkeep: &mut Upkeep) -> Result<usize> {
         let plan = {
             let state = self.read()?;
             let Some(graph) = &state.graph else { return Ok(1) };
-            plan_link(&state, graph, row, hnsw.seed, hnsw.ef_construction, scratch)
+            G::plan_links(&state, graph, rows, &self.spec, &self.scratches)
         };
-        apply_link(&mut *self.write()?, &plan);
-        upkeep.n_linked += 1;
+        G::apply_links(&mut *self.write()?, &plan);
+        upkeep.n_linked += rows.len();
         if let Some(sweep) = &mut upkeep.sweep {
-            sweep.note_linked(row);
+            for &row in rows {
+                sweep.note_linked(row);
+            }
         }
-        Ok(1)
+        Ok(rows.len().max(1))
+    }
+
+    /// Checks the next rows that lie in a file.
+    fn check(&self, upkeep: &mut Upkeep) -> Result<usize> {
+        let state = self.read()?;
+        upkeep.is_checked = !state.store.check_next() && !state.graph.as_ref().is_some_and(G::check_next);
+        state.check()?;
+        Ok(NODES_PER_ROW)
     }
 
     /// Takes the next step of a repair, or begins one.
@@ -196,7 +220,7 @@ impl HnswIndex {
                     let status = state.status(row);
                     status.is_in_graph() && status != Status::DYING
                 });
-                plans.extend(nodes.flat_map(|row| plan_repair(&state, graph, row)));
+                plans.extend(nodes.filter_map(|row| G::plan_repair(&state, graph, row)));
             }
             repair.next = end;
             end as usize == state.rows.n_rows()
@@ -204,12 +228,7 @@ impl HnswIndex {
         let n_repaired = plans.len();
         let mut state = self.write()?;
         if let Some(graph) = &mut state.graph {
-            for plan in plans {
-                if plan.level == 0 && graph.wear(plan.row, plan.n_dead) {
-                    upkeep.worn.push(plan.row);
-                }
-                graph.set_links(plan.row, plan.level, &plan.links);
-            }
+            upkeep.worn.extend(plans.iter().filter_map(|plan| graph.apply_repair(plan)));
         }
         if is_done {
             state.free(&repair.dying);
@@ -243,5 +262,58 @@ impl HnswIndex {
             state.lose(row);
         }
         Ok(1)
+    }
+}
+
+/// A search of the whole graph from where walks begin, in steps between which it may change. A row that it misses
+/// for such a change is linked once more than it needed, no worse.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    reached: Vec<bool>,
+    open: Vec<u32>,
+}
+
+impl Sweep {
+    pub(super) fn start<G: LiveGraph>(state: &State<G>, graph: &G) -> Self {
+        let mut sweep = Self { reached: vec![false; state.rows.n_rows()], open: Vec::new() };
+        graph.starts().into_iter().for_each(|row| sweep.reach(row));
+        sweep
+    }
+
+    fn reach(&mut self, row: u32) {
+        if let Some(reached) = self.reached.get_mut(row as usize)
+            && !*reached
+        {
+            *reached = true;
+            self.open.push(row);
+        }
+    }
+
+    /// Notes that a row was linked meanwhile.
+    pub(super) fn note_linked(&mut self, row: u32) {
+        self.reach(row);
+    }
+
+    /// Follows the links of up to `n_nodes` nodes.
+    pub(super) fn advance(&mut self, graph: &impl LiveGraph, n_nodes: usize) {
+        for _ in 0..n_nodes {
+            let Some(row) = self.open.pop() else { return };
+            for &link in graph.links(row) {
+                self.reach(link);
+            }
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Linked rows that were not reached.
+    pub(super) fn lost<G: LiveGraph>(&self, state: &State<G>) -> Vec<u32> {
+        (0_u32..)
+            .zip(&self.reached)
+            .filter(|&(row, &reached)| !reached && state.status(row) == Status::LINKED)
+            .map(|(row, _)| row)
+            .collect()
     }
 }

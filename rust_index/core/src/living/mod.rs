@@ -1,0 +1,313 @@
+//! An index that lives: rows come and go at any time, whatever graph it keeps.
+//!
+//! - An added row is stored, and scanned until it is linked. A small index is nothing but such rows.
+//! - Linking is done by `add` itself, or left to `maintain` where the index is deferred.
+//! - Removed rows become tombstones, and `maintain` takes them out of the graph in a pass over all nodes.
+//!
+//! One mutex puts mutations in order. What takes long reads under the shared lock; the exclusive one is held for
+//! microseconds. How vectors are stored, walked and linked is the graph's own affair, behind [`LiveGraph`].
+
+mod state;
+mod upkeep;
+
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::filter::RowFilter;
+use crate::index::{Hit, SearchOptions, Stats, VectorIndex, check_ids, check_search};
+use crate::metric::Metric;
+use crate::rows::Status;
+use crate::snapshot::Unpublished;
+use crate::spec::IndexSpec;
+use crate::store::{prepare_batch, prepare_vector};
+
+use state::Removal;
+pub(crate) use state::State;
+use upkeep::{Sweep, Upkeep};
+
+/// Rows that are stored under one exclusive lock.
+const PUT_ROWS: usize = 32;
+/// Scratch memories that are kept for the next search.
+const MAX_IDLE_SCRATCH: usize = 4;
+
+/// The vectors of a living index, by row, in the form that its graph works on.
+pub(crate) trait LiveStore: Debug + Send + Sync {
+    /// An empty store of the same form.
+    fn empty_like(&self) -> Self;
+    /// Makes rows `0..n_rows` usable.
+    fn ensure(&mut self, n_rows: usize);
+    /// Stores a vector that the metric has prepared.
+    fn set(&mut self, row: u32, vector: &[f32]);
+    /// Stores what another store of the same form holds.
+    fn copy(&mut self, row: u32, from: &Self, from_row: u32);
+    /// Whether storing a vector in a row would change nothing.
+    fn holds(&self, row: u32, vector: &[f32]) -> bool;
+    /// Appends the vector of a row, as near to what was stored as the store keeps it.
+    fn read(&self, row: u32, vectors: &mut Vec<f32>);
+    /// Checks the next rows that lie in a file and were not checked, and tells whether there were any.
+    fn check_next(&self) -> bool {
+        false
+    }
+    /// Bytes allocated.
+    fn memory_bytes(&self) -> usize;
+}
+
+/// A graph over the rows of a store, and the searches of an index that has or lacks one.
+///
+/// Changes come in two steps: a plan that only reads, and its application, which takes microseconds.
+pub(crate) trait LiveGraph: Debug + Send + Sync + Sized {
+    /// How it stores vectors.
+    type Store: LiveStore;
+    /// What a search or a plan writes to, kept and used again.
+    type Scratch: Default + Debug + Send;
+    /// How rows are to be linked.
+    type LinkPlan;
+    /// The new links of a node.
+    type RepairPlan;
+
+    /// An empty store.
+    fn new_store(spec: &IndexSpec) -> Result<Self::Store>;
+    /// A graph without nodes.
+    fn new(spec: &IndexSpec) -> Self;
+    /// Live rows from which on a graph is kept; it is dropped below half of this.
+    fn scan_threshold(spec: &IndexSpec) -> usize;
+    /// `ef_search` where a search does not give it.
+    fn ef_search(spec: &IndexSpec) -> usize;
+    /// Parameters by name.
+    fn params(spec: &IndexSpec) -> Vec<(&'static str, u64)>;
+    /// Nodes, tombstones included.
+    fn n_nodes(&self) -> usize;
+    /// What a node links to, where every node can be reached.
+    fn links(&self, row: u32) -> &[u32];
+    /// Where walks begin.
+    fn starts(&self) -> Vec<u32>;
+    /// How many rows are planned at once.
+    fn batch_size(&self, spec: &IndexSpec) -> usize;
+    /// Plans how to link rows.
+    fn plan_links(
+        state: &State<Self>,
+        graph: &Self,
+        rows: &[u32],
+        spec: &IndexSpec,
+        scratches: &ScratchPool<Self::Scratch>,
+    ) -> Self::LinkPlan;
+    /// Carries out a plan and settles its rows.
+    fn apply_links(state: &mut State<Self>, plan: &Self::LinkPlan);
+    /// Plans the repair of a node; nothing when none of its links is dying.
+    fn plan_repair(state: &State<Self>, graph: &Self, row: u32) -> Option<Self::RepairPlan>;
+    /// Carries out a repair; returns the node when it has lost so many links that it should be linked again.
+    fn apply_repair(&mut self, plan: &Self::RepairPlan) -> Option<u32>;
+    /// Forgets nodes that no other node links to.
+    fn forget(&mut self, rows: &[u32], status: &dyn Fn(u32) -> Status, n_rows: usize);
+    /// The `min(k, passing)` live rows nearest to a prepared vector, ordered by (distance, id).
+    fn search(
+        state: &State<Self>,
+        vector: &[f32],
+        k: usize,
+        ef: usize,
+        filter: Option<&RowFilter>,
+        scratch: &mut Self::Scratch,
+    ) -> Vec<Hit>;
+    /// As [`LiveStore::check_next`].
+    fn check_next(&self) -> bool {
+        false
+    }
+    /// Bytes of a scratch memory.
+    fn scratch_bytes(scratch: &Self::Scratch) -> usize;
+    /// Bytes allocated.
+    fn memory_bytes(&self) -> usize;
+    /// Writes a snapshot beside `path`.
+    fn save(index: &LivingIndex<Self>, path: &Path, sequence: u64) -> Result<Unpublished>;
+}
+
+/// Scratch memories that wait for their next use.
+#[derive(Debug, Default)]
+pub(crate) struct ScratchPool<S>(Mutex<Vec<S>>);
+
+impl<S: Default> ScratchPool<S> {
+    pub(crate) fn take(&self) -> S {
+        self.0.lock().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn keep(&self, scratch: S) {
+        let mut idle = self.0.lock();
+        if idle.len() < MAX_IDLE_SCRATCH {
+            idle.push(scratch);
+        }
+    }
+}
+
+/// Index over a graph; see the module.
+#[derive(Debug)]
+pub(crate) struct LivingIndex<G: LiveGraph> {
+    pub(crate) spec: IndexSpec,
+    state: RwLock<State<G>>,
+    /// Held through each mutation; what is in it is for mutations alone.
+    pub(crate) upkeep: Mutex<Upkeep>,
+    /// Held through each save: two would write to the same temporary file.
+    saving: Mutex<()>,
+    scratches: ScratchPool<G::Scratch>,
+}
+
+impl<G: LiveGraph> LivingIndex<G> {
+    pub(crate) fn new(spec: &IndexSpec) -> Result<Self> {
+        Ok(Self::with_state(spec, State::new(G::new_store(spec)?)))
+    }
+
+    /// An index with the state that a snapshot kept.
+    pub(crate) fn with_state(spec: &IndexSpec, state: State<G>) -> Self {
+        let tombstones =
+            (0..state.rows.n_rows() as u32).filter(|&row| state.status(row) == Status::TOMBSTONE).collect();
+        Self {
+            spec: *spec,
+            state: RwLock::new(state),
+            upkeep: Mutex::new(Upkeep::with_tombstones(tombstones)),
+            saving: Mutex::new(()),
+            scratches: ScratchPool(Mutex::new(Vec::new())),
+        }
+    }
+
+    pub(crate) fn read(&self) -> Result<RwLockReadGuard<'_, State<G>>> {
+        self.state.read().map_err(|_| Error::Poisoned)
+    }
+
+    pub(crate) fn write(&self) -> Result<RwLockWriteGuard<'_, State<G>>> {
+        self.state.write().map_err(|_| Error::Poisoned)
+    }
+}
+
+impl<G: LiveGraph> VectorIndex for LivingIndex<G> {
+    fn dim(&self) -> usize {
+        self.spec.dim
+    }
+
+    fn metric(&self) -> Metric {
+        self.spec.metric
+    }
+
+    fn kind(&self) -> &'static str {
+        self.spec.kind.name()
+    }
+
+    fn params(&self) -> Vec<(&'static str, u64)> {
+        G::params(&self.spec)
+    }
+
+    fn add(&self, ids: &[u64], vectors: &[f32]) -> Result<()> {
+        check_ids(ids)?;
+        let dim = self.spec.dim;
+        let prepared = prepare_batch(self.spec.metric, dim, ids.len(), vectors)?;
+        let mut upkeep = self.upkeep.lock();
+        let grown = self.read()?.rows.grown_table(ids.len());
+        if let Some(grown) = grown {
+            let old = self.write()?.rows.replace_table(grown);
+            drop(old);
+        }
+        for (ids, vectors) in ids.chunks(PUT_ROWS).zip(prepared.chunks(PUT_ROWS * dim)) {
+            let mut state = self.write()?;
+            for (&id, vector) in ids.iter().zip(vectors.chunks_exact(dim)) {
+                upkeep.note_mutation(state.put(id, vector)?);
+            }
+        }
+        if !self.spec.deferred {
+            self.settle(&mut upkeep)?;
+        }
+        Ok(())
+    }
+
+    fn remove(&self, ids: &[u64]) -> Result<usize> {
+        let mut upkeep = self.upkeep.lock();
+        let mut n_removed = 0;
+        for ids in ids.chunks(PUT_ROWS) {
+            let mut state = self.write()?;
+            for &id in ids {
+                let removal = state.remove(id);
+                n_removed += usize::from(removal != Removal::Absent);
+                upkeep.note_mutation(match removal {
+                    Removal::Tombstone(row) => Some(row),
+                    Removal::Absent | Removal::Freed => None,
+                });
+            }
+        }
+        Ok(n_removed)
+    }
+
+    fn contains(&self, ids: &[u64]) -> Result<Vec<bool>> {
+        let state = self.read()?;
+        Ok(ids.iter().map(|&id| state.rows.row_of(id).is_some()).collect())
+    }
+
+    fn vectors(&self, ids: &[u64]) -> Result<Vec<f32>> {
+        let state = self.read()?;
+        let mut vectors = Vec::with_capacity(ids.len() * self.spec.dim);
+        for &id in ids {
+            let row = state.rows.row_of(id).ok_or(Error::UnknownId { id })?;
+            state.store.read(row, &mut vectors);
+        }
+        state.check()?;
+        Ok(vectors)
+    }
+
+    fn search_batch(&self, queries: &[f32], k: usize, options: SearchOptions<'_>) -> Result<Vec<Vec<Hit>>> {
+        let dim = self.spec.dim;
+        check_search(dim, queries, k, options.ef_search)?;
+        let ef = options.ef_search.unwrap_or(G::ef_search(&self.spec));
+        let queries = queries
+            .chunks_exact(dim)
+            .enumerate()
+            .map(|(position, query)| prepare_vector(self.spec.metric, dim, query, position))
+            .collect::<Result<Vec<_>>>()?;
+        let mut scratch = self.scratches.take();
+        let mut filter: Option<(u64, RowFilter)> = None;
+        let mut found = Vec::with_capacity(queries.len());
+        for query in &queries {
+            // Each query has its own lock, so that a long batch does not hold up a mutation.
+            let state = self.read()?;
+            if let Some(allowed) = options.allowed
+                && filter.as_ref().is_none_or(|(generation, _)| *generation != state.generation)
+            {
+                let rows = allowed.iter().filter_map(|&id| state.rows.row_of(id));
+                filter = Some((state.generation, RowFilter::new(state.rows.n_rows(), rows)));
+            }
+            let filter = filter.as_ref().map(|(_, filter)| filter);
+            found.push(G::search(&state, query, k, ef, filter, &mut scratch));
+            state.check()?;
+        }
+        self.scratches.keep(scratch);
+        Ok(found)
+    }
+
+    fn maintain(&self, max_rows: usize) -> Result<usize> {
+        self.work(&mut self.upkeep.lock(), max_rows)
+    }
+
+    fn n_unreachable(&self) -> Result<usize> {
+        let state = self.read()?;
+        let Some(graph) = &state.graph else { return Ok(0) };
+        let mut sweep = Sweep::start(&state, graph);
+        sweep.advance(graph, usize::MAX);
+        Ok(sweep.lost(&state).len())
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        let state = self.read()?;
+        let scratch_bytes: usize = self.scratches.0.lock().iter().map(G::scratch_bytes).sum();
+        Ok(Stats {
+            n_live: state.n_live(),
+            n_unlinked: state.pending.rows().len(),
+            n_tombstones: state.n_tombstones,
+            n_rows: state.rows.n_rows(),
+            memory_bytes: size_of::<Self>() + state.memory_bytes() + scratch_bytes,
+        })
+    }
+
+    fn save(&self, path: &Path, sequence: u64) -> Result<()> {
+        let _saving = self.saving.lock();
+        let file = G::save(self, path, sequence)?;
+        file.publish()
+    }
+}

@@ -1,0 +1,167 @@
+//! What a node keeps of its neighbours, in one stretch of memory: their rows, and their codes relative to the node, so that
+//! one look at it estimates the distances of all of them.
+//!
+//! ```text
+//! offset  bytes
+//!      0      4  slope_unit, f32: what a step of `slopes` is worth
+//!      4      4  offset_unit, f32
+//!      8      4  chosen: a bit for each neighbour that the selection rule chose; the others fill the block
+//!     12      4  n: neighbours
+//!     16      4  n_lost: neighbours lost to removals since the node was linked
+//!     20     44  zero
+//!     64    128  links: 32 rows, u32; beyond n no row
+//!    192     64  slopes, i16
+//!    256     64  offsets, i16
+//!    320     4d  codes, see `kernels::ScanBlock`; d is the padded dimension
+//! ```
+//!
+//! With `r = x - c` for a neighbour `x` of the node `c`, and `s` the signs of `r`, the inner product of a query `q` with `r`
+//! is estimated as `f (s . q - s . c) + c . r`, `f = (r . r) / (s . r)`. Sources: Gao and Long, `RaBitQ` (SIGMOD 2024), for
+//! the estimate; Gou et al., `SymphonyQG` (SIGMOD 2025), for keeping it with the node.
+
+use crate::kernels::{BLOCK, ScanBlock};
+use crate::metric::Metric;
+
+use super::store::QuantizedStore;
+
+/// Most neighbours of a node.
+pub(super) const DEGREE: usize = BLOCK;
+/// No row.
+pub(super) const NO_ROW: u32 = u32::MAX;
+
+/// All of a block but the codes.
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(super) struct Head {
+    pub(super) slope_unit: f32,
+    pub(super) offset_unit: f32,
+    pub(super) chosen: u32,
+    pub(super) n: u32,
+    pub(super) n_lost: u32,
+    zero: [u32; 11],
+    pub(super) links: [u32; DEGREE],
+    pub(super) slopes: [i16; DEGREE],
+    pub(super) offsets: [i16; DEGREE],
+}
+
+/// Bytes of a [`Head`].
+const HEAD_LEN: usize = size_of::<Head>();
+
+/// Bytes of a block.
+pub(super) fn block_len(padded: usize) -> usize {
+    HEAD_LEN + padded / 8 * BLOCK
+}
+
+/// The parts of a block.
+#[inline]
+pub(super) fn parts(block: &[u8]) -> (&Head, &[u8]) {
+    let (head, codes) = block.split_at(HEAD_LEN);
+    (bytemuck::from_bytes(head), codes)
+}
+
+fn parts_mut(block: &mut [u8]) -> (&mut Head, &mut [u8]) {
+    let (head, codes) = block.split_at_mut(HEAD_LEN);
+    (bytemuck::from_bytes_mut(head), codes)
+}
+
+impl Head {
+    #[inline]
+    pub(super) fn links(&self) -> &[u32] {
+        &self.links[..(self.n as usize).min(DEGREE)]
+    }
+
+    /// The codes with their factors, as a scan takes them.
+    #[inline]
+    pub(super) fn scan_block<'a>(&'a self, codes: &'a [u8]) -> ScanBlock<'a> {
+        ScanBlock { codes, slopes: &self.slopes, offsets: &self.offsets }
+    }
+}
+
+/// A neighbour as its node keeps it.
+#[derive(Clone, Debug)]
+pub(super) struct Neighbour {
+    row: u32,
+    signs: Vec<u8>,
+    slope: f32,
+    offset: f32,
+}
+
+impl Neighbour {
+    /// Relates a row to a node.
+    pub(super) fn of(store: &QuantizedStore, node: u32, row: u32) -> Self {
+        let mut signs = vec![0; store.padded() / 8];
+        let form = |row: u32| (store.code(row), store.measure(row).scale);
+        let relation = store.kernels.relate(form(row), form(node), &mut signs);
+        let f = if relation.absolute > 0.0 { relation.squared / relation.absolute } else { 0.0 };
+        let (slope, offset) = match store.metric {
+            Metric::Cosine | Metric::Dot => (-f, f * relation.signs_centre - relation.offset_centre),
+            Metric::L2 => (-2.0 * f, relation.squared + 2.0 * f * relation.signs_centre),
+        };
+        Self { row, signs, slope, offset }
+    }
+}
+
+/// Writes a whole block.
+pub(super) fn fill(block: &mut [u8], neighbours: &[Neighbour], n_chosen: usize) {
+    block.fill(0);
+    let (head, codes) = parts_mut(block);
+    head.links = [NO_ROW; DEGREE];
+    head.n = neighbours.len() as u32;
+    head.chosen = first_bits(n_chosen);
+    let largest = |factor: fn(&Neighbour) -> f32| neighbours.iter().map(factor).fold(0.0_f32, |m, x| m.max(x.abs()));
+    head.slope_unit = largest(|neighbour| neighbour.slope) / f32::from(i16::MAX);
+    head.offset_unit = largest(|neighbour| neighbour.offset) / f32::from(i16::MAX);
+    for (slot, neighbour) in neighbours.iter().enumerate() {
+        write(head, codes, slot, neighbour);
+    }
+}
+
+/// Puts a neighbour in a slot of a block, the next one or one in use.
+pub(super) fn put(block: &mut [u8], slot: usize, neighbour: &Neighbour) {
+    let (head, codes) = parts_mut(block);
+    head.n = head.n.max(slot as u32 + 1);
+    widen(&mut head.slope_unit, &mut head.slopes, neighbour.slope);
+    widen(&mut head.offset_unit, &mut head.offsets, neighbour.offset);
+    write(head, codes, slot, neighbour);
+}
+
+/// Notes which neighbours the selection rule chose.
+pub(super) fn set_chosen(block: &mut [u8], chosen: u32) {
+    parts_mut(block).0.chosen = chosen;
+}
+
+/// Notes how many neighbours were lost.
+pub(super) fn set_lost(block: &mut [u8], n_lost: u32) {
+    parts_mut(block).0.n_lost = n_lost;
+}
+
+fn write(head: &mut Head, codes: &mut [u8], slot: usize, neighbour: &Neighbour) {
+    head.links[slot] = neighbour.row;
+    head.slopes[slot] = steps(neighbour.slope, head.slope_unit);
+    head.offsets[slot] = steps(neighbour.offset, head.offset_unit);
+    for (byte, signs) in codes.iter_mut().skip(slot).step_by(BLOCK).zip(&neighbour.signs) {
+        *byte = *signs;
+    }
+}
+
+fn steps(value: f32, unit: f32) -> i16 {
+    // Saturates, and is zero where nothing has a size.
+    if unit > 0.0 { (value / unit).round_ties_even() as i16 } else { 0 }
+}
+
+/// Makes room for a value in factors that share a unit.
+fn widen(unit: &mut f32, factors: &mut [i16; DEGREE], value: f32) {
+    let needed = value.abs() / f32::from(i16::MAX);
+    if needed > *unit {
+        let shrink = *unit / needed;
+        for factor in factors {
+            *factor = (f32::from(*factor) * shrink).round_ties_even() as i16;
+        }
+        *unit = needed;
+    }
+}
+
+/// A mask of the first `n` slots.
+pub(super) fn first_bits(n: usize) -> u32 {
+    if n >= DEGREE { u32::MAX } else { (1 << n) - 1 }
+}

@@ -1,0 +1,149 @@
+//! The blocks of all nodes, and where walks begin. Which links are good ones is not known here.
+
+use crate::error::Result;
+use crate::kernels::prefetch;
+use crate::rows::{Status, mix};
+use crate::snapshot::sections::{Section, Sections, Tag};
+use crate::vectors::Arena;
+
+use super::block::{self, Head, NO_ROW};
+
+/// Nodes that a walk may begin at: the one nearest to the query is taken.
+const N_ENTRIES: usize = 64;
+
+/// Graph of one layer whose nodes know their neighbours' codes.
+#[derive(Debug)]
+pub(crate) struct QuantizedGraph {
+    blocks: Arena<u8>,
+    /// A sample of the nodes.
+    entries: Vec<u32>,
+    n_nodes: usize,
+    /// Nodes ever linked: what the sample is drawn by.
+    n_linked: u64,
+}
+
+impl QuantizedGraph {
+    pub(super) fn with_padded(padded: usize) -> Self {
+        Self { blocks: Arena::new(block::block_len(padded)), entries: Vec::new(), n_nodes: 0, n_linked: 0 }
+    }
+
+    /// The graph of a snapshot whose statuses are known, or nothing when it is not whole.
+    pub(super) fn restore(padded: usize, statuses: &[Status], sections: &mut Sections) -> Result<Option<Self>> {
+        let n_nodes = statuses.iter().filter(|status| status.is_in_graph()).count();
+        let stride = block::block_len(padded);
+        let n_blocks = sections.n_rows_of(Tag::Blocks);
+        let mut blocks = sections.take(Tag::Blocks, stride, n_blocks)?;
+        blocks.ensure(statuses.len());
+        let entries: Vec<u32> = sections.take_all(Tag::Entries)?;
+        let is_node = |row: u32| statuses.get(row as usize).is_some_and(|status| status.is_in_graph());
+        if n_blocks > statuses.len() || entries.is_empty() != (n_nodes == 0) || !entries.iter().all(|&row| is_node(row))
+        {
+            return Ok(None);
+        }
+        Ok(Some(Self { blocks, entries, n_nodes, n_linked: n_nodes as u64 }))
+    }
+
+    /// The sections of a snapshot.
+    pub(super) fn sections(&self, n_rows: usize) -> [Section; 2] {
+        [
+            Section { tag: Tag::Blocks, row_len: self.block_len(), n_rows: self.blocks.n_rows().min(n_rows) },
+            Section { tag: Tag::Entries, row_len: size_of::<u32>(), n_rows: self.entries.len() },
+        ]
+    }
+
+    pub(super) fn keep_before(&mut self) {
+        self.blocks.keep_before();
+    }
+
+    pub(super) fn forget_before(&mut self) {
+        self.blocks.forget_before();
+    }
+
+    pub(super) fn block_before(&self, row: u32) -> &[u8] {
+        self.blocks.row_before(row)
+    }
+
+    pub(super) fn check_next(&self) -> bool {
+        self.blocks.check_next()
+    }
+
+    pub(super) fn n_nodes(&self) -> usize {
+        self.n_nodes
+    }
+
+    pub(super) fn entries(&self) -> &[u32] {
+        &self.entries
+    }
+
+    #[inline]
+    pub(super) fn parts(&self, row: u32) -> (&Head, &[u8]) {
+        block::parts(self.blocks.row(row))
+    }
+
+    #[inline]
+    pub(super) fn head(&self, row: u32) -> &Head {
+        self.parts(row).0
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self, row: u32) {
+        prefetch(self.blocks.row(row));
+    }
+
+    pub(super) fn block_len(&self) -> usize {
+        self.blocks.stride()
+    }
+
+    pub(super) fn block_mut(&mut self, row: u32) -> &mut [u8] {
+        self.blocks.row_mut(row)
+    }
+
+    /// Makes a row a node with this block, or gives a node another one.
+    pub(super) fn insert(&mut self, row: u32, block: &[u8], is_new: bool) {
+        self.blocks.ensure(row as usize + 1);
+        self.blocks.row_mut(row).copy_from_slice(block);
+        if is_new {
+            self.n_nodes += 1;
+            self.sample(row);
+        }
+    }
+
+    /// Lets walks begin at a node.
+    pub(super) fn enter_at(&mut self, row: u32) {
+        if !self.entries.contains(&row) {
+            self.entries.push(row);
+        }
+    }
+
+    /// Keeps the entries a sample of the nodes. Source: Vitter, "Random sampling with a reservoir" (1985), algorithm R.
+    fn sample(&mut self, row: u32) {
+        self.n_linked += 1;
+        if self.entries.len() < N_ENTRIES {
+            self.entries.push(row);
+        } else if let Some(entry) = self.entries.get_mut((mix(self.n_linked) % self.n_linked) as usize) {
+            *entry = row;
+        }
+    }
+
+    /// Forgets nodes that no other node links to.
+    pub(super) fn remove(&mut self, rows: &[u32], status: &dyn Fn(u32) -> Status, n_rows: usize) {
+        for &row in rows {
+            self.blocks.row_mut(row).fill(0);
+        }
+        self.n_nodes -= rows.len();
+        self.entries.retain(|&entry| status(entry).is_live());
+        let n_wanted = N_ENTRIES.min(self.n_nodes);
+        if self.entries.len() <= n_wanted / 2 {
+            let is_node = |row: &u32| status(*row).is_in_graph();
+            let step = (n_rows / N_ENTRIES).max(1);
+            self.entries = (0..n_rows as u32).step_by(step).filter(is_node).collect();
+            if self.entries.is_empty() {
+                self.entries.extend((0..n_rows as u32).find(is_node));
+            }
+        }
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.blocks.memory_bytes() + self.entries.capacity() * size_of_val(&NO_ROW)
+    }
+}

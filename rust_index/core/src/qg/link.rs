@@ -1,0 +1,232 @@
+//! Putting rows into the graph, in two steps: a plan that only reads, made by several threads, and its application.
+//!
+//! A row is linked to what a walk for it meets, as far as the selection rule wants it; what is left of the block is filled
+//! with the nearest others, which cost a walk nothing. Each neighbour takes the row in turn where its own rule or a free
+//! place allows it. Sources: Malkov and Yashunin (2018), algorithm 4, for the rule; Subramanya et al., `DiskANN` (2019), for
+//! the single layer; Dobson et al., `ParlayANN` (2024), for linking in batches.
+
+use crate::candidates::Candidate;
+use crate::living::ScratchPool;
+use crate::spec::IndexSpec;
+
+use super::State;
+use super::block::{self, DEGREE, Neighbour, first_bits};
+use super::graph::QuantizedGraph;
+use super::store::QuantizedStore;
+use super::walk::{Scratch, walk};
+
+/// Rows that a thread plans for at a time at the least.
+const MIN_ROWS_PER_THREAD: usize = 4;
+
+/// A row's own block.
+#[derive(Debug)]
+struct NewBlock {
+    row: u32,
+    links: Vec<u32>,
+    block: Vec<u8>,
+}
+
+/// Changes to a neighbour's block.
+#[derive(Debug)]
+struct BackLinks {
+    row: u32,
+    chosen: u32,
+    slots: Vec<(usize, Neighbour)>,
+}
+
+/// How rows are to be linked.
+#[derive(Debug)]
+pub(crate) struct LinkPlan {
+    blocks: Vec<NewBlock>,
+    back: Vec<BackLinks>,
+}
+
+/// Applies `work` to all items, in order, with a scratch memory for each thread.
+fn map_all<T: Sync, R: Send>(
+    items: &[T],
+    n_threads: usize,
+    scratches: &ScratchPool<Scratch>,
+    work: impl Fn(&T, &mut Scratch) -> R + Sync,
+) -> Vec<R> {
+    let run = |items: &[T]| {
+        let mut scratch = scratches.take();
+        let results: Vec<R> = items.iter().map(|item| work(item, &mut scratch)).collect();
+        scratches.keep(scratch);
+        results
+    };
+    let per_thread = items.len().div_ceil(n_threads).max(MIN_ROWS_PER_THREAD);
+    if items.len() <= per_thread {
+        return run(items);
+    }
+    std::thread::scope(|scope| {
+        let (run, mut parts) = (&run, items.chunks(per_thread));
+        let first = parts.next().unwrap_or_default();
+        let others: Vec<_> = parts.map(|part| scope.spawn(move || run(part))).collect();
+        let mut results = run(first);
+        for other in others {
+            match other.join() {
+                Ok(part) => results.extend(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        results
+    })
+}
+
+/// Plans how to link rows.
+pub(super) fn plan_links(
+    state: &State,
+    graph: &QuantizedGraph,
+    rows: &[u32],
+    spec: &IndexSpec,
+    scratches: &ScratchPool<Scratch>,
+) -> LinkPlan {
+    let ef = spec.qg.ef_construction;
+    let blocks = map_all(rows, spec.n_threads, scratches, |&row, scratch| plan_row(state, graph, row, ef, scratch));
+    // (neighbour, whether it must take the row, row): those of one neighbour together.
+    let mut links: Vec<(u32, bool, u32)> = blocks
+        .iter()
+        // The nearest neighbour never drops the link back: so each row has a way in when it is linked.
+        .flat_map(|new| new.links.iter().enumerate().map(|(i, &link)| (link, i == 0, new.row)))
+        .collect();
+    links.sort_unstable();
+    let groups: Vec<&[(u32, bool, u32)]> = links.chunk_by(|a, b| a.0 == b.0).collect();
+    let back = map_all(&groups, spec.n_threads, scratches, |group, _| plan_back(&state.store, graph, group));
+    LinkPlan { blocks, back: back.into_iter().flatten().collect() }
+}
+
+fn plan_row(state: &State, graph: &QuantizedGraph, row: u32, ef: usize, scratch: &mut Scratch) -> NewBlock {
+    let store = &state.store;
+    store.query_of_row(row, &mut scratch.rotated, &mut scratch.query);
+    walk(store, graph, ef, state.rows.n_rows(), scratch);
+    let had: &[u32] = if state.status(row).is_in_graph() { graph.head(row).links() } else { &[] };
+    let usable = |&other: &u32| other != row && state.status(other).is_live();
+    let met = scratch.visited.iter().map(|candidate| candidate.row());
+    let candidates = measure(store, row, met.chain(had.iter().copied()).filter(usable));
+    let (links, n_chosen) = select(store, &candidates);
+    NewBlock { row, block: new_block(store, graph, row, &links, n_chosen), links }
+}
+
+/// Rows with their distances to a node, in order, each once.
+pub(super) fn measure(store: &QuantizedStore, node: u32, rows: impl Iterator<Item = u32>) -> Vec<Candidate> {
+    let mut candidates: Vec<Candidate> = rows.map(|row| Candidate::new(store.distance(node, row), row)).collect();
+    candidates.sort_unstable();
+    candidates.dedup();
+    candidates
+}
+
+/// The rows to link to, of candidates in order, and how many of them the rule chose; these come first.
+pub(super) fn select(store: &QuantizedStore, candidates: &[Candidate]) -> (Vec<u32>, usize) {
+    let mut chosen: Vec<u32> = Vec::with_capacity(DEGREE);
+    let mut others: Vec<u32> = Vec::new();
+    for candidate in candidates {
+        if chosen.len() == DEGREE {
+            break;
+        }
+        let (row, distance) = (candidate.row(), candidate.distance());
+        if chosen.iter().all(|&other| store.distance(row, other) >= distance) {
+            chosen.push(row);
+        } else {
+            others.push(row);
+        }
+    }
+    let n_chosen = chosen.len();
+    chosen.extend(others.into_iter().take(DEGREE - n_chosen));
+    (chosen, n_chosen)
+}
+
+/// A block with these links.
+pub(super) fn new_block(
+    store: &QuantizedStore,
+    graph: &QuantizedGraph,
+    row: u32,
+    links: &[u32],
+    n_chosen: usize,
+) -> Vec<u8> {
+    let neighbours: Vec<Neighbour> = links.iter().map(|&link| Neighbour::of(store, row, link)).collect();
+    let mut block = bytemuck::allocation::zeroed_vec::<u64>(graph.block_len() / 8);
+    block::fill(bytemuck::cast_slice_mut(&mut block), &neighbours, n_chosen);
+    bytemuck::cast_slice(&block).to_vec()
+}
+
+/// Plans which rows a node takes as neighbours, of those that link to it now.
+fn plan_back(store: &QuantizedStore, graph: &QuantizedGraph, group: &[(u32, bool, u32)]) -> Option<BackLinks> {
+    let node = group.first()?.0;
+    let head = graph.head(node);
+    let mut links = head.links().to_vec();
+    let mut chosen = head.chosen;
+    let mut taken = 0_u32;
+    for &link in &links {
+        store.prefetch(link);
+    }
+    let mut distances: Vec<f32> = links.iter().map(|&link| store.distance(node, link)).collect();
+    for &(_, must, row) in group {
+        if links.contains(&row) {
+            continue;
+        }
+        let distance = store.distance(node, row);
+        let apart: Vec<f32> = links.iter().map(|&link| store.distance(row, link)).collect();
+        let is_chosen = |slot: &usize| chosen >> slot & 1 == 1;
+        let hides = |slot: usize| distances[slot] < distance && apart[slot] < distance;
+        let is_hidden = (0..links.len()).filter(is_chosen).any(hides);
+        if !is_hidden {
+            // What the new neighbour hides is not chosen any more, and may be replaced.
+            let hidden = (0..links.len())
+                .filter(is_chosen)
+                .filter(|&slot| distances[slot] >= distance && apart[slot] < distances[slot]);
+            chosen = hidden.fold(chosen, |chosen, slot| chosen & !(1 << slot));
+        }
+        let Some(slot) = free_slot(&distances, chosen, distance, is_hidden, must) else { continue };
+        if slot == links.len() {
+            links.push(row);
+            distances.push(distance);
+        } else {
+            links[slot] = row;
+            distances[slot] = distance;
+        }
+        taken |= 1 << slot;
+        chosen = if is_hidden { chosen & !(1 << slot) } else { chosen | 1 << slot };
+    }
+    if taken == 0 {
+        return None;
+    }
+    let slots = (0..links.len()).filter(|slot| taken >> slot & 1 == 1);
+    let slots = slots.map(|slot| (slot, Neighbour::of(store, node, links[slot]))).collect();
+    Some(BackLinks { row: node, chosen, slots })
+}
+
+/// The slot for a new neighbour: a free one, else that of the farthest which the rule did not choose, else of the farthest.
+fn free_slot(distances: &[f32], chosen: u32, distance: f32, is_hidden: bool, must: bool) -> Option<usize> {
+    if distances.len() < DEGREE {
+        return Some(distances.len());
+    }
+    let farthest = |among: u32| {
+        (0..DEGREE).filter(|slot| among >> slot & 1 == 1).max_by(|&a, &b| distances[a].total_cmp(&distances[b]))
+    };
+    match farthest(!chosen & first_bits(DEGREE)) {
+        Some(slot) => (must || !is_hidden || distance < distances[slot]).then_some(slot),
+        None => farthest(chosen).filter(|&slot| must || (!is_hidden && distance < distances[slot])),
+    }
+}
+
+/// Carries out a plan.
+pub(super) fn apply_links(state: &mut State, plan: &LinkPlan) {
+    for new in &plan.blocks {
+        let is_new = !state.status(new.row).is_in_graph();
+        let Some(graph) = &mut state.graph else { return };
+        graph.insert(new.row, &new.block, is_new);
+        if new.links.is_empty() {
+            // Among tombstones alone nothing leads to the row.
+            graph.enter_at(new.row);
+        }
+        state.settle(new.row);
+    }
+    let Some(graph) = &mut state.graph else { return };
+    for back in &plan.back {
+        let block = graph.block_mut(back.row);
+        for (slot, neighbour) in &back.slots {
+            block::put(block, *slot, neighbour);
+        }
+        block::set_chosen(block, back.chosen);
+    }
+}

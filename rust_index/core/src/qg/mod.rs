@@ -1,0 +1,155 @@
+//! Quantised graph: one layer of nodes that keep the codes of their neighbours, walked by estimates and alive under
+//! insertions, updates and deletions. docs/index.md has the measurements behind it.
+//!
+//! Source: Gou et al., `SymphonyQG` (SIGMOD 2025). What differs: an insertion touches its own block and one slot of each
+//! neighbour's; nodes hold eight-bit codes instead of vectors; deletions are repaired in place.
+
+mod block;
+mod graph;
+mod link;
+mod query;
+mod repair;
+mod rotation;
+mod save;
+mod search;
+mod store;
+mod walk;
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::filter::RowFilter;
+use crate::index::Hit;
+use crate::living::{LiveGraph, LivingIndex, ScratchPool};
+use crate::rows::Status;
+use crate::snapshot::Unpublished;
+use crate::snapshot::sections::Sections;
+use crate::spec::IndexSpec;
+
+use graph::QuantizedGraph;
+use link::LinkPlan;
+use repair::RepairPlan;
+use store::QuantizedStore;
+use walk::Scratch;
+
+/// Index over a quantised graph.
+pub(crate) type QuantizedGraphIndex = LivingIndex<QuantizedGraph>;
+
+type State = crate::living::State<QuantizedGraph>;
+
+/// A batch is no more than one part in so many of the graph that it is linked to, so that its rows, which do not see each
+/// other, find neighbours.
+const NODES_PER_BATCH: usize = 64;
+/// Rows in a batch for each thread.
+const BATCH_PER_THREAD: usize = 64;
+
+impl LiveGraph for QuantizedGraph {
+    type Store = QuantizedStore;
+    type Scratch = Scratch;
+    type LinkPlan = LinkPlan;
+    type RepairPlan = RepairPlan;
+
+    fn new_store(spec: &IndexSpec) -> Result<QuantizedStore> {
+        spec.qg.check()?;
+        QuantizedStore::new(spec)
+    }
+
+    fn new(spec: &IndexSpec) -> Self {
+        Self::with_padded(spec.dim.next_multiple_of(crate::kernels::SCAN_DIM))
+    }
+
+    fn scan_threshold(spec: &IndexSpec) -> usize {
+        spec.qg.scan_threshold
+    }
+
+    fn ef_search(spec: &IndexSpec) -> usize {
+        spec.qg.ef_search
+    }
+
+    fn params(spec: &IndexSpec) -> Vec<(&'static str, u64)> {
+        let qg = &spec.qg;
+        vec![
+            ("ef_construction", qg.ef_construction as u64),
+            ("ef_search", qg.ef_search as u64),
+            ("scan_threshold", qg.scan_threshold as u64),
+            ("seed", qg.seed),
+        ]
+    }
+
+    fn n_nodes(&self) -> usize {
+        self.n_nodes()
+    }
+
+    fn links(&self, row: u32) -> &[u32] {
+        self.head(row).links()
+    }
+
+    fn starts(&self) -> Vec<u32> {
+        self.entries().to_vec()
+    }
+
+    fn batch_size(&self, spec: &IndexSpec) -> usize {
+        if spec.n_threads == 1 {
+            return 1;
+        }
+        (self.n_nodes() / NODES_PER_BATCH).clamp(1, spec.n_threads * BATCH_PER_THREAD)
+    }
+
+    fn plan_links(
+        state: &State,
+        graph: &Self,
+        rows: &[u32],
+        spec: &IndexSpec,
+        scratches: &ScratchPool<Scratch>,
+    ) -> LinkPlan {
+        link::plan_links(state, graph, rows, spec, scratches)
+    }
+
+    fn apply_links(state: &mut State, plan: &LinkPlan) {
+        link::apply_links(state, plan);
+    }
+
+    fn plan_repair(state: &State, graph: &Self, row: u32) -> Option<RepairPlan> {
+        repair::plan_repair(state, graph, row)
+    }
+
+    fn apply_repair(&mut self, plan: &RepairPlan) -> Option<u32> {
+        repair::apply_repair(self, plan)
+    }
+
+    fn forget(&mut self, rows: &[u32], status: &dyn Fn(u32) -> Status, n_rows: usize) {
+        self.remove(rows, status, n_rows);
+    }
+
+    fn search(
+        state: &State,
+        vector: &[f32],
+        k: usize,
+        ef: usize,
+        filter: Option<&RowFilter>,
+        scratch: &mut Scratch,
+    ) -> Vec<Hit> {
+        search::search(state, vector, k, ef, filter, scratch)
+    }
+
+    fn scratch_bytes(scratch: &Scratch) -> usize {
+        scratch.memory_bytes()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.memory_bytes()
+    }
+
+    fn check_next(&self) -> bool {
+        self.check_next()
+    }
+
+    fn save(index: &QuantizedGraphIndex, path: &Path, sequence: u64) -> Result<Unpublished> {
+        save::save(index, path, sequence)
+    }
+}
+
+/// The index that a snapshot holds.
+pub(crate) fn restore(spec: &IndexSpec, sections: &mut Sections, path: &Path) -> Result<QuantizedGraphIndex> {
+    save::restore(spec, sections, path)
+}

@@ -1,0 +1,281 @@
+//! The vectors of a quantised graph: rotated, eight bits a component for walks and four more for ranking.
+//!
+//! `x = scale * (16 code + fine)`, one scale a vector. Vectors in full precision are not kept.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::kernels::{Kernels, prefetch};
+use crate::living::LiveStore;
+use crate::metric::Metric;
+use crate::snapshot::sections::{Section, Sections, Tag};
+use crate::spec::IndexSpec;
+use crate::vectors::Arena;
+
+use super::query::Query;
+use super::rotation::Rotation;
+
+/// Largest code. -128 is left out, so that codes are symmetric.
+const MAX_CODE: i32 = 127;
+/// Steps of `fine` in one step of a code.
+const FINE_STEPS: i32 = 16;
+
+/// Scale and squared norm of a vector.
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(crate) struct Measure {
+    /// What a step of a code is worth.
+    pub(crate) scale: f32,
+    /// Squared norm of the vector, from its centre.
+    pub(crate) squared: f32,
+}
+
+/// The vectors of all rows.
+#[derive(Debug)]
+pub(crate) struct QuantizedStore {
+    pub(crate) metric: Metric,
+    pub(crate) kernels: Kernels,
+    rotation: Arc<Rotation>,
+    /// What is taken off each vector before it is rotated: for `l2` the first vector, so that distances are not small
+    /// differences of large numbers; nothing for the others, which are not invariant under a shift.
+    centre: Vec<f32>,
+    codes: Arena<i8>,
+    fine: Arena<u8>,
+    measures: Arena<Measure>,
+}
+
+impl QuantizedStore {
+    pub(crate) fn new(spec: &IndexSpec) -> Result<Self> {
+        let kernels = spec.kernels()?;
+        let rotation = Arc::new(Rotation::new(spec.dim, spec.qg.seed));
+        Ok(Self::with_rotation(spec.metric, kernels, rotation, Vec::new()))
+    }
+
+    fn with_rotation(metric: Metric, kernels: Kernels, rotation: Arc<Rotation>, centre: Vec<f32>) -> Self {
+        let padded = rotation.padded();
+        Self {
+            metric,
+            kernels,
+            rotation,
+            centre,
+            codes: Arena::new(padded),
+            fine: Arena::new(padded / 2),
+            measures: Arena::new(1),
+        }
+    }
+
+    /// A store with the rows of a snapshot.
+    pub(super) fn restore(spec: &IndexSpec, sections: &mut Sections) -> Result<Self> {
+        let (empty, n_rows) = (Self::new(spec)?, sections.n_rows);
+        let padded = empty.padded();
+        Ok(Self {
+            centre: sections.take_all(Tag::Centre)?,
+            codes: sections.take(Tag::Codes, padded, n_rows)?,
+            fine: sections.take(Tag::Fine, padded / 2, n_rows)?,
+            measures: sections.take(Tag::Measures, 1, n_rows)?,
+            ..empty
+        })
+    }
+
+    /// The sections of a snapshot, all but the centre row by row.
+    pub(super) fn sections(&self, n_rows: usize) -> [Section; 4] {
+        let section = |tag, row_len, n_rows| Section { tag, row_len, n_rows };
+        [
+            section(Tag::Codes, self.padded(), n_rows),
+            section(Tag::Fine, self.padded() / 2, n_rows),
+            section(Tag::Measures, size_of::<Measure>(), n_rows),
+            section(Tag::Centre, size_of::<f32>(), self.centre.len()),
+        ]
+    }
+
+    pub(super) fn keep_before(&mut self) {
+        self.codes.keep_before();
+        self.fine.keep_before();
+        self.measures.keep_before();
+    }
+
+    pub(super) fn forget_before(&mut self) {
+        self.codes.forget_before();
+        self.fine.forget_before();
+        self.measures.forget_before();
+    }
+
+    /// The bytes of a row of a section of the store, as they were at `keep_before`.
+    pub(super) fn row_before(&self, tag: Tag, row: u32) -> &[u8] {
+        match tag {
+            Tag::Codes => bytemuck::cast_slice(self.codes.row_before(row)),
+            Tag::Fine => self.fine.row_before(row),
+            Tag::Centre => bytemuck::bytes_of(&self.centre[row as usize]),
+            _ => bytemuck::cast_slice(self.measures.row_before(row)),
+        }
+    }
+
+    /// Components of a code.
+    pub(crate) fn padded(&self) -> usize {
+        self.rotation.padded()
+    }
+
+    #[inline]
+    pub(crate) fn code(&self, row: u32) -> &[i8] {
+        self.codes.row(row)
+    }
+
+    #[inline]
+    pub(crate) fn measure(&self, row: u32) -> Measure {
+        self.measures.get(row)
+    }
+
+    #[inline]
+    pub(crate) fn prefetch(&self, row: u32) {
+        prefetch(self.codes.row(row));
+    }
+
+    /// Distance of two rows.
+    #[inline]
+    pub(crate) fn distance(&self, a: u32, b: u32) -> f32 {
+        let (of_a, of_b) = (self.measure(a), self.measure(b));
+        let product = self.kernels.dot_i8(self.code(a), self.code(b)) as f32 * (of_a.scale * of_b.scale);
+        self.distance_of(product, of_a.squared, of_b.squared)
+    }
+
+    /// Distance of a row to a query, as walks take it.
+    #[inline]
+    pub(crate) fn distance_to(&self, query: &Query, row: u32) -> f32 {
+        let measure = self.measure(row);
+        let product = query.inner_product(&self.kernels, self.code(row), measure.scale);
+        self.distance_of(product, query.squared, measure.squared)
+    }
+
+    /// Distance of a row to a query, as near as the store knows it. `buffer` is written over.
+    pub(crate) fn fine_distance_to(&self, query: &Query, row: u32, buffer: &mut Vec<i8>) -> f32 {
+        let measure = self.measure(row);
+        self.unpack_fine(row, buffer);
+        let product = query.inner_product(&self.kernels, self.code(row), measure.scale)
+            + query.inner_product(&self.kernels, buffer, measure.scale / FINE_STEPS as f32);
+        let distance = self.distance_of(product, query.squared, measure.squared);
+        // Magnitudes near the end of f32 can lead to NaN.
+        let distance = if distance.is_nan() { f32::MAX } else { distance };
+        match self.metric {
+            Metric::Cosine => distance.clamp(0.0, 2.0),
+            Metric::Dot => distance.clamp(f32::MIN, f32::MAX),
+            Metric::L2 => distance.clamp(0.0, f32::MAX),
+        }
+    }
+
+    #[inline]
+    fn distance_of(&self, product: f32, a_squared: f32, b_squared: f32) -> f32 {
+        match self.metric {
+            Metric::Cosine => 1.0 - product,
+            Metric::Dot => -product,
+            Metric::L2 => a_squared + b_squared - 2.0 * product,
+        }
+    }
+
+    fn unpack_fine(&self, row: u32, buffer: &mut Vec<i8>) {
+        let packed = self.fine.row(row);
+        buffer.resize(2 * packed.len(), 0);
+        let (low, high) = buffer.split_at_mut(packed.len());
+        for ((low, high), byte) in low.iter_mut().zip(high).zip(packed) {
+            *low = (byte & 15) as i8 - 8;
+            *high = (byte >> 4) as i8 - 8;
+        }
+    }
+
+    /// Brings a prepared vector into the form that is stored: from the centre, rotated.
+    pub(crate) fn rotate(&self, vector: &[f32], rotated: &mut Vec<f32>) {
+        rotated.resize(self.padded(), 0.0);
+        if self.centre.is_empty() {
+            self.rotation.apply(vector, rotated);
+        } else {
+            let shifted: Vec<f32> = vector.iter().zip(&self.centre).map(|(x, c)| x - c).collect();
+            self.rotation.apply(&shifted, rotated);
+        }
+    }
+
+    /// A row as a query.
+    pub(crate) fn query_of_row(&self, row: u32, rotated: &mut Vec<f32>, query: &mut Query) {
+        let scale = self.measure(row).scale;
+        rotated.clear();
+        rotated.extend(self.code(row).iter().map(|&code| f32::from(code) * scale));
+        query.set(rotated);
+    }
+
+    /// Codes of a vector, packed fine steps, and its measure.
+    fn encode(&self, vector: &[f32]) -> (Vec<i8>, Vec<u8>, Measure) {
+        let mut rotated = Vec::new();
+        self.rotate(vector, &mut rotated);
+        let largest = rotated.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+        let scale = Some(largest / MAX_CODE as f32).filter(|scale| scale.is_normal()).unwrap_or_default();
+        let n = rotated.len();
+        let (mut codes, mut fine) = (vec![0; n], vec![0x88; n / 2]);
+        if scale > 0.0 {
+            let inverse = (MAX_CODE * FINE_STEPS) as f32 / largest;
+            for (i, x) in rotated.iter().enumerate() {
+                let steps = (x * inverse).round_ties_even() as i32;
+                let code = (steps + FINE_STEPS / 2).div_euclid(FINE_STEPS);
+                codes[i] = code as i8;
+                let nibble = (steps - code * FINE_STEPS + FINE_STEPS / 2) as u8;
+                let (at, shift) = if i < n / 2 { (i, 0) } else { (i - n / 2, 4) };
+                fine[at] = fine[at] & !(15 << shift) | nibble << shift;
+            }
+        }
+        let squared = rotated.iter().map(|x| x * x).sum::<f32>().min(f32::MAX);
+        (codes, fine, Measure { scale, squared })
+    }
+}
+
+impl LiveStore for QuantizedStore {
+    fn empty_like(&self) -> Self {
+        Self::with_rotation(self.metric, self.kernels, Arc::clone(&self.rotation), self.centre.clone())
+    }
+
+    fn ensure(&mut self, n_rows: usize) {
+        self.codes.ensure(n_rows);
+        self.fine.ensure(n_rows);
+        self.measures.ensure(n_rows);
+    }
+
+    fn set(&mut self, row: u32, vector: &[f32]) {
+        if self.metric == Metric::L2 && self.centre.is_empty() {
+            self.centre = vector.to_vec();
+        }
+        let (codes, fine, measure) = self.encode(vector);
+        self.codes.row_mut(row).copy_from_slice(&codes);
+        self.fine.row_mut(row).copy_from_slice(&fine);
+        self.measures.set(row, measure);
+    }
+
+    fn copy(&mut self, row: u32, from: &Self, from_row: u32) {
+        self.codes.row_mut(row).copy_from_slice(from.codes.row(from_row));
+        self.fine.row_mut(row).copy_from_slice(from.fine.row(from_row));
+        self.measures.set(row, from.measure(from_row));
+    }
+
+    fn holds(&self, row: u32, vector: &[f32]) -> bool {
+        if self.metric == Metric::L2 && self.centre.is_empty() {
+            return false;
+        }
+        let (codes, fine, measure) = self.encode(vector);
+        self.codes.row(row) == codes && self.fine.row(row) == fine && self.measure(row).scale == measure.scale
+    }
+
+    fn read(&self, row: u32, vectors: &mut Vec<f32>) {
+        let mut fine = Vec::new();
+        self.unpack_fine(row, &mut fine);
+        let unit = self.measure(row).scale / FINE_STEPS as f32;
+        let steps = self.code(row).iter().zip(fine).map(|(&code, fine)| i32::from(code) * FINE_STEPS + i32::from(fine));
+        let mut rotated: Vec<f32> = steps.map(|steps| steps as f32 * unit).collect();
+        let start = vectors.len();
+        vectors.resize(start + self.rotation.dim(), 0.0);
+        self.rotation.invert(&mut rotated, &mut vectors[start..]);
+        vectors[start..].iter_mut().zip(&self.centre).for_each(|(x, c)| *x += c);
+    }
+
+    fn check_next(&self) -> bool {
+        self.codes.check_next() || self.fine.check_next() || self.measures.check_next()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.codes.memory_bytes() + self.fine.memory_bytes() + self.measures.memory_bytes()
+    }
+}
