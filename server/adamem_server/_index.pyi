@@ -124,8 +124,8 @@ class Index:
     def add(self, ids: NDArray[np.uint64], vectors: NDArray[np.float32]) -> None:
         """Adds vectors, replacing those whose ids are there already; all or nothing.
 
-        The vectors can be found at once. A tenth of a millisecond or so a vector; microseconds where the index is deferred
-        or has no graph.
+        The vectors can be found at once. A tenth of a millisecond or so a vector; microseconds where the index is
+        deferred or has no graph.
 
         Args:
             ids: uint64 `[n]`; the last of equal ids wins. 2**64 - 1 is reserved.

@@ -2,6 +2,8 @@
 
 use std::collections::BinaryHeap;
 
+use crate::kernels::Kernels;
+
 /// A row with its distance, as an integer that orders as (distance, row) does.
 ///
 /// ```text
@@ -9,7 +11,8 @@ use std::collections::BinaryHeap;
 /// bit 31..1   row
 /// bit 0       expanded: a mark of the graph walk, 0 elsewhere
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
 pub(crate) struct Candidate(u64);
 
 impl Candidate {
@@ -48,6 +51,12 @@ impl Candidate {
     pub(crate) fn expanded(self) -> Self {
         Self(self.0 | 1)
     }
+}
+
+/// How many of some candidates in order come before a candidate.
+#[inline]
+pub(crate) fn rank(kernels: &Kernels, sorted: &[Candidate], candidate: Candidate) -> usize {
+    kernels.n_below(bytemuck::must_cast_slice(sorted), candidate.0)
 }
 
 /// The `limit` best candidates seen.

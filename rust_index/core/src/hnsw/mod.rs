@@ -38,6 +38,7 @@ impl LiveGraph for Graph {
     type Scratch = Scratch;
     type LinkPlan = LinkPlan;
     type RepairPlan = RepairPlan;
+    const N_TOGETHER: usize = 1;
 
     fn new_store(spec: &IndexSpec) -> Result<Store> {
         spec.hnsw.check()?;
@@ -119,13 +120,14 @@ impl LiveGraph for Graph {
 
     fn search(
         state: &State,
-        vector: &[f32],
+        vectors: &[Vec<f32>],
         k: usize,
         ef: usize,
         filter: Option<&RowFilter>,
-        scratch: &mut Scratch,
-    ) -> Vec<Hit> {
-        search::search(state, vector, k, ef, filter, scratch)
+        scratches: &mut [Scratch],
+    ) -> Vec<Vec<Hit>> {
+        let searches = vectors.iter().zip(scratches);
+        searches.map(|(vector, scratch)| search::search(state, vector, k, ef, filter, scratch)).collect()
     }
 
     fn scratch_bytes(scratch: &Scratch) -> usize {

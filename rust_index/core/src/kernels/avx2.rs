@@ -4,12 +4,13 @@ use std::arch::x86_64::{
     __m128i, __m256, __m256i, _CMP_GT_OQ, _CMP_LT_OQ, _mm_add_epi32, _mm_add_ps, _mm_add_ss, _mm_cvtsi128_si32,
     _mm_cvtss_f32, _mm_loadl_epi64, _mm_loadu_si128, _mm_movehl_ps, _mm_shuffle_epi32, _mm_shuffle_ps, _mm256_add_epi8,
     _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256, _mm256_andnot_ps, _mm256_blendv_ps,
-    _mm256_castps256_ps128, _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvtepi8_epi16, _mm256_cvtepi8_epi32,
-    _mm256_cvtepi16_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32, _mm256_extractf128_ps, _mm256_extracti128_si256,
-    _mm256_fmadd_ps, _mm256_fmsub_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_movemask_ps,
-    _mm256_mul_ps, _mm256_permute2x128_si256, _mm256_set1_epi8, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srli_epi16, _mm256_storeu_ps,
-    _mm256_sub_epi16, _mm256_sub_ps, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
+    _mm256_castps256_ps128, _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cmpgt_epi64, _mm256_cvtepi8_epi16,
+    _mm256_cvtepi8_epi32, _mm256_cvtepi16_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32, _mm256_extractf128_ps,
+    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_fmsub_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute2x128_si256, _mm256_set1_epi8, _mm256_set1_epi64x, _mm256_set1_ps,
+    _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srli_epi16,
+    _mm256_storeu_ps, _mm256_sub_epi16, _mm256_sub_epi64, _mm256_sub_ps, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
+    _mm256_xor_si256,
 };
 
 use super::{BLOCK, Relation, ScanBlock, ScanScale, scalar};
@@ -122,6 +123,24 @@ pub(super) fn scan(table: &[u8], block: ScanBlock<'_>, scale: &ScanScale, limit:
         passing |= (_mm256_movemask_ps(below) as u32) << (LANES * part);
     }
     passing
+}
+
+/// How many keys are below a key.
+#[target_feature(enable = "avx2")]
+#[allow(clippy::cast_ptr_alignment, reason = "the load needs no alignment, its type only says so")]
+pub(super) fn n_below(keys: &[u64], key: u64) -> usize {
+    // Comparisons are of signed numbers: without their highest bit both sides are.
+    let (blocks, tail) = keys.as_chunks::<4>();
+    let sign = _mm256_set1_epi64x(i64::MIN);
+    let wanted = _mm256_xor_si256(_mm256_set1_epi64x(key.cast_signed()), sign);
+    let mut sums = _mm256_setzero_si256();
+    for block in blocks {
+        // SAFETY: the block is four keys; the load needs no alignment.
+        let block = unsafe { _mm256_loadu_si256(block.as_ptr().cast::<__m256i>()) };
+        sums = _mm256_sub_epi64(sums, _mm256_cmpgt_epi64(wanted, _mm256_xor_si256(block, sign)));
+    }
+    // Each sum fits 32 bits, and so does what `reduce_i32` makes of the halves of all four.
+    reduce_i32(sums) as usize + scalar::n_below(tail, key)
 }
 
 /// Relates a code to a centre.

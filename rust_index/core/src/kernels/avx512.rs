@@ -4,11 +4,12 @@ use std::arch::x86_64::{
     __m128i, __m256i, __m512, __m512i, _CMP_GT_OQ, _CMP_LT_OQ, _mm_loadu_si128, _mm256_add_epi16, _mm256_loadu_si256,
     _mm256_permute2x128_si256, _mm256_slli_epi16, _mm256_sub_epi16, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
     _mm512_abs_ps, _mm512_add_epi8, _mm512_add_epi16, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
-    _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepi8_epi16, _mm512_cvtepi8_epi32, _mm512_cvtepi16_epi32,
-    _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_extracti64x4_epi64,
-    _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_epi8, _mm512_loadu_ps, _mm512_mask_sub_ps, _mm512_maskz_loadu_epi8,
-    _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_reduce_add_epi32, _mm512_reduce_add_ps, _mm512_set1_epi8,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_srli_epi16, _mm512_storeu_ps,
+    _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cmplt_epu64_mask, _mm512_cvtepi8_epi16, _mm512_cvtepi8_epi32,
+    _mm512_cvtepi16_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32,
+    _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_epi8, _mm512_loadu_epi64,
+    _mm512_loadu_ps, _mm512_mask_sub_ps, _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_ps, _mm512_mul_ps,
+    _mm512_reduce_add_epi32, _mm512_reduce_add_ps, _mm512_set1_epi8, _mm512_set1_epi64, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_srli_epi16, _mm512_storeu_ps,
     _mm512_sub_epi32, _mm512_sub_ps, _mm512_xor_si512,
 };
 
@@ -142,6 +143,20 @@ pub(super) fn scan(table: &[u8], block: ScanBlock<'_>, scale: &ScanScale, limit:
         passing |= u32::from(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(distance, _mm512_set1_ps(limit))) << (16 * half);
     }
     passing
+}
+
+/// How many keys are below a key.
+#[target_feature(enable = "avx512f")]
+pub(super) fn n_below(keys: &[u64], key: u64) -> usize {
+    let (blocks, tail) = keys.as_chunks::<8>();
+    let wanted = _mm512_set1_epi64(key.cast_signed());
+    let mut n = 0;
+    for block in blocks {
+        // SAFETY: the block is eight keys; the load needs no alignment.
+        let block = unsafe { _mm512_loadu_epi64(block.as_ptr().cast()) };
+        n += _mm512_cmplt_epu64_mask(block, wanted).count_ones();
+    }
+    n as usize + scalar::n_below(tail, key)
 }
 
 /// Relates a code to a centre.

@@ -104,6 +104,9 @@ pub(crate) struct ScanBlock<'a> {
     pub(crate) offsets: &'a [i16; BLOCK],
 }
 
+/// Keys that are counted rather than searched.
+const COUNTED_KEYS: usize = 64;
+
 /// What turns the sum of a scan into a distance: `base + offset_unit * offsets[j] + slopes[j] * (unit * sum + start)`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScanScale {
@@ -135,6 +138,7 @@ pub(crate) struct Kernels {
     dot_i16_i8: fn(&[i16], &[i8]) -> i32,
     scan: ScanKernel,
     relate: RelateKernel,
+    n_below: fn(&[u64], u64) -> usize,
 }
 
 type ScanKernel = fn(&[u8], ScanBlock<'_>, &ScanScale, f32, &mut [f32; BLOCK]) -> u32;
@@ -156,6 +160,8 @@ macro_rules! dispatch {
             scan: |table, block, scale, limit, found| unsafe { $module::scan(table, block, scale, limit, found) },
             // SAFETY: as above.
             relate: |vector, centre, signs| unsafe { $module::relate(vector, centre, signs) },
+            // SAFETY: as above.
+            n_below: |keys, key| unsafe { $module::n_below(keys, key) },
         }
     }};
 }
@@ -193,6 +199,7 @@ impl Kernels {
             dot_i16_i8: scalar::dot_i16_i8,
             scan: scalar::scan,
             relate: scalar::relate,
+            n_below: scalar::n_below,
         }
     }
 
@@ -247,6 +254,21 @@ impl Kernels {
             table.len()
         );
         (self.scan)(table, block, scale, limit, found)
+    }
+
+    /// How many of some sorted keys are below a key. Short ones are counted without a branch that depends on them.
+    #[inline]
+    pub(crate) fn n_below(&self, sorted: &[u64], key: u64) -> usize {
+        let (mut start, mut end) = (0, sorted.len());
+        while end - start > COUNTED_KEYS {
+            let middle = start + (end - start) / 2;
+            if sorted[middle] < key {
+                start = middle + 1;
+            } else {
+                end = middle;
+            }
+        }
+        start + (self.n_below)(&sorted[start..end], key)
     }
 
     /// Relates a code to a centre (both with their scales) and writes the signs of their difference, a bit a component.
@@ -392,6 +414,19 @@ mod tests {
                         expected[j]
                     );
                     assert_eq!(passing >> j & 1 == 1, found[j] < limit);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_counts_keys() {
+        for n in [0, 1, 3, 4, 7, 8, 9, 63, 64, 65, 200, 1000] {
+            let mut keys: Vec<u64> = numbers(n as u64, n).map(|x| x << 40 | x).collect();
+            keys.sort_unstable();
+            for kernels in levels() {
+                for key in keys.iter().flat_map(|&key| [key.wrapping_sub(1), key, key + 1]).chain([0, u64::MAX]) {
+                    assert_eq!(kernels.n_below(&keys, key), keys.partition_point(|&x| x < key), "{kernels:?} {n}");
                 }
             }
         }

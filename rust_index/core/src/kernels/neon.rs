@@ -102,6 +102,12 @@ pub(super) fn scan(table: &[u8], block: ScanBlock<'_>, scale: &ScanScale, limit:
     scalar::rate(&words, block, scale, limit, found)
 }
 
+/// How many keys are below a key; the compiler's own vector code is as good here.
+#[target_feature(enable = "neon")]
+pub(super) fn n_below(keys: &[u64], key: u64) -> usize {
+    scalar::n_below(keys, key)
+}
+
 /// Relates a code to a centre; the compiler's own vector code is as good here.
 #[target_feature(enable = "neon")]
 pub(super) fn relate(vector: (&[i8], f32), centre: (&[i8], f32), signs: &mut [u8]) -> Relation {

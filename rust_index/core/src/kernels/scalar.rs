@@ -68,3 +68,8 @@ pub(super) fn relate(vector: (&[i8], f32), centre: (&[i8], f32), signs: &mut [u8
     }
     relation
 }
+
+/// How many keys are below a key.
+pub(super) fn n_below(keys: &[u64], key: u64) -> usize {
+    keys.iter().map(|&other| usize::from(other < key)).sum()
+}

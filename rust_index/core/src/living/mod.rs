@@ -68,6 +68,8 @@ pub(crate) trait LiveGraph: Debug + Send + Sync + Sized {
     type LinkPlan;
     /// The new links of a node.
     type RepairPlan;
+    /// Queries that are searched together.
+    const N_TOGETHER: usize;
 
     /// An empty store.
     fn new_store(spec: &IndexSpec) -> Result<Self::Store>;
@@ -103,15 +105,16 @@ pub(crate) trait LiveGraph: Debug + Send + Sync + Sized {
     fn apply_repair(&mut self, plan: &Self::RepairPlan) -> Option<u32>;
     /// Forgets nodes that no other node links to.
     fn forget(&mut self, rows: &[u32], status: &dyn Fn(u32) -> Status, n_rows: usize);
-    /// The `min(k, passing)` live rows nearest to a prepared vector, ordered by (distance, id).
+    /// For some prepared vectors, no more than [`LiveGraph::N_TOGETHER`], the `min(k, passing)` nearest live rows, ordered
+    /// by (distance, id).
     fn search(
         state: &State<Self>,
-        vector: &[f32],
+        vectors: &[Vec<f32>],
         k: usize,
         ef: usize,
         filter: Option<&RowFilter>,
-        scratch: &mut Self::Scratch,
-    ) -> Vec<Hit>;
+        scratches: &mut [Self::Scratch],
+    ) -> Vec<Vec<Hit>>;
     /// As [`LiveStore::check_next`].
     fn check_next(&self) -> bool {
         false
@@ -214,7 +217,7 @@ impl<G: LiveGraph> VectorIndex for LivingIndex<G> {
             }
         }
         if !self.spec.deferred {
-            self.settle(&mut upkeep)?;
+            self.settle(&mut upkeep, ids.len())?;
         }
         Ok(())
     }
@@ -261,11 +264,12 @@ impl<G: LiveGraph> VectorIndex for LivingIndex<G> {
             .enumerate()
             .map(|(position, query)| prepare_vector(self.spec.metric, dim, query, position))
             .collect::<Result<Vec<_>>>()?;
-        let mut scratch = self.scratches.take();
+        let n_together = G::N_TOGETHER.min(queries.len());
+        let mut scratches: Vec<G::Scratch> = (0..n_together).map(|_| self.scratches.take()).collect();
         let mut filter: Option<(u64, RowFilter)> = None;
         let mut found = Vec::with_capacity(queries.len());
-        for query in &queries {
-            // Each query has its own lock, so that a long batch does not hold up a mutation.
+        for queries in queries.chunks(n_together.max(1)) {
+            // Few queries have a lock together, so that a long batch does not hold up a mutation.
             let state = self.read()?;
             if let Some(allowed) = options.allowed
                 && filter.as_ref().is_none_or(|(generation, _)| *generation != state.generation)
@@ -274,10 +278,12 @@ impl<G: LiveGraph> VectorIndex for LivingIndex<G> {
                 filter = Some((state.generation, RowFilter::new(state.rows.n_rows(), rows)));
             }
             let filter = filter.as_ref().map(|(_, filter)| filter);
-            found.push(G::search(&state, query, k, ef, filter, &mut scratch));
+            found.extend(G::search(&state, queries, k, ef, filter, &mut scratches));
             state.check()?;
         }
-        self.scratches.keep(scratch);
+        for scratch in scratches {
+            self.scratches.keep(scratch);
+        }
         Ok(found)
     }
 

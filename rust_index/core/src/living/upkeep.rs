@@ -16,6 +16,8 @@ const MIN_TOMBSTONES: usize = 32;
 const NODES_PER_LINKED: usize = 64;
 /// Nodes looked at for the price of one linked row.
 const NODES_PER_ROW: usize = 64;
+/// Nodes that a step of a repair goes over: many of them may have to choose their links anew.
+const NODES_PER_REPAIR: usize = 16;
 /// Sweeps in a row, with nothing but their own links between them. Links made for one lost row can lose another; this many
 /// sweeps settle that, and the bound makes sure that `maintain` comes to an end.
 const MAX_SWEEPS: usize = 8;
@@ -131,17 +133,18 @@ impl<G: LiveGraph> LivingIndex<G> {
         }
     }
 
-    /// Links what was added just now, so that it need not be scanned.
-    pub(super) fn settle(&self, upkeep: &mut MutexGuard<'_, Upkeep>) -> Result<()> {
+    /// Links what was added just now, so that it need not be scanned, and does as much work again that has come up.
+    pub(super) fn settle(&self, upkeep: &mut MutexGuard<'_, Upkeep>, n_added: usize) -> Result<()> {
         loop {
             let state = self.read()?;
             let is_due = state.graph.is_some() || state.n_live() >= G::scan_threshold(&self.spec);
             if !is_due || state.pending.rows().is_empty() {
-                return Ok(());
+                break;
             }
             drop(state);
             self.link(upkeep, usize::MAX)?;
         }
+        self.work(upkeep, n_added).map(drop)
     }
 
     /// Copies the live rows to a new place without a graph.
@@ -214,7 +217,7 @@ impl<G: LiveGraph> LivingIndex<G> {
         let mut plans = Vec::new();
         let is_done = {
             let state = self.read()?;
-            let end = (repair.next as usize + NODES_PER_ROW).min(state.rows.n_rows()) as u32;
+            let end = (repair.next as usize + NODES_PER_REPAIR).min(state.rows.n_rows()) as u32;
             if let Some(graph) = &state.graph {
                 let nodes = (repair.next..end).filter(|&row| {
                     let status = state.status(row);

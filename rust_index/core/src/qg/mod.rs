@@ -48,6 +48,8 @@ impl LiveGraph for QuantizedGraph {
     type Scratch = Scratch;
     type LinkPlan = LinkPlan;
     type RepairPlan = RepairPlan;
+    // What hides the time that memory takes; more would push one another out of the nearest cache.
+    const N_TOGETHER: usize = 4;
 
     fn new_store(spec: &IndexSpec) -> Result<QuantizedStore> {
         spec.qg.check()?;
@@ -123,13 +125,13 @@ impl LiveGraph for QuantizedGraph {
 
     fn search(
         state: &State,
-        vector: &[f32],
+        vectors: &[Vec<f32>],
         k: usize,
         ef: usize,
         filter: Option<&RowFilter>,
-        scratch: &mut Scratch,
-    ) -> Vec<Hit> {
-        search::search(state, vector, k, ef, filter, scratch)
+        scratches: &mut [Scratch],
+    ) -> Vec<Vec<Hit>> {
+        search::search(state, vectors, k, ef, filter, scratches)
     }
 
     fn scratch_bytes(scratch: &Scratch) -> usize {

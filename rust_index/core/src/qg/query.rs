@@ -2,6 +2,7 @@
 
 use crate::kernels::{GROUP, Kernels, MAX_ENTRY, ScanScale, table_offset};
 
+const ROUND: f32 = 12_582_912.0;
 /// Entries of a lookup table: one for each sign pattern of a group of components.
 const PATTERNS: usize = 1 << GROUP;
 
@@ -35,7 +36,8 @@ impl Query {
         let inverse = if largest < f32::MIN_POSITIVE { 0.0 } else { limit / largest };
         self.unit = largest / limit;
         self.words.clear();
-        self.words.extend(rotated.iter().map(|x| (x * inverse).round_ties_even() as i16));
+        // Adding 1.5 * 2^23 rounds to the nearest integer, ties to even, in any vector unit.
+        self.words.extend(rotated.iter().map(|x| ((x * inverse + ROUND) - ROUND) as i16));
     }
 
     fn set_table(&mut self, rotated: &[f32]) {

@@ -130,6 +130,11 @@ impl QuantizedStore {
         prefetch(self.codes.row(row));
     }
 
+    /// Asks for what ranking a row reads beyond its code.
+    pub(crate) fn prefetch_fine(&self, row: u32) {
+        prefetch(self.fine.row(row));
+    }
+
     /// Distance of two rows.
     #[inline]
     pub(crate) fn distance(&self, a: u32, b: u32) -> f32 {

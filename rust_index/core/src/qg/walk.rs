@@ -1,7 +1,7 @@
 //! Greedy best-first search of the graph, by distances that each node estimates for its neighbours. The distance of a node
 //! itself is taken when it is expanded, from its eight-bit code: so nothing is visited only to be measured.
 
-use crate::candidates::Candidate;
+use crate::candidates::{Candidate, rank};
 use crate::kernels::BLOCK;
 
 use super::block::first_bits;
@@ -67,48 +67,106 @@ impl Scratch {
     }
 }
 
+/// How a walk asks for the memory that it is about to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ahead {
+    /// While a node is looked at, for the one that seems to be next.
+    NextBest,
+    /// When a node has been looked at, for the next one; the caller has other things to do before that.
+    Next,
+}
+
+/// A walk that is under way.
+#[derive(Debug)]
+struct Walk<'a> {
+    store: &'a QuantizedStore,
+    graph: &'a QuantizedGraph,
+    ef: usize,
+    ahead: Ahead,
+    scratch: &'a mut Scratch,
+    /// All candidates before this are expanded.
+    cursor: usize,
+}
+
 /// Walks with a pool of `ef` for `scratch.query`; `scratch.visited` has the nodes met, tombstones among them.
 pub(super) fn walk(store: &QuantizedStore, graph: &QuantizedGraph, ef: usize, n_rows: usize, scratch: &mut Scratch) {
-    let Scratch { marks, pool, visited, query, .. } = scratch;
-    marks.clear(n_rows);
-    pool.clear();
-    visited.clear();
-    let entries = graph.entries();
-    for &entry in entries {
-        store.prefetch(entry);
+    let mut walk = Walk { store, graph, ef, ahead: Ahead::NextBest, scratch, cursor: 0 };
+    walk.start(n_rows);
+    while walk.step() {}
+}
+
+/// Walks as [`walk`] does for several queries by turns, so that each waits for memory while the others work.
+pub(super) fn walk_many(
+    store: &QuantizedStore,
+    graph: &QuantizedGraph,
+    ef: usize,
+    n_rows: usize,
+    scratches: &mut [Scratch],
+) {
+    let start = |scratch| {
+        let mut walk = Walk { store, graph, ef, ahead: Ahead::Next, scratch, cursor: 0 };
+        walk.start(n_rows);
+        walk
+    };
+    let mut walks: Vec<Walk<'_>> = scratches.iter_mut().map(start).collect();
+    while !walks.is_empty() {
+        walks.retain_mut(Walk::step);
     }
-    pool.extend(entries.iter().map(|&entry| Candidate::new(store.distance_to(query, entry), entry)));
-    // A pool for everything starts everywhere, so that it reaches all that a sweep does.
-    let n_starts = (ef / STARTS_SHARE).max(1);
-    if n_starts < pool.len() {
-        pool.select_nth_unstable(n_starts);
-        pool.truncate(n_starts);
+}
+
+impl Walk<'_> {
+    fn prefetch(&self, row: u32) {
+        self.graph.prefetch(row);
+        self.store.prefetch(row);
     }
-    pool.sort_unstable();
-    for start in &*pool {
-        marks.insert(start.row());
+
+    fn start(&mut self, n_rows: usize) {
+        let Scratch { marks, pool, visited, query, .. } = &mut *self.scratch;
+        marks.clear(n_rows);
+        visited.clear();
+        pool.clear();
+        let entries = self.graph.entries();
+        for &entry in entries {
+            self.store.prefetch(entry);
+        }
+        pool.extend(entries.iter().map(|&entry| Candidate::new(self.store.distance_to(query, entry), entry)));
+        // A pool for everything starts everywhere, so that it reaches all that a sweep does.
+        let n_starts = (self.ef / STARTS_SHARE).max(1);
+        if n_starts < pool.len() {
+            pool.select_nth_unstable(n_starts);
+            pool.truncate(n_starts);
+        }
+        pool.sort_unstable();
+        for start in &*pool {
+            marks.insert(start.row());
+        }
+        if let Some(first) = pool.first().map(|first| first.row()) {
+            self.prefetch(first);
+        }
     }
-    // All before the cursor are expanded.
-    let mut cursor = 0;
-    let mut estimates = [0.0; BLOCK];
-    while let Some(candidate) = pool.get_mut(cursor) {
+
+    /// Expands the best candidate that is not; false when there is none.
+    fn step(&mut self) -> bool {
+        let (store, graph, ef) = (self.store, self.graph, self.ef);
+        let Some(candidate) = self.scratch.pool.get_mut(self.cursor) else { return false };
         let row = candidate.row();
         *candidate = candidate.expanded();
-        while pool.get(cursor).is_some_and(|candidate| candidate.is_expanded()) {
-            cursor += 1;
+        self.advance();
+        if self.ahead == Ahead::NextBest
+            && let Some(next) = self.scratch.pool.get(self.cursor)
+        {
+            self.prefetch(next.row());
         }
-        if let Some(next) = pool.get(cursor) {
-            // It is expanded next unless something nearer turns up.
-            graph.prefetch(next.row());
-            store.prefetch(next.row());
-        }
+        let Scratch { marks, pool, visited, query, .. } = &mut *self.scratch;
         let distance = store.distance_to(query, row);
         visited.push(Candidate::new(distance, row));
         let (head, codes) = graph.parts(row);
         let limit = if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].distance() };
         let scale = query.scale(distance, head.slope_unit, head.offset_unit);
+        let mut estimates = [0.0; BLOCK];
         let near = store.kernels.scan(query.table(), head.scan_block(codes), &scale, limit, &mut estimates);
         let mut near = near & first_bits(head.links().len());
+        let mut cursor = self.cursor;
         while near != 0 {
             let slot = near.trailing_zeros() as usize;
             near &= near - 1;
@@ -123,13 +181,29 @@ pub(super) fn walk(store: &QuantizedStore, graph: &QuantizedGraph, ef: usize, n_
                 }
                 pool.pop();
             }
-            let at = pool.partition_point(|&candidate| candidate < met);
+            let at = rank(&store.kernels, pool, met);
             pool.insert(at, met);
             if at < cursor {
                 cursor = at;
-                graph.prefetch(row);
-                store.prefetch(row);
+                if self.ahead == Ahead::NextBest {
+                    graph.prefetch(row);
+                    store.prefetch(row);
+                }
             }
+        }
+        self.cursor = cursor;
+        if self.ahead == Ahead::Next
+            && let Some(next) = self.scratch.pool.get(self.cursor)
+        {
+            self.prefetch(next.row());
+        }
+        true
+    }
+
+    /// Moves the cursor to the best candidate that is not expanded.
+    fn advance(&mut self) {
+        while self.scratch.pool.get(self.cursor).is_some_and(|candidate| candidate.is_expanded()) {
+            self.cursor += 1;
         }
     }
 }
