@@ -28,6 +28,7 @@ from adamem_server.errors import (
     SlotNotFoundError,
     StorageFullError,
 )
+from adamem_server.memory.filters import matches
 from adamem_server.memory.jobs import (
     CreateNamespaceJob,
     DeleteJob,
@@ -192,7 +193,7 @@ class MemoryEngine:
                     condition=query.filter,
                     ef_search=query.ef_search or namespace.index_params.ef_search or None,
                 )
-                found = self._read(namespace, rows, include_vectors=query.include_vectors, now=now)
+                found = self._read(namespace, rows, query, now)
                 scored = [Hit(found[row], score) for row, score in zip(rows, row_scores, strict=True) if row in found]
                 kept = rank(scored, query.text)[: query.top_k]
                 if len(rows) < wanted:
@@ -207,16 +208,14 @@ class MemoryEngine:
             kept = [hit for hit in kept if hit.score >= query.min_score]
         return kept, {view.slot.id: row for row, view in found.items()}
 
-    def _read(
-        self, namespace: Namespace, rows: Sequence[int], *, include_vectors: bool, now: int
-    ) -> dict[int, SlotView]:
-        """The slots of those rows that are there and have not expired."""
+    def _read(self, namespace: Namespace, rows: Sequence[int], query: Query, now: int) -> dict[int, SlotView]:
+        """The slots of those rows that are there, have not expired, and pass the filter as they are now."""
         views: dict[int, SlotView] = {}
         with self._store.read() as view:
             for row in rows:
                 slot = view.slot(namespace.number, row)
-                if slot is not None and not _expired(slot, now):
-                    views[row] = _view(view, namespace, row, slot, include_vectors)
+                if slot is not None and _shown(slot, query.filter, now):
+                    views[row] = _view(view, namespace, row, slot, query.include_vectors)
         return views
 
     # Writing
@@ -437,7 +436,7 @@ class MemoryEngine:
         last = 0
         with self._store.read() as view:
             for row, slot in _walk(view, target.number, passing, after):
-                if _expired(slot, now):
+                if not _shown(slot, filter, now):
                     continue
                 if len(page) == page_size:
                     return page, last
@@ -639,6 +638,11 @@ def _view(view: ReadView, namespace: Namespace, row: int, slot: Slot, include_ve
 
 def _expired(slot: Slot | SlotInput, now: int) -> bool:
     return 0 < slot.expires_at <= now
+
+
+def _shown(slot: Slot, condition: Filter | None, now: int) -> bool:
+    """Whether a slot read from the store is an answer: a write may have changed it after the shard was asked."""
+    return not _expired(slot, now) and (condition is None or matches(condition, slot))
 
 
 def _embedded_text(item: SlotInput) -> str:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier
 
@@ -24,6 +25,7 @@ from adamem_server.errors import (
     StorageFullError,
 )
 from adamem_server.memory import engine as engine_module
+from adamem_server.memory.shard import Applied, Shard
 from adamem_server.rpc.bulk import BulkStream
 from adamem_server.rpc.convert import RequestDecoder
 from adamem_server.types import (
@@ -41,7 +43,7 @@ from adamem_server.types import (
     WriteResult,
 )
 from tests.unit.memory.engines import WORD_DIM, Lab, WordEmbedder, key, stored
-from tests.unit.memory.support import NOW, slot_id
+from tests.unit.memory.support import NOW, Gate, slot_id
 from tests.unit.rpc.support import LIMITS
 
 AXES = np.eye(4, dtype=np.float32)
@@ -67,6 +69,23 @@ def put_vectors(lab: Lab, namespace: str, *vectors: FloatVector, ids: list[str] 
 
 def tagged(tag: str) -> Condition:
     return Condition("tags", Operator.EQ, tag)
+
+
+@contextmanager
+def hold_applying(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """Inside, no shard is told of a write until the gate is opened."""
+    gate, apply = Gate(), Shard.apply
+
+    def held(shard: Shard, applied: Applied) -> None:
+        gate.stop()
+        apply(shard, applied)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shard, "apply", held)
+        try:
+            yield gate
+        finally:
+            gate.open()
 
 
 def soon() -> float:
@@ -163,6 +182,20 @@ def test_filters_hold_inside_the_search(lab: Lab) -> None:
     lab.put("anna", "snow", tags=("x",))
     assert lab.query("anna", text="rain", top_k=1, filter=tagged("x")) == ["snow"]
     assert lab.query("anna", text="rain", filter=tagged("y")) == []
+
+
+def test_a_slot_that_stops_passing_the_filter_is_not_shown(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed, _ = lab.put("anna", "a", "a too", tags=("a",))
+    lab.query("anna", text="a", filter=tagged("a"))
+    with ThreadPoolExecutor() as pool, hold_applying(monkeypatch) as gate:
+        # Written, and not yet told to the shard: that is when the store knows more than the filter columns.
+        update = pool.submit(lab.put, "anna", "no a", id=changed)
+        gate.wait_reached()
+        assert lab.query("anna", text="a", filter=tagged("a")) == ["a too"]
+        page, _ = lab.engine.list_slots("anna", filter=tagged("a"), page_size=9, after=0, include_vectors=False)
+        assert [view.slot.content for view in page] == ["a too"]
+        gate.open()
+        update.result()
 
 
 def test_vectors_come_when_asked_for(lab: Lab) -> None:
