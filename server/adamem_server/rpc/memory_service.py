@@ -21,7 +21,7 @@ from adamem_server.rpc.convert import (
     encode_query_result,
     encode_update_result,
 )
-from adamem_server.rpc.pages import decode_page_token, encode_page_token
+from adamem_server.rpc.pages import decode_row, encode_page_token
 from adamem_server.rpc.slots import encode_slot
 from adamem_server.types import UpdateResult
 
@@ -86,7 +86,7 @@ class MemoryService(MemoryServiceServicer):
         namespace = self._decoder.namespace(request.namespace)
         condition = self._decoder.filter(request)
         page_size = check_page_size(request.page_size)
-        start = int(decode_page_token(request) or "0")
+        start = decode_row(request)
         while True:
             views, after = self._engine.list_slots(
                 namespace,

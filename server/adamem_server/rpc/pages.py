@@ -1,11 +1,12 @@
 """Page tokens: opaque to clients, good only for the request that they came from.
 
 Token: base64url, unpadded, of checksum[8] || position in UTF-8. The checksum is BLAKE2b over the position and the
-request without its page_size and page_token.
+request without its page_size and page_token. It has no key: it finds mistakes, and a position is checked all the same.
 """
 
 import base64
 import binascii
+import re
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
@@ -16,6 +17,9 @@ from adamem_server.errors import InvalidArgumentError
 ListRequest: TypeAlias = ListNamespacesRequest | ListSlotsRequest
 
 _N_CHECKSUM: Final = 8
+_ROW: Final = re.compile(r"[0-9]{1,10}")
+# Rows are u32, and a listing goes on at the next one.
+_LAST_ROW: Final = 2**32 - 2
 
 
 def encode_page_token(request: ListRequest, position: str) -> str:
@@ -41,10 +45,25 @@ def decode_page_token(request: ListRequest) -> str:
         raw = b""
     checksum, data = raw[:_N_CHECKSUM], raw[_N_CHECKSUM:]
     if checksum != _checksum(request, data):
-        raise InvalidArgumentError(
-            "page_token", "is not a token of this server for these fields; send next_page_token of the page before"
-        )
-    return data.decode()
+        raise _refusal()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _refusal() from error
+
+
+def decode_row(request: ListSlotsRequest) -> int:
+    """The row to go on from; 0 for the first page. Raises as `decode_page_token`."""
+    position = decode_page_token(request) or "0"
+    if _ROW.fullmatch(position) is None or int(position) > _LAST_ROW:
+        raise _refusal()
+    return int(position)
+
+
+def _refusal() -> InvalidArgumentError:
+    return InvalidArgumentError(
+        "page_token", "is not a token of this server for these fields; send next_page_token of the page before"
+    )
 
 
 def _checksum(request: ListRequest, position: bytes) -> bytes:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from adamem.v1.admin_service_pb2 import ListNamespacesRequest
 from adamem.v1.memory_service_pb2 import ListSlotsRequest
 from adamem_server.errors import InvalidArgumentError
-from adamem_server.rpc.pages import decode_page_token, encode_page_token
+from adamem_server.rpc.pages import _checksum, decode_page_token, decode_row, encode_page_token
 from tests.unit.rpc.support import refused
 
 
@@ -49,3 +49,23 @@ def test_no_token_crashes(raw: bytes) -> None:
     except InvalidArgumentError:
         return
     assert token == ""
+
+
+def forged(position: bytes) -> ListSlotsRequest:
+    """What somebody sends who has read how tokens are made."""
+    request = ListSlotsRequest(namespace="a")
+    raw = _checksum(request, position) + position
+    request.page_token = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    return request
+
+
+@pytest.mark.parametrize("position", [b"x", b"\xff", b"-1", b" 1", b"1_0", "٣".encode(), b"4294967295", b"9" * 5000])
+def test_forged_tokens(position: bytes) -> None:
+    with refused("page_token", "is not a token"):
+        decode_row(forged(position))
+
+
+def test_rows() -> None:
+    assert decode_row(ListSlotsRequest(namespace="a")) == 0
+    assert decode_row(forged(b"17")) == 17
+    assert decode_row(forged(b"4294967294")) == 2**32 - 2
