@@ -212,13 +212,17 @@ class EdgeInterceptor(grpc.ServerInterceptor):
         self, context: grpc.ServicerContext, method: str, request_id: str, started: float, error: Exception
     ) -> None:
         """End the call with the error's status."""
+        cause: Exception | None = error
         if isinstance(error, AdaMemError):
             code = status_code(error)
             shown = error
+        elif isinstance(error, grpc.RpcError) and not context.is_active():
+            # Its client went away while the next request was waited for; nobody reads the status.
+            code, shown, cause = grpc.StatusCode.CANCELLED, internal_error(request_id), None
         else:
             code = grpc.StatusCode.INTERNAL
             shown = internal_error(request_id)
-        _log_call(method, code.name, started, request_id, error)
+        _log_call(method, code.name, started, request_id, cause)
         status = error_status(shown)
         context.abort_with_status(
             _Status(code, status.message, ((REQUEST_ID_KEY, request_id), (_DETAILS_KEY, status.SerializeToString())))

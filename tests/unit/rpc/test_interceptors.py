@@ -29,7 +29,7 @@ class Methods:
     def __init__(self) -> None:
         self.entered = Event()
         self.leave = Event()
-        self.gone = Event()
+        self.ended = Event()
 
     def _one(self, text: str) -> StringValue:
         match text:
@@ -46,11 +46,12 @@ class Methods:
         return self._one(request.value)
 
     def unary_stream(self, request: StringValue, context: grpc.ServicerContext) -> Iterator[StringValue]:
-        context.add_callback(self.gone.set)
+        context.add_callback(self.ended.set)
         yield StringValue(value="first")
         yield self._one(request.value)
 
     def stream_unary(self, requests: Iterator[StringValue], context: grpc.ServicerContext) -> StringValue:
+        context.add_callback(self.ended.set)
         return [self._one(request.value) for request in requests][-1]
 
     def stream_stream(self, requests: Iterator[StringValue], context: grpc.ServicerContext) -> Iterator[StringValue]:
@@ -241,7 +242,7 @@ def test_a_stream_that_is_cancelled_gives_its_place_back(channel: grpc.Channel, 
         assert next(running).value == "first"
         assert methods.entered.wait(10)
         running.cancel()
-        assert methods.gone.wait(10)
+        assert methods.ended.wait(10)
         methods.leave.set()
         deadline = time.monotonic() + 10
         while not lines:
@@ -249,6 +250,22 @@ def test_a_stream_that_is_cancelled_gives_its_place_back(channel: grpc.Channel, 
             time.sleep(0.001)
     assert [line["code"] for line in lines] == ["CANCELLED"]
     assert call(channel, "unary_stream", "hello")[0][-1] == "hello"
+
+
+def test_a_client_that_goes_away_between_its_requests_is_no_fault_of_ours(
+    channel: grpc.Channel, methods: Methods
+) -> None:
+    with capture_logs() as lines:
+        running = begin(channel, "stream_unary", StringValue(value="wait").SerializeToString())
+        assert methods.entered.wait(10)
+        running.cancel()
+        assert methods.ended.wait(10)
+        methods.leave.set()
+        deadline = time.monotonic() + 10
+        while not lines:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+    assert [(line["code"], line["log_level"]) for line in lines] == [("CANCELLED", "info")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
