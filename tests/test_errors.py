@@ -1,4 +1,6 @@
+from base64 import b64encode
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
@@ -86,9 +88,13 @@ def test_an_unexpected_error_tells_only_its_request_id() -> None:
     assert (info.reason, dict(info.metadata)) == ("INTERNAL", {"request_id": "abc"})
 
 
-def test_long_values_are_cut_to_fit_the_trailers() -> None:
-    error = errors.InvalidArgumentError("я" * 10_000, "ы" * 10_000, limit="ю" * 10_000)
-    assert error_status(error).ByteSize() < 4096
+@pytest.mark.parametrize("letter", ["a", "я", "€", "😀"])
+def test_long_values_are_cut_to_fit_the_trailers(letter: str) -> None:
+    error = errors.InvalidArgumentError(letter * 10_000, letter * 10_000, limit=letter * 10_000)
+    status = error_status(error)
+    # As they go over the wire: the message percent-encoded, the details in base64.
+    assert len(quote(status.message)) + len(b64encode(status.SerializeToString())) < 5_000
+    assert status.message.startswith(letter * 100)
 
 
 def test_paths_of_the_engine_become_paths_of_the_request() -> None:

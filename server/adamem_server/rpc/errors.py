@@ -50,8 +50,8 @@ STATUS_CODES: Final[Mapping[type[AdaMemError], StatusCode]] = {
 }
 
 _RETRY_DELAY_S: Final = 1
-# HTTP/2 trailers are limited to some 8 kB, and hold the message twice, once percent-encoded.
-_MAX_TEXT: Final = 320
+# Bytes of UTF-8. HTTP/2 trailers are limited to some 8 kB, and hold the message twice, once percent-encoded.
+_MAX_TEXT: Final = 400
 _RETRIED: Final = (errors.UnavailableError, errors.OverloadedError)
 
 
@@ -97,4 +97,5 @@ def relocated(error: AdaMemError, found: str, place: str) -> AdaMemError:
 
 
 def _clipped(text: str) -> str:
-    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
+    data = text.encode()
+    return text if len(data) <= _MAX_TEXT else data[:_MAX_TEXT].decode(errors="ignore") + "…"
