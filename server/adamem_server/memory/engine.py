@@ -239,14 +239,13 @@ class MemoryEngine:
             RequestIdReusedError, StorageFullError, DeadlineExceededError (the write may still be carried out then).
             AbortedError: The request was carried out before, and its first answer cannot be told any more.
         """
-        prepared = self._prepare(namespace, items, request, received_at)
-        if (known := self._known_update(prepared)) is not None:
-            return known
-        if not prepared.items:
-            return self._nothing(prepared)
-        vectors = self._encoder.embed_documents(prepared.texts, timeout_s=_remaining(deadline_s))
-        job = self._update_job(prepared, vectors)
-        return self._answer(prepared, self._wait(self._writer.submit(job), deadline_s))
+        while True:
+            try:
+                return self._update(self._prepare(namespace, items, request, received_at), deadline_s)
+            except NamespaceNotFoundError:
+                # It was deleted under the update, which comes after the deletion then and makes it anew.
+                if not self._auto_create:
+                    raise
 
     def submit_update(
         self,
@@ -270,7 +269,13 @@ class MemoryEngine:
         def write() -> "Future[Written]":
             return self._writer.submit(self._update_job(prepared, vectors.result()))
 
-        return PendingUpdate(vectors, write, lambda written: self._answer(prepared, written))
+        def answer(written: "Future[Written]") -> UpdateResult:
+            try:
+                return self._answer(prepared, written.result())
+            except NamespaceNotFoundError:
+                return self.update(namespace, items, request=request, received_at=received_at)
+
+        return PendingUpdate(vectors, write, answer)
 
     def delete_slots(
         self,
@@ -305,6 +310,15 @@ class MemoryEngine:
             assert isinstance(answer, DeleteResult)
             so_far = answer
         return so_far
+
+    def _update(self, prepared: Prepared, deadline_s: float | None) -> UpdateResult:
+        if (known := self._known_update(prepared)) is not None:
+            return known
+        if not prepared.items:
+            return self._nothing(prepared)
+        vectors = self._encoder.embed_documents(prepared.texts, timeout_s=_remaining(deadline_s))
+        job = self._update_job(prepared, vectors)
+        return self._answer(prepared, self._wait(self._writer.submit(job), deadline_s))
 
     def _prepare(self, name: str, items: Sequence[SlotInput], request: RequestKey | None, received_at: int) -> Prepared:
         with self._store.read() as view:
@@ -578,7 +592,7 @@ class PendingUpdate:
         self,
         embedding: "Future[Any]",
         write: Callable[[], "Future[Written]"],
-        answer: Callable[[Written], UpdateResult],
+        answer: Callable[["Future[Written]"], UpdateResult],
     ) -> None:
         self._embedding = embedding
         self._write = write
@@ -607,7 +621,7 @@ class PendingUpdate:
         """Wait until the update is stored and visible; `write` was called."""
         if self._result is None:
             assert self._written is not None
-            self._result = self._answer(self._written.result())
+            self._result = self._answer(self._written)
         return self._result
 
 

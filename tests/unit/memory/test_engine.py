@@ -370,6 +370,23 @@ def test_first_writes_at_once_create_one_namespace(lab: Lab) -> None:
     assert [len(lab.slots(name)) for name in names] == [n_threads] * len(names)
 
 
+def test_a_namespace_deleted_under_an_update_is_made_anew(lab: Lab) -> None:
+    lab.put("anna", "old")
+    with lab.embedder.held() as gate, ThreadPoolExecutor() as pool:
+        update = pool.submit(lab.put, "anna", "new")
+        gate.wait_reached()
+        lab.engine.delete_namespace("anna")
+        gate.open()
+        update.result()
+    assert lab.query("anna", text="new") == ["new"]
+    pending = [lab.engine.submit_update("anna", [SlotInput(content=text)], request=key(text)) for text in ("a", "b")]
+    lab.engine.delete_namespace("anna")
+    for each in pending:
+        each.write()
+    assert [each.result().sequence for each in pending] == [1, 2]
+    assert lab.contents("anna") == ["a", "b"]
+
+
 def test_namespaces_are_not_created_where_that_is_off(tmp_path: Path) -> None:
     lab = Lab(tmp_path, auto_create=False)
     for write in (lab.engine.update, lab.engine.submit_update):
@@ -379,6 +396,11 @@ def test_namespaces_are_not_created_where_that_is_off(tmp_path: Path) -> None:
     lab.engine.create_namespace(NamespaceSpec(name="anna"))
     lab.put("anna", "text")
     assert lab.contents("anna") == ["text"]
+    pending = lab.engine.submit_update("anna", [SlotInput(content="too late")])
+    lab.engine.delete_namespace("anna")
+    pending.write()
+    with pytest.raises(NamespaceNotFoundError):
+        pending.result()
     lab.close()
 
 

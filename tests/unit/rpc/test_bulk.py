@@ -65,7 +65,7 @@ class Engine:
                 done.set_result(types.UpdateResult(results, len(self.written)))
             return done
 
-        return PendingUpdate(embedding, write, lambda result: result)  # type: ignore[return-value]
+        return PendingUpdate(embedding, write, Future.result)
 
     def get_namespace(self, name: str) -> Any:
         raise NamespaceNotFoundError(name)
