@@ -110,6 +110,11 @@ def test_endpoints(endpoint, address, tls) -> None:
         ("host:", None),
         ("host:a", None),
         (":1", None),
+        ("host:65536", None),
+        (f"host:{'9' * 5000}", None),
+        ("host:٣", None),
+        ("host\udcff", None),
+        ("ho\nst:1", None),
     ],
 )
 def test_endpoints_that_are_none(endpoint, tls) -> None:
@@ -130,6 +135,19 @@ def test_the_api_key_is_sent_as_a_bearer_token_and_not_shown(endpoint, server) -
         client.server_info()
         assert "s3cret" not in repr(client)
     assert server.metadata["authorization"] == "Bearer s3cret"
+
+
+@pytest.mark.parametrize("key", ["ключ", "a\nb", "\udcff"])
+def test_an_api_key_that_cannot_be_sent_is_refused_and_not_shown(key) -> None:
+    with pytest.raises(adamem.InvalidArgumentError) as caught:
+        adamem.Client("localhost:1", api_key=key)
+    assert caught.value.metadata == {"field": "api_key"}
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("timeout_s", [1e12, float("inf")])
+def test_a_time_limit_may_be_endless(client, timeout_s) -> None:
+    assert client.update("text", timeout_s=timeout_s).created
 
 
 def test_update_and_read_back(client, server) -> None:
@@ -193,6 +211,7 @@ def test_namespaces_of_a_query(endpoint, server) -> None:
         lambda client: client.create_namespace("x", dim=-3),
         lambda client: client.update("x", namespace=["a"]),
         lambda client: client.bulk_update([], batch_size=0),
+        lambda client: client.query("x", timeout_s=float("nan")),
     ],
 )
 def test_what_cannot_be_meant_is_not_sent(client, server, call) -> None:

@@ -30,6 +30,7 @@ from adamem.v1 import memory_service_pb2 as memory_pb
 ENDPOINT_VARIABLE: Final = "MEMORY_ENDPOINT"
 DEFAULT_ENDPOINT: Final = "localhost:50051"
 DEFAULT_PORT: Final = 50051
+MAX_PORT: Final = 65535
 DEFAULT_TIMEOUT_S: Final = 60.0
 DEFAULT_MAX_ATTEMPTS: Final = 5
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
@@ -70,14 +71,15 @@ def parse_endpoint(endpoint: str, tls: bool | None = None) -> Target:
             raise invalid("endpoint", f"{scheme}:// contradicts tls={tls}")
         tls = _TLS_BY_SCHEME[scheme]
     address = rest.rstrip("/")
-    if not address:
+    if not address or not address.isprintable():
         raise invalid("endpoint", f"{endpoint!r} holds no address")
     if not address.startswith("unix:"):
         if address.count(":") > 1 and not address.startswith("["):
             address = f"[{address}]"
         has_port = ":" in address.rpartition("]")[2]
         host, _, port = (address if has_port else f"{address}:{DEFAULT_PORT}").rpartition(":")
-        if not host or not port.isdecimal():
+        # gRPC takes a greater port for its remainder.
+        if not host or not (port.isascii() and port.isdecimal()) or len(port) > 5 or int(port) > MAX_PORT:
             raise invalid("endpoint", f"{endpoint!r} is not HOST or HOST:PORT")
         address = f"{host}:{port}"
     return Target(address, bool(tls))
@@ -112,6 +114,8 @@ class BaseClient:
         """
         if tls is None and ca_cert is not None:
             tls = True
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise invalid("api_key", "holds characters that cannot be sent; keys are printable ASCII")
         self._target = parse_endpoint(endpoint or os.environ.get(ENDPOINT_VARIABLE) or DEFAULT_ENDPOINT, tls)  # noqa: TID251
         self._root_certificates = None if ca_cert is None else Path(ca_cert).read_bytes()
         self._namespace = namespace or ""

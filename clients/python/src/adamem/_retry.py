@@ -1,17 +1,21 @@
 """When a failed call is sent again: UNAVAILABLE only, a bounded number of times, within the caller's time limit."""
 
 import random
+from math import isnan
 from time import monotonic
 from typing import Final
 
 import grpc
 from google.protobuf.message import Message
 
+from adamem._convert import invalid
 from adamem.errors import error_from_rpc
 from adamem.v1 import admin_service_pb2 as admin_pb
 
 FIRST_DELAY_S: Final = 0.1
 LONGEST_DELAY_S: Final = 2.0
+# Some thirty years; much more overflows gRPC's clock, and the call fails at once.
+LONGEST_TIMEOUT_S: Final = 1e9
 # They change something and have no request id, so that a second one might meet what the first one did.
 _NOT_REPEATABLE: Final = (admin_pb.UpdateNamespaceRequest, admin_pb.DeleteNamespaceRequest)
 
@@ -30,7 +34,9 @@ class Attempts:
     """
 
     def __init__(self, timeout_s: float | None, max_attempts: int | None) -> None:
-        self._deadline = None if timeout_s is None else monotonic() + timeout_s
+        if timeout_s is not None and isnan(timeout_s):
+            raise invalid("timeout_s", "is not a number")
+        self._deadline = None if timeout_s is None else monotonic() + min(timeout_s, LONGEST_TIMEOUT_S)
         self._max_attempts = max_attempts
         self._n_failed = 0
 
