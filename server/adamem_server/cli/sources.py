@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
@@ -126,7 +127,7 @@ def read_slots(
                 read_to(position())
                 yield each
             read_to(position())
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         message = f"is no UTF-8 text: {error}" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error}"
         yield Problem(source.name, message)
 

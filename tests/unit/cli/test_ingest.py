@@ -98,10 +98,14 @@ def test_files_that_are_no_text_are_named(run, server, tmp_path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\xfa")
     (tmp_path / "b.txt.gz").write_bytes(b"no gzip")
     (tmp_path / "c.txt").write_bytes(b"\xef\xbb\xbfwith a mark")
+    packed = gzip.compress(b"some text")
+    (tmp_path / "d.txt.gz").write_bytes(packed[:10] + b"\xff" * 8 + packed[18:])
+    (tmp_path / "e.txt.gz").write_bytes(packed[:-9])
     result = run("ingest", str(tmp_path))
     assert result.exit_code == 1
     assert "a.txt: is no UTF-8 text" in result.stderr
-    assert "b.txt.gz: cannot be read" in result.stderr
+    for name in "bde":
+        assert f"{name}.txt.gz: cannot be read" in result.stderr
     assert contents(server) == ["with a mark"]
 
 
