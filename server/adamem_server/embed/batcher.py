@@ -217,7 +217,8 @@ class EmbedBatcher:
 
     def _serve_documents(self) -> None:
         if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), _BULK_NICE)
+            # Added to the niceness of the process, which may be started with one: it cannot be lowered again.
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _BULK_NICE)
         while True:
             with self._lock:
                 while not (self._small or self._bulk_tasks or self._closed):

@@ -119,7 +119,8 @@ class Maintenance:
 
     def _loop(self) -> None:
         if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICE)
+            # Added to the niceness of the process, which may be started with one: it cannot be lowered again.
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _NICE)
         while not self._stop.is_set():
             if not self.step():
                 self._stop.wait(_IDLE_S)

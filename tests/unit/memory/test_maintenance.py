@@ -1,10 +1,12 @@
 """Background work, step by step under clocks that the test moves, on a real store, writer and registry."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread, get_native_id
 
 import pytest
 from structlog.testing import capture_logs
@@ -675,3 +677,24 @@ def test_an_unexpected_failure_does_not_end_the_thread(tmp_path: Path, monkeypat
         eventually(lambda: len(calls) > 2)
         rooms.close()
     assert {line["event"] for line in logs} == {"maintenance_failed"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness belongs to the process")
+def test_the_thread_is_nicer_than_the_server_however_nice_that_is(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server started at more than the thread's own niceness could not lower it, and did no background work."""
+    niceness: list[int] = []
+    monkeypatch.setattr(rooms.maintenance, "step", lambda: niceness.append(os.getpriority(os.PRIO_PROCESS, 0)))
+
+    def serve() -> None:
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + 3)
+        niceness.append(os.getpriority(os.PRIO_PROCESS, 0))
+        # A thread begins with the niceness of the one that starts it.
+        rooms.maintenance.start()
+
+    server = Thread(target=serve)
+    server.start()
+    server.join()
+    eventually(lambda: len(niceness) > 1)
+    assert niceness[1] == min(19, niceness[0] + maintenance._NICE)
