@@ -62,14 +62,13 @@ def load(model: str, models_dir: Path) -> OnnxEmbedder:
 
 
 def list_models(models_dir: Path) -> list[ModelEntry]:
-    """The encoders at hand: bundled ones, then those pulled into `models_dir`, by name."""
+    """The encoders at hand: bundled ones, then those pulled into `models_dir` where that can be read, by name."""
     bundled = [ModelEntry(path.name, path, True) for path in sorted(BUNDLED.iterdir()) if path.is_dir()]
-    pulled = [
-        ModelEntry(f"{path.parent.name}/{path.name}", path, False)
-        for path in sorted(models_dir.glob("*/*"))
-        if (path / "tokenizer.json").is_file()
-    ]
-    return bundled + pulled
+    try:
+        folders = sorted(models_dir.glob("*/*"))
+    except OSError:
+        folders = []
+    return bundled + [ModelEntry(f"{path.parent.name}/{path.name}", path, False) for path in folders if _is_whole(path)]
 
 
 def pull_model(model: str, models_dir: Path, progress: Progress | None = None) -> Path:
@@ -89,17 +88,17 @@ def pull_model(model: str, models_dir: Path, progress: Progress | None = None) -
     if not _is_hub_id(model):
         raise ModelNotFoundError(f"{model!r} is not a hub id such as intfloat/multilingual-e5-base", model=model)
     target = models_dir / model
-    if (target / "tokenizer.json").is_file():
+    if _is_whole(target):
         return target
-    if target.is_dir() and any(target.iterdir()):
-        raise ModelFileMissingError(
-            f"the model directory {target} lacks tokenizer.json; remove it to download the model",
-            path=str(target),
-            missing="tokenizer.json",
-        )
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     try:
+        if target.is_dir() and any(target.iterdir()):
+            raise ModelFileMissingError(
+                f"the model directory {target} lacks tokenizer.json; remove it to download the model",
+                path=str(target),
+                missing="tokenizer.json",
+            )
         models_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".pull-", dir=models_dir, ignore_cleanup_errors=True) as folder:
             partial = Path(folder) / "model"
@@ -112,7 +111,7 @@ def pull_model(model: str, models_dir: Path, progress: Progress | None = None) -
     except AdaMemError:
         raise
     except Exception as error:
-        if (target / "tokenizer.json").is_file():
+        if _is_whole(target):
             # Another process was faster.
             return target
         raise ModelDownloadError(
@@ -147,6 +146,14 @@ def _needed(model: str, files: list[str]) -> list[str]:
         raise ModelNotFoundError(f"the hub's {model!r} has no {missing}", model=model, missing=missing)
     data = [name for name in files if name.startswith(graph) and name != graph]
     return [graph, *data, *(name for name in _CONFIG_FILES if name in files)]
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a pulled model is there, as far as this process may look."""
+    try:
+        return (folder / "tokenizer.json").is_file()
+    except OSError:
+        return False
 
 
 def _is_hub_id(model: str) -> bool:

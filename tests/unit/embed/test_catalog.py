@@ -181,6 +181,15 @@ def test_a_cache_that_cannot_be_written(hub: Hub, tmp_path: Path) -> None:
         catalog.pull_model(MODEL, tmp_path / "file")
 
 
+def test_a_cache_that_cannot_be_looked_into_matters_to_its_own_models_alone(tmp_path: Path, no_hub: None) -> None:
+    """As the home of another user; every look at a name that is too long fails like that, also for root."""
+    models = tmp_path / ("x" * 300)
+    assert catalog.load("all-MiniLM-L6-v2", models).info.dim == 384
+    assert catalog.load(str(write_export(tmp_path / "e5-small")), models).info.name == "e5-small"
+    with pytest.raises(ModelDownloadError, match="too long"):
+        catalog.load(MODEL, models)
+
+
 # --- with a hub ------------------------------------------------------------------------------------------------------
 
 
