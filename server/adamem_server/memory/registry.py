@@ -56,6 +56,9 @@ class ShardRegistry:
         # Rows written to namespaces that are not open; the namespaces where they are many.
         self._missed: dict[int, int] = {}
         self._grown: set[int] = set()
+        # What a save writes before it puts the snapshot in its place; a kill leaves it, and no later save need come.
+        for cut_short in index_dir.glob("*.idx.tmp"):
+            cut_short.unlink(missing_ok=True)
 
     def snapshot_path(self, number: int) -> Path:
         """Where a namespace's index is saved."""

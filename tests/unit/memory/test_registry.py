@@ -608,3 +608,14 @@ def frequent_switches() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_a_save_that_was_cut_short_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Its file was written over by the next save, which never comes for a namespace that is deleted or shrinks."""
+    room = Room(tmp_path)
+    room.index_dir.mkdir()
+    for name in ("1.idx", "1.idx.tmp", "2.idx.tmp"):
+        (room.index_dir / name).touch()
+    ShardRegistry(room.store, room.index_dir, 1 << 30)
+    assert [path.name for path in room.index_dir.iterdir()] == ["1.idx"]
+    room.close()
