@@ -212,6 +212,12 @@ def test_namespaces_of_a_query(endpoint, server) -> None:
         lambda client: client.update("x", namespace=["a"]),
         lambda client: client.bulk_update([], batch_size=0),
         lambda client: client.query("x", timeout_s=float("nan")),
+        lambda client: client.update("x", request_id="\ud800"),
+        lambda client: client.update("x", namespace="\ud800"),
+        lambda client: client.batch_update(["x"], namespace="\ud800"),
+        lambda client: client.bulk_update(["x"], namespace="\ud800"),
+        lambda client: client.get_namespace("\ud800"),
+        lambda client: client.delete_namespace("\ud800"),
     ],
 )
 def test_what_cannot_be_meant_is_not_sent(client, server, call) -> None:

@@ -144,6 +144,7 @@ def test_times_are_taken_as_text_too() -> None:
         ({"content": "x", "created_at": "yesterday"}, "slot.created_at"),
         ({"content": "x", "created_at": "2026-01-31T12:30:00"}, "slot.created_at"),
         ({"content": "x", "created_at": 5}, "slot.created_at"),
+        ({"content": "x", "created_at": "0001-01-01T00:00:00+14:00"}, "slot.created_at"),
         ({"content": "x", "ttl_s": math.nan}, "slot.ttl_s"),
         ({"content": "x", "ttl_s": "1"}, ""),
         ({"content": "x", "ttl_s": 1, "expires_at": "2026-01-31T12:30:00Z"}, "slot.ttl_s"),

@@ -199,22 +199,26 @@ class BaseClient:
     def _update_request(
         self, slot: SlotInputLike, namespace: str | None, request_id: str | None
     ) -> memory_pb.UpdateRequest:
-        return memory_pb.UpdateRequest(
-            namespace=self._namespace_or_own(namespace),
-            slot=slot_to_proto(slot),
-            request_id=new_request_id() if request_id is None else request_id,
-        )
+        with building("update"):
+            return memory_pb.UpdateRequest(
+                namespace=self._namespace_or_own(namespace),
+                slot=slot_to_proto(slot),
+                request_id=new_request_id() if request_id is None else request_id,
+            )
 
     def _batch_update_request(
         self, items: Iterable[SlotInputLike], namespace: str | None, request_id: str | None
     ) -> memory_pb.BatchUpdateRequest:
         if isinstance(items, str | Mapping):
             raise invalid("items", "a list of items is expected; use update() for one")
-        return memory_pb.BatchUpdateRequest(
-            namespace=self._namespace_or_own(namespace),
-            slots=[slot_to_proto(item, f"items[{index}]") for index, item in enumerate(items)],
-            request_id=new_request_id() if request_id is None else request_id,
-        )
+        # Before the request: what the caller's own iterator raises is the caller's.
+        slots = [slot_to_proto(item, f"items[{index}]") for index, item in enumerate(items)]
+        with building("batch_update"):
+            return memory_pb.BatchUpdateRequest(
+                namespace=self._namespace_or_own(namespace),
+                slots=slots,
+                request_id=new_request_id() if request_id is None else request_id,
+            )
 
     def _get_slot_request(self, slot_id: str, namespace: str | None, include_vector: bool) -> memory_pb.GetSlotRequest:
         with building("slot_id"):
@@ -293,7 +297,8 @@ class BaseClient:
             )
 
     def _get_namespace_request(self, name: str | None) -> admin_pb.GetNamespaceRequest:
-        return admin_pb.GetNamespaceRequest(name=self._namespace_or_own(name))
+        with building("name"):
+            return admin_pb.GetNamespaceRequest(name=self._namespace_or_own(name))
 
     def _list_namespaces_request(
         self, prefix: str, page_size: int | None, page_token: str

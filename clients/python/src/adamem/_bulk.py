@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from adamem._base import new_request_id
-from adamem._codec import SlotInputLike, batch_result_from_proto, slot_to_proto
+from adamem._codec import SlotInputLike, batch_result_from_proto, building, slot_to_proto
 from adamem.errors import InternalError, InvalidArgumentError
 from adamem.types import BulkFailure, BulkResult
 from adamem.v1 import memory_service_pb2 as pb
@@ -145,7 +145,8 @@ class BulkLoad(Generic[_T]):
     def _flush(self) -> Iterator[Batch]:
         if not self._slots:
             return
-        request = pb.BulkUpdateRequest(namespace=self._namespace, slots=self._slots)
+        with building("bulk_update"):
+            request = pb.BulkUpdateRequest(namespace=self._namespace, slots=self._slots)
         if self._repeatable:
             request.request_id = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
         else:

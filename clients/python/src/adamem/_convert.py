@@ -77,7 +77,10 @@ def time_to_proto(time: datetime | str, field: str) -> Timestamp:
     if time.tzinfo is None:
         raise invalid(field, f"{time.isoformat()} has no time zone; use datetime.now(UTC), or end the text in Z")
     timestamp = Timestamp()
-    timestamp.FromDatetime(time)
+    try:
+        timestamp.FromDatetime(time)
+    except OverflowError as error:
+        raise invalid(field, f"{time.isoformat()} is outside the years 1 to 9999 in UTC") from error
     return timestamp
 
 
