@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,6 +47,8 @@ TABLES: Final = (
 _MIN_MAP_BYTES: Final = 16 << 20
 _FIRST_MAP_BYTES: Final = 1 << 30
 _MAX_READERS: Final = 1024
+# LMDB's table of readers: a cache line for each, and a head.
+_READER_TABLE_BYTES: Final = 64 * _MAX_READERS + 4096
 # A grown map is only address space: the file itself grows by the pages that are used.
 _GROWTH: Final = 2
 _SCARCE_BYTES: Final = 4 << 20
@@ -83,7 +86,7 @@ class Environment:
             if hasattr(self, "_env"):
                 self._env.close()
             os.close(self._lock_fd)
-            if isinstance(error, lmdb.Error):
+            if isinstance(error, lmdb.Error | OSError):
                 raise StartupError(f"cannot open the data directory {path}: {error}", path=str(path)) from error
             raise
         self._gate = Condition()
@@ -208,6 +211,7 @@ class Environment:
         size = max(_FIRST_MAP_BYTES, _GROWTH * data.stat().st_size if data.exists() else 0)
         if self._max_bytes:
             size = max(min(size, self._max_bytes), _MIN_MAP_BYTES)
+        _reserve(self.path / "lock.mdb", _READER_TABLE_BYTES)
         return lmdb.Environment(
             str(self.path),
             map_size=size,
@@ -249,3 +253,13 @@ def _lock(path: Path) -> int:
             f"the data directory {path} is in use by another process", path=str(path)
         ) from error
     return fd
+
+
+def _reserve(path: Path, n_bytes: int) -> None:
+    """Give a file that LMDB writes through a mapping its place on the disk: on a full one that ends in SIGBUS."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if sys.platform == "linux":
+            os.posix_fallocate(fd, 0, n_bytes)
+    finally:
+        os.close(fd)

@@ -1,5 +1,7 @@
 """The data directory: one process, one format, a map that grows, a limit that is kept."""
 
+import errno
+import os
 import resource
 import signal
 import subprocess
@@ -135,3 +137,20 @@ def test_full_disk_changes_nothing_and_writes_go_on_after_it(tmp_path: Path) -> 
     fill(environment, 100, 2000)
     assert count(environment) == 2100
     environment.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files are not allocated ahead elsewhere")
+def test_a_full_disk_is_met_before_lmdb_maps_a_file_that_has_no_place_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first start on a full disk ended in SIGBUS, at the first write into the table of readers."""
+    open_environment(tmp_path / "room").close()
+    stat = (tmp_path / "room" / "lock.mdb").stat()
+    assert stat.st_blocks * 512 >= stat.st_size
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StartupError, match="No space left"):
+        open_environment(tmp_path / "none")
