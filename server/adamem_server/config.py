@@ -118,7 +118,10 @@ class Settings(BaseSettings):
     @field_validator("data_dir", "models_dir", "tls_cert", "tls_key", "tls_client_ca", "api_keys_file")
     @classmethod
     def _expand_home(cls, value: Path | None) -> Path | None:
-        return None if value is None else value.expanduser()
+        try:
+            return None if value is None else value.expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"{value}: there is no such home directory") from error
 
     @field_validator("tls_cert", "tls_key", "tls_client_ca", "api_keys_file")
     @classmethod

@@ -461,3 +461,11 @@ def test_the_ready_file_is_there_while_it_serves(new_server: NewServer) -> None:
     assert json.loads(ready.read_text()) == {"port": server.port, "pid": server.process.pid}
     server.stop()
     assert not ready.exists()
+
+
+def test_a_ready_file_that_cannot_be_written(tmp_path: Path) -> None:
+    place = tmp_path / "none" / "ready.json"
+    result = run_serve("--port", "0", "--ready-file", str(place), ADAMEM_DATA_DIR=str(tmp_path / "data"))
+    assert result.returncode == 1
+    assert f"cannot write {place}: No such file or directory" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -107,6 +107,11 @@ def test_files_must_be_readable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert found == f"ADAMEM_API_KEYS_FILE: cannot read {tmp_path / 'none'}: No such file or directory"
 
 
+def test_a_home_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = problems(monkeypatch, ADAMEM_DATA_DIR="~nobody-of-this-name/x")
+    assert found == "ADAMEM_DATA_DIR: ~nobody-of-this-name/x: there is no such home directory"
+
+
 def test_streams_leave_threads_for_other_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "ADAMEM_N_RPC_THREADS" in problems(monkeypatch, ADAMEM_N_RPC_THREADS="8", ADAMEM_MAX_BULK_STREAMS="8")
 

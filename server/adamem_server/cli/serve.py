@@ -78,8 +78,13 @@ def serve(ready_file: Path | None, **options: Any) -> None:
         f"AdaMem {__version__} serves gRPC on {where}:{server.port}, encoder {model.name} ({model.dim} dimensions),"
         f" data in {settings.data_dir.absolute()}"
     )
-    if ready_file is not None:
-        _write_ready_file(ready_file, server.port)
+    try:
+        if ready_file is not None:
+            _write_ready_file(ready_file, server.port)
+    except OSError as error:
+        click.echo(f"adamem serve: cannot write {ready_file}: {error.strerror}", err=True)
+        server.stop()
+        sys.exit(1)
     app.wait_for_signal()
     server.stop()
     if ready_file is not None:

@@ -50,9 +50,8 @@ def load(model: str, models_dir: Path) -> OnnxEmbedder:
     for entry in list_models(models_dir):
         if entry.name == model:
             return OnnxEmbedder(entry.path, model)
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return OnnxEmbedder(path, path.resolve().name)
+    if (directory := _directory(model)) is not None:
+        return OnnxEmbedder(directory, directory.resolve().name)
     if not _is_hub_id(model):
         known = ", ".join(entry.name for entry in list_models(models_dir))
         raise ModelNotFoundError(
@@ -146,6 +145,15 @@ def _needed(model: str, files: list[str]) -> list[str]:
         raise ModelNotFoundError(f"the hub's {model!r} has no {missing}", model=model, missing=missing)
     data = [name for name in files if name.startswith(graph) and name != graph]
     return [graph, *data, *(name for name in _CONFIG_FILES if name in files)]
+
+
+def _directory(name: str) -> Path | None:
+    """The directory of this name; None also for names that cannot be one: too long, or in the home of nobody."""
+    try:
+        path = Path(name).expanduser()
+        return path if path.is_dir() else None
+    except (OSError, RuntimeError):
+        return None
 
 
 def _is_whole(folder: Path) -> bool:

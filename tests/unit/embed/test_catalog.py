@@ -146,7 +146,11 @@ def test_a_pulled_model_is_found_without_the_hub(models: Path, no_hub: None) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["unknown", "/no/such/directory", "./a/b", "~/a", "a/b/c", "a/..", "../a", "a/", "/a", "a b/c", "-a/b"]
+    "name",
+    [
+        *("unknown", "/no/such/directory", "./a/b", "~/a", "a/b/c", "a/..", "../a", "a/", "/a", "a b/c", "-a/b"),
+        *("~nobody-of-this-name/a", "x" * 5000),
+    ],
 )
 def test_what_is_neither_is_not_asked_of_the_hub(models: Path, name: str, hub: Hub) -> None:
     with pytest.raises(ModelNotFoundError, match="neither a directory nor one of all-MiniLM-L6-v2") as caught:
