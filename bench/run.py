@@ -1,31 +1,79 @@
-"""Run a benchmark: `python -m bench.run {ingest,namespaces} [--vectors DIR] [--out FILE]`."""
+"""Run a benchmark: `python -m bench.run {index,ingest,namespaces} [--vectors DIR] [--out FILE]`."""
 
 import argparse
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from bench import ingest, namespaces
-
-DEFAULT_VECTORS = Path(__file__).parents[2] / "shared" / "data" / "vectors"
+ROOT = Path(__file__).parents[1]
+DEFAULT_VECTORS = ROOT.parent / "shared" / "data" / "vectors"
+DEFAULT_CACHE = ROOT / "build" / "bench"
 MIN_LINES = 20
 
 
 def main() -> None:
     """Parse and dispatch."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenario", choices=["ingest", "namespaces"])
+    parser.add_argument("scenario", choices=["index", "ingest", "namespaces"])
     parser.add_argument("--vectors", type=Path, default=DEFAULT_VECTORS, help="folder of base, queries and truth files")
     parser.add_argument("--lines", type=int, default=None, help="ingest: use the first N lines only")
     parser.add_argument("--namespaces", type=int, default=None, help="namespaces: how many")
     parser.add_argument("--out", type=Path, default=None, help="write the figures to this file as JSON")
+    _add_index(parser)
     arguments = parser.parse_args()
     if arguments.lines is not None and arguments.lines < MIN_LINES:
         parser.error(f"--lines: at least {MIN_LINES}")
     if arguments.out is not None and not arguments.out.parent.is_dir():
         parser.error(f"--out: no folder {arguments.out.parent}")
-    if arguments.scenario == "ingest":
+    if arguments.scenario == "index":
+        _index(parser, arguments)
+    elif arguments.scenario == "ingest":
+        from bench import ingest
+
         ingest.run(arguments.vectors, arguments.lines, arguments.out)
     else:
+        from bench import namespaces
+
         namespaces.run(arguments.vectors, arguments.namespaces, arguments.out)
+
+
+def _add_index(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("index")
+    group.add_argument("--kinds", type=_names, default=None, help="kinds of ours, by commas; all that there are")
+    group.add_argument("--peers", type=_names, default=None, help="peers, by commas; all, or '' for none")
+    group.add_argument("--scenarios", type=_names, default=None, help="parts, by commas; all")
+    group.add_argument("--rows", type=int, default=None, help="use the first N rows only")
+    group.add_argument("--queries", type=int, default=None, help="use the first N queries only")
+    group.add_argument("--rounds", type=int, default=5, help="rounds of the interleaved measurement")
+    group.add_argument("--core", type=int, default=(os.cpu_count() or 1) - 1, help="the core that all runs on")
+    group.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder of what is made: missing truth")
+
+
+def _index(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from bench import index, systems
+    from bench.datasets import Vectors
+
+    given: dict[str, Iterable[str]] = {"kinds": systems.OURS, "peers": systems.PEERS, "scenarios": index.SCENARIOS}
+    for option, known in given.items():
+        unknown = set(getattr(arguments, option) or ()) - set(known)
+        if unknown:
+            parser.error(f"--{option}: unknown {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    vectors = Vectors(arguments.vectors, arguments.rows, arguments.queries)
+    options = index.Options(
+        vectors=vectors,
+        kinds=arguments.kinds,
+        peers=list(systems.PEERS) if arguments.peers is None else arguments.peers,
+        scenarios=arguments.scenarios or list(index.SCENARIOS),
+        rounds=arguments.rounds,
+        core=arguments.core,
+        cache=arguments.cache,
+        out=arguments.out,
+    )
+    index.run(options)
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
 
 
 if __name__ == "__main__":
