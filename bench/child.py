@@ -8,11 +8,12 @@ import pickle
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from bench.adapters.base import Adapter, Rows
+from bench.adapters.base import Adapter, Ids, Rows
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,19 +24,48 @@ class ChildError(Exception):
     """What a child was told to do could not be done."""
 
 
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+"""The second leaves out what other processes took, for a machine that is not idle."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The core that children run on, the clock by which they are measured, and for how long at least each time."""
+
+    core: int
+    clock: str = "wall"
+    min_s: float = 0.25
+
+
 @dataclass
 class State:
     """What a child keeps between calls."""
 
+    clock: Callable[[], float]
+    """Seconds."""
+    min_s: float
     adapter: Adapter
     queries: Rows
+    part: Rows
+    """Queries of the filter at hand."""
+    ways: dict[str, Callable[[Rows], Ids]]
+    """Ways to search with that filter."""
+
+
+def once(place: Place, function: Callable[Concatenate[State, P], T], *args: P.args, **keywords: P.kwargs) -> T:
+    """One call in a child of its own."""
+    child = Child(place)
+    try:
+        return child.call(function, *args, **keywords)
+    finally:
+        child.end()
 
 
 class Child:
     """A child process, pinned to one core."""
 
-    def __init__(self, core: int) -> None:
-        command = [sys.executable, "-m", "bench.child", str(core)]
+    def __init__(self, place: Place) -> None:
+        command = [sys.executable, "-m", "bench.child", str(place.core), place.clock, str(place.min_s)]
         environment = os.environ | dict.fromkeys(THREAD_SETTINGS, "1")
         pipe = subprocess.PIPE
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
@@ -69,10 +99,17 @@ class Child:
         return next((line for line in reversed(lines) if line), "")
 
 
-def pin(cores: set[int]) -> None:
+def cores() -> list[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def pin(chosen: set[int]) -> None:
     """Keeps this process on some cores, where the system can."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores)
+        os.sched_setaffinity(0, chosen)
 
 
 def main() -> None:
@@ -81,6 +118,7 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print goes to standard error
     state = State.__new__(State)
+    state.clock, state.min_s = CLOCKS[sys.argv[2]], float(sys.argv[3])
     while True:
         try:
             function, args, keywords = pickle.load(sys.stdin.buffer)

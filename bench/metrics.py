@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.adapters.base import Effort, Ids
+from bench.adapters.base import DEFAULT, Effort, Ids
 
 TARGETS = (0.95, 0.98, 0.99)
 LOW, HIGH = 0.85, 0.9995
-NEAR = 0.7
+NEAR = 0.8
+STILL, GAIN = 3, 0.0005
+"""Steps of the sweep, and what they must add to the recall."""
 
 
 @dataclass
@@ -40,9 +42,23 @@ def envelope(points: Sequence[Point]) -> list[Point]:
     return kept[::-1]
 
 
+def is_enough(points: Sequence[Point]) -> bool:
+    """Whether more effort need not be tried: the recall is high, or has long stopped rising."""
+    swept = [point for point in points if point.effort != DEFAULT]
+    if not swept:
+        return False
+    still = len(swept) > STILL and swept[-1].recall - swept[-1 - STILL].recall < GAIN
+    return swept[-1].recall >= HIGH or (still and len(swept[-1].effort) == 1)
+
+
 def worthwhile(points: Sequence[Point]) -> list[Point]:
-    """The points that may matter for the envelope between low and high recall, by a first rough timing."""
+    """The points that may matter for the envelope between low and high recall.
+
+    Of settings with two parameters those are left out that a first timing finds far below the envelope.
+    """
     wanted = [point for point in points if point.recall >= LOW] or list(points)
+    if any(len(point.effort) == 1 for point in wanted):
+        return wanted
     return [
         point
         for point in wanted

@@ -1,7 +1,6 @@
 """Run a benchmark: `python -m bench.run {index,ingest,namespaces} [--vectors DIR] [--out FILE]`."""
 
 import argparse
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -45,12 +44,19 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--rows", type=int, default=None, help="use the first N rows only")
     group.add_argument("--queries", type=int, default=None, help="use the first N queries only")
     group.add_argument("--rounds", type=int, default=5, help="rounds of the interleaved measurement")
-    group.add_argument("--core", type=int, default=(os.cpu_count() or 1) - 1, help="the core that all runs on")
+    group.add_argument("--core", type=int, default=None, help="the core that all runs on; the last one")
+    clock = "time by the wall, or of the processor alone for a machine that is not idle"
+    group.add_argument("--clock", choices=["wall", "cpu"], default="wall", help=clock)
+    group.add_argument("--min-s", type=float, default=0.25, help="seconds that one measurement lasts at least")
+    group.add_argument("--threads", type=int, default=2, help="threads of the parallel build")
+    help_text = "also build N rows, 1,000,000 unless said, save and open them: slow"
+    group.add_argument("--million", type=int, nargs="?", const=1_000_000, default=None, metavar="N", help=help_text)
     group.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder of what is made: missing truth")
 
 
 def _index(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     from bench import index, systems
+    from bench.child import Place, cores
     from bench.datasets import Vectors
 
     given: dict[str, Iterable[str]] = {"kinds": systems.OURS, "peers": systems.PEERS, "scenarios": index.SCENARIOS}
@@ -65,7 +71,9 @@ def _index(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
         peers=list(systems.PEERS) if arguments.peers is None else arguments.peers,
         scenarios=arguments.scenarios or list(index.SCENARIOS),
         rounds=arguments.rounds,
-        core=arguments.core,
+        place=Place(cores()[-1] if arguments.core is None else arguments.core, arguments.clock, arguments.min_s),
+        n_threads=arguments.threads,
+        n_million=arguments.million,
         cache=arguments.cache,
         out=arguments.out,
     )

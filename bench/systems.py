@@ -4,15 +4,11 @@ A kind of ours is one line of `OURS`; one that this build of the index does not 
 settings that their documentation recommends.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import cast
 
-from bench.adapters.base import Adapter, Effort
-
-DEFAULT: Effort = (0,)
-"""Our own default."""
+from bench.adapters.base import DEFAULT, Adapter, Effort, Options
 
 EF = (10, 15, 20, 25, 30, 40, 50, 65, 80, 100, 130, 160, 200, 260, 320, 400, 500, 650, 800, 1000, 1300, 1600)
 GRAPH: tuple[Effort, ...] = tuple((ef,) for ef in EF)
@@ -22,7 +18,6 @@ CELLS: tuple[Effort, ...] = tuple(
     for nprobe in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
     for factor in (4, 8, 16, 32)
 )
-Options = Mapping[str, str | int]
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ PEERS: dict[str, System] = {
     "hnswlib": System("hnswlib.HnswLib", "hnswlib", {"M": 16, "ef_construction": 200}, GRAPH),
     "symqg": System("rabitqlib.SymphonyQG", "rabitqlib", {"max_degree": 32, "ef_construction": 200}, GRAPH),
     "svs-lvq4x8": System("svs.Svs", "scalable-vs", {"degree": 32, "window": 200, "data": "lvq4x8"}, BUFFER),
-    "svs-f16": System("svs.Svs", "scalable-vs", {"degree": 32, "window": 200, "data": "f16"}, BUFFER),
+    "svs-f16": System("svs.Svs", "scalable-vs", {"degree": 32, "window": 200, "data": "f16"}, GRAPH),
     "faiss-hnsw": System("faiss.Faiss", "faiss-cpu", {"factory": "HNSW16", "efConstruction": 200}, GRAPH),
     "faiss-hnsw-sq8": System("faiss.Faiss", "faiss-cpu", {"factory": "HNSW16_SQ8", "efConstruction": 200}, GRAPH),
     "faiss-ivfpq": System("faiss.Faiss", "faiss-cpu", {"factory": "IVF{lists},PQ{parts}x4fs,RFlat"}, CELLS),

@@ -1,13 +1,13 @@
 """Our own index. Effort: `ef_search`, 0 for the index's default."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adamem_server import _index
-from bench.adapters.base import Effort, Ids, Rows
+from bench.adapters.base import Effort, Ids, Options, Rows
 
 METRIC = "cosine"
 
@@ -17,7 +17,7 @@ class AdaMem:
 
     index: _index.Index
 
-    def configure(self, dim: int, _n: int, options: Mapping[str, str | int]) -> None:
+    def configure(self, dim: int, _n: int, options: Options) -> None:
         self.index = make(dim, options)
 
     def load(self, ids: Ids, vectors: Rows) -> None:
@@ -32,6 +32,11 @@ class AdaMem:
         found, _ = self.index.search(queries, k, ef_search=effort[0] or None)
         return found.view(np.int64)  # the id that pads, 2**64 - 1, becomes -1
 
+    def search_allowed(self, queries: Rows, k: int, allowed: NDArray[np.uint64]) -> Ids:
+        """A search among some ids, at the index's default."""
+        found, _ = self.index.search(queries, k, allowed=allowed)
+        return found.view(np.int64)
+
     def save(self, folder: Path) -> None:
         self.index.save(folder / "index", 0)
 
@@ -43,12 +48,12 @@ class AdaMem:
             pass
 
 
-def make(dim: int, options: Mapping[str, str | int]) -> _index.Index:
+def make(dim: int, options: Options) -> _index.Index:
     keywords: dict[str, Any] = {"dim": dim, "metric": METRIC} | dict(options)
     return _index.Index(**keywords)
 
 
-def accepts(options: Mapping[str, str | int]) -> bool:
+def accepts(options: Options) -> bool:
     """Whether this build of the index knows the options."""
     try:
         make(8, options)

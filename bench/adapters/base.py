@@ -12,11 +12,15 @@ Ids = NDArray[np.int64]
 Effort = tuple[int, ...]
 """Values of a system's search parameters, in the order that its adapter names; more is slower and finds more."""
 
+DEFAULT: Effort = (0,)
+"""Our own default."""
+Options = Mapping[str, str | int]
+
 
 class Adapter(Protocol):
     """A system under test. All its work runs on one thread, unless an option says otherwise."""
 
-    def configure(self, dim: int, n: int, options: Mapping[str, str | int], /) -> None:
+    def configure(self, dim: int, n: int, options: Options, /) -> None:
         """Makes an empty index of inner products for about `n` rows of unit norm."""
 
     def load(self, ids: Ids, vectors: Rows) -> None:

@@ -1,12 +1,11 @@
 """FAISS by factory strings. Effort: `efSearch` of a graph; `nprobe` and the refinement's `k_factor` of an IVF."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import faiss
 import numpy as np
 
-from bench.adapters.base import Effort, Ids, Rows
+from bench.adapters.base import Effort, Ids, Options, Rows
 
 NAMES = {1: ("efSearch",), 2: ("nprobe", "k_factor_rf")}
 """Names of the parameters by their number, as `faiss.ParameterSpace` knows them."""
@@ -15,7 +14,7 @@ NAMES = {1: ("efSearch",), 2: ("nprobe", "k_factor_rf")}
 class Faiss:
     """`faiss.index_factory`: in the string, `{lists}` and `{parts}` follow the size and the dimension."""
 
-    def configure(self, dim: int, n: int, options: Mapping[str, str | int]) -> None:
+    def configure(self, dim: int, n: int, options: Options) -> None:
         faiss.omp_set_num_threads(1)
         # The wiki's guideline: 4 to 16 times the root of n lists; a power of two.
         lists = 1 << round(np.log2(4 * np.sqrt(n)))

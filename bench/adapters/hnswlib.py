@@ -1,17 +1,16 @@
 """hnswlib. Effort: `ef`."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import hnswlib
 
-from bench.adapters.base import Effort, Ids, Rows
+from bench.adapters.base import Effort, Ids, Options, Rows
 
 
 class HnswLib:
     """`hnswlib.Index` of inner products; rows that were removed are replaced by those that come."""
 
-    def configure(self, dim: int, n: int, options: Mapping[str, str | int]) -> None:
+    def configure(self, dim: int, n: int, options: Options) -> None:
         self.index = hnswlib.Index(space="ip", dim=dim)
         self.index.init_index(max_elements=n, allow_replace_deleted=True, **options)
         self.index.set_num_threads(1)

@@ -1,17 +1,16 @@
 """SymphonyQG in rabitqlib. Effort: `ef`. It cannot insert or remove once it is built."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import rabitqlib
 
-from bench.adapters.base import Effort, Ids, Rows
+from bench.adapters.base import Effort, Ids, Options, Rows
 
 
 class SymphonyQG:
     """`rabitqlib.SymqgIndex`, whose ids are the positions of the rows."""
 
-    def configure(self, dim: int, _n: int, options: Mapping[str, str | int]) -> None:
+    def configure(self, dim: int, _n: int, options: Options) -> None:
         self.options = dict(options)
         degree, bits = self.options.pop("max_degree"), self.options.pop("quantization_bits", 0)
         self.index = rabitqlib.SymqgIndex(dim, degree, "ip", bits)

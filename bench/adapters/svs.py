@@ -4,19 +4,18 @@ Its compressed forms (LVQ) run on processors of its vendor only: elsewhere the l
 """
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import svs
 
-from bench.adapters.base import Effort, Ids, Rows
+from bench.adapters.base import Effort, Ids, Options, Rows
 
 
 class Svs:
     """`svs.Vamana` of inner products; its ids are the positions of the rows."""
 
-    def configure(self, dim: int, _n: int, options: Mapping[str, str | int]) -> None:
+    def configure(self, dim: int, _n: int, options: Options) -> None:
         self.dim, self.options = dim, options
         self.effort: Effort = ()
 

@@ -1,17 +1,16 @@
 """usearch. Effort: `expansion_search`."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from usearch.index import Index
 
-from bench.adapters.base import Effort, Ids, Rows
+from bench.adapters.base import Effort, Ids, Options, Rows
 
 
 class USearch:
     """`usearch.index.Index` with its default metric, the cosine: its kernels for inner products are slower."""
 
-    def configure(self, dim: int, _n: int, options: Mapping[str, str | int]) -> None:
+    def configure(self, dim: int, _n: int, options: Options) -> None:
         self.index = Index(ndim=dim, metric="cos", **options)
 
     def load(self, ids: Ids, vectors: Rows) -> None:

@@ -12,14 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from bench import metrics, systems
-from bench.adapters.base import Effort, Ids
-from bench.child import Child, ChildError, State
+from bench.adapters.base import DEFAULT, Effort, Ids
+from bench.child import Child, ChildError, Place, State
 from bench.datasets import Vectors
-from bench.metrics import HIGH, Point
+from bench.metrics import Point
 
 K = 10
-MIN_S = 0.25
-"""How long one measurement lasts at least."""
 
 
 @dataclass
@@ -50,13 +48,13 @@ def build(state: State, name: str, vectors: Vectors) -> Built:
     base = vectors.base()
     n, n_bytes = len(base), base.nbytes
     state.adapter = system.make()
-    before = _resident_bytes()
+    before = resident_bytes()
     state.adapter.configure(base.shape[1], n, system.options)
-    started = time.perf_counter()
+    started = state.clock()
     state.adapter.load(np.arange(n), base)
-    build_s = time.perf_counter() - started
+    build_s = state.clock() - started
     del base
-    resident = _resident_bytes() - (before - n_bytes)
+    resident = resident_bytes() - (before - n_bytes)
     with tempfile.TemporaryDirectory() as folder:
         state.adapter.save(Path(folder))
         disk = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
@@ -64,17 +62,17 @@ def build(state: State, name: str, vectors: Vectors) -> Built:
 
 
 def found(state: State, effort: Effort) -> tuple[Ids, float]:
-    """What all queries find, and queries per second of this one call; in the child."""
-    started = time.perf_counter()
+    """What all queries find, and roughly the queries per second of processor time; in the child."""
+    started = time.process_time()
     ids = state.adapter.search(state.queries, K, effort)
-    return ids, len(ids) / (time.perf_counter() - started)
+    return ids, len(ids) / (time.process_time() - started)
 
 
-def rate(state: State, effort: Effort, min_s: float) -> float:
+def rate(state: State, effort: Effort) -> float:
     """Queries per second, all queries in one call; in the child. The caches are warmed by some of them before."""
     state.adapter.search(state.queries[:200], K, effort)
-    n, started = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < min_s or n == 0:
+    n, started = 0, state.clock()
+    while (elapsed := state.clock() - started) < state.min_s or n == 0:
         state.adapter.search(state.queries, K, effort)
         n += len(state.queries)
     return n / elapsed
@@ -85,32 +83,32 @@ def latency(state: State, effort: Effort) -> dict[str, float]:
     times = []
     for row in range(len(state.queries)):
         query = state.queries[row : row + 1]
-        started = time.perf_counter()
+        started = state.clock()
         state.adapter.search(query, K, effort)
-        times.append(1e6 * (time.perf_counter() - started))
-    return {f"p{q}": float(np.percentile(times, q)) for q in (50, 95, 99)}
+        times.append(1e6 * (state.clock() - started))
+    return {f"p{q}": float(np.percentile(times, q)) for q in (50, 95, 99)} | {"mean": float(np.mean(times))}
 
 
-def start(name: str, vectors: Vectors, truth: Ids, core: int) -> tuple[Child, Curve]:
+def start(name: str, vectors: Vectors, truth: Ids, place: Place) -> tuple[Child, Curve]:
     """Builds a system in a child of its own, and finds the settings that are worth timing."""
-    child = Child(core)
+    child = Child(place)
     try:
         built = child.call(build, name, vectors)
         points = []
         for effort in systems.system(name).efforts:
             ids, qps = child.call(found, effort)
             points.append(Point(effort, metrics.recall(ids, truth, K), qps))
-            if points[-1].recall >= HIGH and effort != systems.DEFAULT:
+            if metrics.is_enough(points):
                 break
     except BaseException:
         child.end()
         raise
     chosen = metrics.worthwhile(points)
-    chosen += [point for point in points if point.effort == systems.DEFAULT and point not in chosen]
+    chosen += [point for point in points if point.effort == DEFAULT and point not in chosen]
     return child, Curve(built, chosen)
 
 
-def measure(children: Mapping[str, Child], curves: Mapping[str, Curve], rounds: int, min_s: float = MIN_S) -> None:
+def measure(children: Mapping[str, Child], curves: Mapping[str, Curve], rounds: int) -> None:
     """Times every point, all systems in turn at each step, in rounds that go there and back; medians of the rounds."""
     for turn in range(rounds):
         order = list(curves) if turn % 2 == 0 else list(curves)[::-1]
@@ -119,7 +117,7 @@ def measure(children: Mapping[str, Child], curves: Mapping[str, Curve], rounds: 
                 if step >= len(curves[name].points):
                     continue
                 point = curves[name].points[step]
-                point.qps_rounds.append(children[name].call(rate, point.effort, min_s))
+                point.qps_rounds.append(children[name].call(rate, point.effort))
                 if turn == 0:
                     point.latency_us = children[name].call(latency, point.effort)
         print(f"round {turn + 1} of {rounds} is done", file=sys.stderr)
@@ -129,7 +127,7 @@ def measure(children: Mapping[str, Child], curves: Mapping[str, Curve], rounds: 
 
 
 def run(
-    names: list[str], vectors: Vectors, truth: Ids, rounds: int, core: int
+    names: list[str], vectors: Vectors, truth: Ids, rounds: int, place: Place
 ) -> tuple[dict[str, Curve], dict[str, str]]:
     """All curves by name, and why systems were left out."""
     children: dict[str, Child] = {}
@@ -138,7 +136,7 @@ def run(
     try:
         for name in names:
             try:
-                children[name], curves[name] = start(name, vectors, truth, core)
+                children[name], curves[name] = start(name, vectors, truth, place)
             except ChildError as error:
                 skipped[name] = str(error)
                 print(f"{name} is left out: {error}", file=sys.stderr)
@@ -151,7 +149,7 @@ def run(
     return curves, skipped
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
     """Resident memory of this process, freed memory given back before."""
     gc.collect()
     if not sys.platform.startswith("linux"):
