@@ -32,6 +32,11 @@ class Vectors:
         """The rows to search for."""
         return _unit(self._file("queries"), self.n_queries)
 
+    def n_bytes(self) -> int:
+        """Memory of the rows to be found."""
+        n, dim = np.load(self._file("base"), mmap_mode="r").shape
+        return int(min(n, self.n_rows or n) * dim * 4)
+
     def truth(self, cache: Path) -> Ids:
         """For each query the nearest rows by inner product, best first: `[n_queries, 100]`."""
         given = self.folder / "truth.i32.npy"

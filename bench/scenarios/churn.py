@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench import metrics, systems
+from bench import memory, metrics, systems
 from bench.adapters.base import Effort, Ids, Removing
 from bench.child import Child, Place, State
 from bench.datasets import Vectors, exact
@@ -79,7 +79,7 @@ def build(state: State, name: str, vectors: Vectors, steps: list[Step], ids: Ids
     system = systems.system(name)
     state.queries = vectors.queries()
     state.adapter = system.make()
-    before = curves.resident_bytes() - base.nbytes
+    before = memory.resident_bytes() - base.nbytes
     state.adapter.configure(base.shape[1], len(rows), system.options)
     state.adapter.load(ids, base[rows])
     replace_s, n = 0.0, 0
@@ -93,7 +93,7 @@ def build(state: State, name: str, vectors: Vectors, steps: list[Step], ids: Ids
         n += len(step.ids)
         del inserted
     del base
-    built = Built(len(rows), 0.0, curves.resident_bytes() - before, 0, state.adapter.memory_bytes())
+    built = Built(len(rows), 0.0, memory.resident_bytes() - before, 0, state.adapter.memory_bytes())
     return built, 1e3 * replace_s / max(1, n)
 
 

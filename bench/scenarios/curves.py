@@ -1,7 +1,5 @@
 """Recall against speed: each system is built once, then all are measured setting by setting, in turn, in rounds."""
 
-import ctypes
-import gc
 import sys
 import tempfile
 import time
@@ -11,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import metrics, systems
+from bench import memory, metrics, systems
 from bench.adapters.base import DEFAULT, Effort, Ids
 from bench.child import Child, ChildError, Place, State
 from bench.datasets import Vectors
 from bench.metrics import Point
 
 K = 10
+ROOM = 3
+"""How often the rows must fit into free memory for a system to be built: the rows, the index, what building needs."""
 
 
 @dataclass
@@ -39,6 +39,8 @@ class Curve:
 
     built: Built
     points: list[Point]
+    group: int = 0
+    """Curves of one group were measured in turn."""
 
 
 def build(state: State, name: str, vectors: Vectors) -> Built:
@@ -48,13 +50,13 @@ def build(state: State, name: str, vectors: Vectors) -> Built:
     base = vectors.base()
     n, n_bytes = len(base), base.nbytes
     state.adapter = system.make()
-    before = resident_bytes()
+    before = memory.resident_bytes()
     state.adapter.configure(base.shape[1], n, system.options)
     started = state.clock()
     state.adapter.load(np.arange(n), base)
     build_s = state.clock() - started
     del base
-    resident = resident_bytes() - (before - n_bytes)
+    resident = memory.resident_bytes() - (before - n_bytes)
     with tempfile.TemporaryDirectory() as folder:
         state.adapter.save(Path(folder))
         disk = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
@@ -129,30 +131,29 @@ def measure(children: Mapping[str, Child], curves: Mapping[str, Curve], rounds: 
 def run(
     names: list[str], vectors: Vectors, truth: Ids, rounds: int, place: Place
 ) -> tuple[dict[str, Curve], dict[str, str]]:
-    """All curves by name, and why systems were left out."""
-    children: dict[str, Child] = {}
+    """All curves by name, and why systems were left out.
+
+    Systems that do not fit into memory together are measured in groups, one after the other.
+    """
     curves: dict[str, Curve] = {}
     skipped: dict[str, str] = {}
-    try:
-        for name in names:
-            try:
-                children[name], curves[name] = start(name, vectors, truth, place)
-            except ChildError as error:
-                skipped[name] = str(error)
-                print(f"{name} is left out: {error}", file=sys.stderr)
-            else:
+    waiting, group = list(names), 0
+    while waiting:
+        children: dict[str, Child] = {}
+        try:
+            while waiting and (not children or memory.has_room(ROOM * vectors.n_bytes())):
+                name = waiting.pop(0)
+                try:
+                    children[name], curves[name] = start(name, vectors, truth, place)
+                except ChildError as error:
+                    skipped[name] = str(error)
+                    print(f"{name} is left out: {error}", file=sys.stderr)
+                    continue
+                curves[name].group = group
                 print(f"{name}: built in {curves[name].built.build_s:.1f} s", file=sys.stderr)
-        measure(children, curves, rounds)
-    finally:
-        for child in children.values():
-            child.end()
+            measure(children, {name: curves[name] for name in children}, rounds)
+        finally:
+            for child in children.values():
+                child.end()
+        group += 1
     return curves, skipped
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process, freed memory given back before."""
-    gc.collect()
-    if not sys.platform.startswith("linux"):
-        return 0
-    ctypes.CDLL(None).malloc_trim(0)
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

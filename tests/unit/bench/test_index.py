@@ -10,9 +10,10 @@ import pytest
 
 from bench import metrics, systems
 from bench.adapters import adamem
+from bench.child import Place, cores
 from bench.datasets import Vectors, exact
 from bench.metrics import Point
-from bench.scenarios import churn
+from bench.scenarios import churn, curves
 
 ROOT = Path(__file__).parents[3]
 DIM, N, N_QUERIES = 16, 400, 20
@@ -60,6 +61,15 @@ def test_truth_over_several_blocks(vectors: Vectors, monkeypatch: pytest.MonkeyP
     whole = exact(vectors.base(), vectors.queries(), 10)
     monkeypatch.setattr("bench.datasets.BLOCK", 7)
     assert (exact(vectors.base(), vectors.queries(), 10) == whole).all()
+
+
+def test_systems_that_do_not_fit_together_are_measured_in_groups(
+    vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.memory.has_room", lambda n_bytes: n_bytes < 4 * DIM * N)
+    drawn, skipped = curves.run(["hnsw", "flat"], vectors, vectors.truth(tmp_path), 1, Place(cores()[0], min_s=0))
+    assert [curve.group for curve in drawn.values()] == [0, 1]
+    assert skipped == {}
 
 
 def test_recall() -> None:
