@@ -16,6 +16,7 @@ def draw(curves: Mapping[str, Curve], title: str, out: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(10, 6.5), layout="constrained")
+    axes.set_prop_cycle(color=[mpl.colormaps["tab20"](number) for number in range(20)])
     for name, curve in curves.items():
         front = envelope(curve.points)
         recalls, rates = [point.recall for point in front], [point.qps for point in front]

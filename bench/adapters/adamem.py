@@ -57,6 +57,6 @@ def accepts(options: Options) -> bool:
     """Whether this build of the index knows the options."""
     try:
         make(8, options)
-    except (TypeError, _index.UnknownNameError):
+    except (TypeError, _index.VectorIndexError):
         return False
     return True

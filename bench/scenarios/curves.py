@@ -107,7 +107,7 @@ def start(name: str, vectors: Vectors, truth: Ids, place: Place) -> tuple[Child,
         raise
     chosen = metrics.worthwhile(points)
     chosen += [point for point in points if point.effort == DEFAULT and point not in chosen]
-    return child, Curve(built, chosen)
+    return child, Curve(built, sorted(chosen, key=lambda point: point.recall))
 
 
 def measure(children: Mapping[str, Child], curves: Mapping[str, Curve], rounds: int) -> None:
