@@ -48,6 +48,7 @@ class Run:
         self.ours = (self.graphs or self.kinds)[0]
         self.figures = Figures()
         self.results: dict[str, Any] = {}
+        self.commit = commit()  # files may change while it runs
 
     def curves(self) -> None:
         options = self.options
@@ -132,7 +133,7 @@ def run(options: Options) -> dict[str, Any]:
             "ours": this.ours,
             "systems": {name: dict(systems.system(name).options) for name in [*this.kinds, *options.peers]},
         },
-        "commit": commit(),
+        "commit": this.commit,
         "machine": machine(_index.simd_level()),
         "versions": versions(PACKAGES),
     } | this.results
