@@ -91,6 +91,8 @@ class Run:
             print(f"churn, {name}: recall {measured.recall:.4f}, fresh {measured.fresh_recall:.4f}", file=sys.stderr)
             if name == self.ours:
                 self.figures.of_churn(measured)
+        if self.ours not in self.results["churn"]:
+            self.figures.missing["churn_recall_loss"] = f"{self.ours} was not measured"
 
     def filters(self) -> None:
         options = self.options

@@ -3,6 +3,7 @@
 A row that comes again comes with a new id, so that each system may forget the old one.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from bench import memory, metrics, systems
 from bench.adapters.base import Effort, Ids, Removing
-from bench.child import Child, Place, State
+from bench.child import Child, ChildError, Place, State
 from bench.datasets import Vectors, exact
 from bench.metrics import Point
 from bench.scenarios import curves
@@ -113,6 +114,8 @@ def run(names: list[str], vectors: Vectors, rounds: int, place: Place) -> Iterat
         children = {"churned": Child(place), "fresh": Child(place)}
         try:
             yield name, _run(name, children, vectors, (first, steps, ids, rows), truth, rounds)
+        except ChildError as error:
+            print(f"churn, {name}: left out: {error}", file=sys.stderr)
         finally:
             for child in children.values():
                 child.end()
