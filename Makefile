@@ -13,6 +13,7 @@ PY := $(BIN)/python
 GENERATED := clients/python/src/adamem/v1
 EXTENSION := server/adamem_server/_index.abi3.so
 OUT ?=
+VECTORS ?=
 ARGS ?=
 
 # The binding is built against the same interpreter by maturin, clippy and cargo test.
@@ -26,7 +27,7 @@ RUST_SOURCES := $(shell find rust_index -path '*/target' -prune -o \( -name '*.r
 LOCKED := $(if $(wildcard Cargo.lock),--locked,)
 
 .PHONY: help setup demo serve test test-python test-rust test-crash test-slow check fix lock proto model wheels \
-	bench-ingest bench-namespaces clean
+	bench-index bench-ingest bench-namespaces clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +59,11 @@ $(DONE)/server: pyproject.toml $(RUST_SOURCES) $(DONE)/client
 	PIP_QUIET=1 $(PY) -m maturin develop --release $(LOCKED)
 	@touch $@
 
+$(DONE)/bench: requirements-bench.lock $(DONE)/dependencies
+	@echo "== installing the benchmark's peers"
+	$(PY) -m pip install --quiet --require-hashes --requirement requirements-bench.lock
+	@touch $@
+
 # --- run -------------------------------------------------------------------------------------------------------------
 
 demo: setup ## start a server, store real text, ask questions, restart, stop
@@ -71,6 +77,9 @@ model: setup ## rebuild the bundled encoder from its published checkpoint
 
 bench-namespaces: setup ## create, query and reopen 10,000 small namespaces (OUT=file.json)
 	@$(PY) -m bench.run namespaces $(if $(OUT),--out $(OUT)) $(ARGS)
+
+bench-index: setup $(DONE)/bench ## measure the vector index against its peers (OUT=file.json VECTORS=folder)
+	@$(PY) -m bench.run index $(if $(OUT),--out $(OUT)) $(if $(VECTORS),--vectors $(VECTORS)) $(ARGS)
 
 bench-ingest: setup ## measure ingestion, query times and recall (OUT=file.json)
 	@$(PY) -m bench.run ingest $(if $(OUT),--out $(OUT)) $(ARGS)

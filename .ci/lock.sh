@@ -7,7 +7,7 @@ target=.
 if [ "$mode" = --check ]; then
   target=$(mktemp -d)
   trap 'rm -rf "$target"' EXIT
-  cp requirements.lock requirements-dev.lock "$target"
+  cp requirements.lock requirements-dev.lock requirements-bench.lock "$target"
 fi
 
 compile() {
@@ -23,9 +23,10 @@ upgrade=()
 if [ "$mode" = --upgrade ]; then upgrade=(--upgrade); fi
 compile requirements.lock "${upgrade[@]}"
 compile requirements-dev.lock "${upgrade[@]}" --group dev --constraint "$target/requirements.lock"
+compile requirements-bench.lock "${upgrade[@]}" --group bench --constraint "$target/requirements-dev.lock"
 
 if [ "$mode" = --check ]; then
-  for file in requirements.lock requirements-dev.lock; do
+  for file in requirements.lock requirements-dev.lock requirements-bench.lock; do
     # Paths of the inputs appear in comments only.
     if ! diff <(grep -v '^ *#' "$file") <(grep -v '^ *#' "$target/$file"); then
       echo "$file does not match pyproject.toml: run .ci/lock.sh" >&2

@@ -7,8 +7,6 @@ machine's speed meets both.
 
 import gzip
 import json
-import os
-import platform
 import random
 import subprocess
 import sys
@@ -18,9 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,6 +25,7 @@ from adamem_server.embed import catalog
 from adamem_server.embed.base import EmbedRole
 from adamem_server.embed.batcher import BULK_TOKENS
 from adamem_server.embed.onnx import OnnxEmbedder
+from bench.report import commit, machine, versions, write_report
 
 N_TRIES = 1000
 THREADS = 2
@@ -77,27 +74,12 @@ def run(vectors: Path, n_lines: int | None, out: Path | None) -> None:
             "model": MODEL,
             "vectors": str(vectors.resolve()),
         },
-        "machine": {
-            "cpus": os.cpu_count(),
-            "cpu_model": _cpu_model(),
-            "machine": platform.machine(),
-            "system": platform.platform(),
-            "simd": server_info.simd,
-        },
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "commit": commit(),
+        "machine": machine(server_info.simd),
+        "versions": versions(PACKAGES),
     }
     if out is not None:
         write_report(report, out)
-
-
-def write_report(report: dict[str, Any], out: Path) -> None:
-    """Write it whole or not at all."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def bare_seconds(embedder: OnnxEmbedder, texts: list[str]) -> float:
@@ -184,13 +166,6 @@ def server(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[
 
 def _check(result: adamem.BulkResult, n_items: int) -> None:
     assert result.n_created == n_items, (result.n_created, n_items, result.failures[:3])
-
-
-def _cpu_model() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _lines(path: Path) -> list[str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 import adamem
-from bench.ingest import server, write_report
+from bench.ingest import server
+from bench.report import write_report
 
 N_NAMESPACES = 10_000
 N_SLOTS = 20

@@ -1,11 +1,12 @@
-"""Run a benchmark: `python -m bench.run {ingest,namespaces} [--vectors DIR] [--out FILE]`."""
+"""Run a benchmark: `python -m bench.run {index,ingest,namespaces} [--vectors DIR] [--out FILE]`."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
-from bench import ingest, namespaces
-
-DEFAULT_VECTORS = Path(__file__).parents[2] / "shared" / "data" / "vectors"
+ROOT = Path(__file__).parents[1]
+DEFAULT_VECTORS = ROOT.parent / "shared" / "data" / "vectors"
+DEFAULT_CACHE = ROOT / "build" / "bench"
 MIN_LINES = 20
 NEEDED = {
     "ingest": ("base.txt.gz", "base.f16.npy", "queries.txt.gz", "queries.f16.npy", "truth.i32.npy"),
@@ -16,23 +17,78 @@ NEEDED = {
 def main() -> None:
     """Parse and dispatch."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenario", choices=["ingest", "namespaces"])
+    parser.add_argument("scenario", choices=["index", "ingest", "namespaces"])
     parser.add_argument("--vectors", type=Path, default=DEFAULT_VECTORS, help="folder of base, queries and truth files")
     parser.add_argument("--lines", type=int, default=None, help="ingest: use the first N lines only")
     parser.add_argument("--namespaces", type=int, default=None, help="namespaces: how many")
     parser.add_argument("--out", type=Path, default=None, help="write the figures to this file as JSON")
+    _add_index(parser)
     arguments = parser.parse_args()
     if arguments.lines is not None and arguments.lines < MIN_LINES:
         parser.error(f"--lines: at least {MIN_LINES}")
     if arguments.out is not None and not arguments.out.parent.is_dir():
         parser.error(f"--out: no folder {arguments.out.parent}")
-    missing = [name for name in NEEDED[arguments.scenario] if not (arguments.vectors / name).is_file()]
+    missing = [name for name in NEEDED.get(arguments.scenario, ()) if not (arguments.vectors / name).is_file()]
     if missing:
         parser.error(f"--vectors: {arguments.vectors} lacks {', '.join(missing)}; bench/README.md says what they hold")
-    if arguments.scenario == "ingest":
+    if arguments.scenario == "index":
+        _index(parser, arguments)
+    elif arguments.scenario == "ingest":
+        from bench import ingest
+
         ingest.run(arguments.vectors, arguments.lines, arguments.out)
     else:
+        from bench import namespaces
+
         namespaces.run(arguments.vectors, arguments.namespaces, arguments.out)
+
+
+def _add_index(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("index")
+    group.add_argument("--kinds", type=_names, default=None, help="kinds of ours, by commas; all that there are")
+    group.add_argument("--peers", type=_names, default=None, help="peers, by commas; all, or '' for none")
+    group.add_argument("--scenarios", type=_names, default=None, help="parts, by commas; all")
+    group.add_argument("--rows", type=int, default=None, help="use the first N rows only")
+    group.add_argument("--queries", type=int, default=None, help="use the first N queries only")
+    group.add_argument("--rounds", type=int, default=5, help="rounds of the interleaved measurement")
+    group.add_argument("--core", type=int, default=None, help="the core that all runs on; the last one")
+    clock = "time by the wall, or of the processor alone for a machine that is not idle"
+    group.add_argument("--clock", choices=["wall", "cpu"], default="wall", help=clock)
+    group.add_argument("--min-s", type=float, default=0.25, help="seconds that one measurement lasts at least")
+    group.add_argument("--threads", type=int, default=2, help="threads of the parallel build")
+    help_text = "also build N rows, 1,000,000 unless said, save and open them: slow"
+    group.add_argument("--million", type=int, nargs="?", const=1_000_000, default=None, metavar="N", help=help_text)
+    group.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder of what is made: missing truth")
+
+
+def _index(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    from bench import index, systems
+    from bench.child import Place, cores
+    from bench.datasets import Vectors
+
+    given: dict[str, Iterable[str]] = {"kinds": systems.OURS, "peers": systems.PEERS, "scenarios": index.SCENARIOS}
+    for option, known in given.items():
+        unknown = set(getattr(arguments, option) or ()) - set(known)
+        if unknown:
+            parser.error(f"--{option}: unknown {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    vectors = Vectors(arguments.vectors, arguments.rows, arguments.queries)
+    options = index.Options(
+        vectors=vectors,
+        kinds=arguments.kinds,
+        peers=list(systems.PEERS) if arguments.peers is None else arguments.peers,
+        scenarios=arguments.scenarios or list(index.SCENARIOS),
+        rounds=arguments.rounds,
+        place=Place(cores()[-1] if arguments.core is None else arguments.core, arguments.clock, arguments.min_s),
+        n_threads=arguments.threads,
+        n_million=arguments.million,
+        cache=arguments.cache,
+        out=arguments.out,
+    )
+    index.run(options)
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
 
 
 if __name__ == "__main__":
