@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::error::{Error, Result};
+use crate::kernels::prefetch;
 use crate::vectors::Arena;
 
 /// Most rows an index can have: a row number shares 32 bits with a mark (see `candidates`).
@@ -132,6 +133,12 @@ impl Rows {
     #[inline]
     pub(crate) fn id_of(&self, row: u32) -> u64 {
         self.ids.get(row)
+    }
+
+    /// Asks for what `id_of` reads.
+    #[inline]
+    pub(crate) fn prefetch_id(&self, row: u32) {
+        prefetch(self.ids.row(row));
     }
 
     /// Live rows with their ids, in no useful order.

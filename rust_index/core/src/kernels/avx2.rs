@@ -7,13 +7,13 @@ use std::arch::x86_64::{
     _mm256_castps256_ps128, _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cmpgt_epi64, _mm256_cvtepi8_epi16,
     _mm256_cvtepi8_epi32, _mm256_cvtepi16_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32, _mm256_extractf128_ps,
     _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_fmsub_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
-    _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute2x128_si256, _mm256_set1_epi8, _mm256_set1_epi64x, _mm256_set1_ps,
-    _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srli_epi16,
-    _mm256_storeu_ps, _mm256_sub_epi16, _mm256_sub_epi64, _mm256_sub_ps, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
-    _mm256_xor_si256,
+    _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute_ps, _mm256_permute2f128_ps, _mm256_permute2x128_si256,
+    _mm256_set1_epi8, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setr_ps, _mm256_setzero_ps, _mm256_setzero_si256,
+    _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_sub_epi16, _mm256_sub_epi64,
+    _mm256_sub_ps, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16, _mm256_xor_si256,
 };
 
-use super::{BLOCK, Relation, ScanBlock, ScanScale, scalar};
+use super::{BLOCK, PreparedQuery, Relation, ScanBlock, ScanScale, scalar};
 
 /// Floats in a register.
 const LANES: usize = 8;
@@ -123,6 +123,40 @@ pub(super) fn scan(table: &[u8], block: ScanBlock<'_>, scale: &ScanScale, limit:
         passing |= (_mm256_movemask_ps(below) as u32) << (LANES * part);
     }
     passing
+}
+
+/// Fast Walsh-Hadamard transform, not scaled. Steps within a register add to each lane's partner the lane itself, or take
+/// it off: exact, as a product with one is.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn hadamard(vector: &mut [f32]) {
+    let signs = [
+        _mm256_setr_ps(1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0),
+        _mm256_setr_ps(1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, -1.0),
+        _mm256_setr_ps(1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0),
+    ];
+    for chunk in vector.as_chunks_mut::<LANES>().0 {
+        // SAFETY: the chunk is eight floats; the load needs no alignment.
+        let mut x = unsafe { _mm256_loadu_ps(chunk.as_ptr()) };
+        x = _mm256_fmadd_ps(x, signs[0], _mm256_permute_ps::<0b10_11_00_01>(x));
+        x = _mm256_fmadd_ps(x, signs[1], _mm256_permute_ps::<0b01_00_11_10>(x));
+        x = _mm256_fmadd_ps(x, signs[2], _mm256_permute2f128_ps::<1>(x, x));
+        // SAFETY: the chunk is eight floats; the store needs no alignment.
+        unsafe { _mm256_storeu_ps(chunk.as_mut_ptr(), x) };
+    }
+    scalar::hadamard_beyond::<LANES>(vector);
+}
+
+/// Brings a query into the forms that codes are compared with.
+#[target_feature(enable = "avx2")]
+pub(super) fn prepare(vector: &[f32], words: &mut [i16], table: &mut [u8]) -> PreparedQuery {
+    scalar::prepare(vector, words, table)
+}
+
+/// Inner product of the halves of a finer code with half bytes, less eight each; the compiler's own vector code is as good
+/// here.
+#[target_feature(enable = "avx2")]
+pub(super) fn dot_i16_i4(a: &[i16], packed: &[u8]) -> i32 {
+    scalar::dot_i16_i4(a, packed)
 }
 
 /// How many keys are below a key.

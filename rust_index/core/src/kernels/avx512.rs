@@ -5,15 +5,16 @@ use std::arch::x86_64::{
     _mm256_permute2x128_si256, _mm256_slli_epi16, _mm256_sub_epi16, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
     _mm512_abs_ps, _mm512_add_epi8, _mm512_add_epi16, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
     _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cmplt_epu64_mask, _mm512_cvtepi8_epi16, _mm512_cvtepi8_epi32,
-    _mm512_cvtepi16_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32,
-    _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_epi8, _mm512_loadu_epi64,
-    _mm512_loadu_ps, _mm512_mask_sub_ps, _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_ps, _mm512_mul_ps,
-    _mm512_reduce_add_epi32, _mm512_reduce_add_ps, _mm512_set1_epi8, _mm512_set1_epi64, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_srli_epi16, _mm512_storeu_ps,
-    _mm512_sub_epi32, _mm512_sub_ps, _mm512_xor_si512,
+    _mm512_cvtepi16_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi16, _mm512_cvtepu16_epi32, _mm512_dpbusd_epi32,
+    _mm512_dpwssd_epi32, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_epi8,
+    _mm512_loadu_epi64, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mask_sub_ps, _mm512_maskz_loadu_epi8,
+    _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_permute_ps, _mm512_reduce_add_epi32, _mm512_reduce_add_ps,
+    _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_shuffle_epi8, _mm512_shuffle_f32x4, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_sub_epi16, _mm512_sub_epi32,
+    _mm512_sub_ps, _mm512_xor_si512,
 };
 
-use super::{BLOCK, Relation, ScanBlock, ScanScale, scalar};
+use super::{BLOCK, PreparedQuery, Relation, ScanBlock, ScanScale, scalar};
 
 /// Floats in a register.
 const LANES: usize = 16;
@@ -143,6 +144,59 @@ pub(super) fn scan(table: &[u8], block: ScanBlock<'_>, scale: &ScanScale, limit:
         passing |= u32::from(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(distance, _mm512_set1_ps(limit))) << (16 * half);
     }
     passing
+}
+
+/// Fast Walsh-Hadamard transform, not scaled. Steps within a register add to each lane's partner the lane itself, or take
+/// it off: exact, as a product with one is.
+#[target_feature(enable = "avx512f")]
+pub(super) fn hadamard(vector: &mut [f32]) {
+    let signs = |half: u16| {
+        let is_low: u16 = (0..16).filter(|lane| lane & half == 0).fold(0, |mask, lane| mask | 1 << lane);
+        _mm512_mask_blend_ps(is_low, _mm512_set1_ps(-1.0), _mm512_set1_ps(1.0))
+    };
+    let signs = [signs(1), signs(2), signs(4), signs(8)];
+    for chunk in vector.as_chunks_mut::<LANES>().0 {
+        // SAFETY: the chunk is sixteen floats; the load needs no alignment.
+        let mut x = unsafe { _mm512_loadu_ps(chunk.as_ptr()) };
+        x = _mm512_fmadd_ps(x, signs[0], _mm512_permute_ps::<0b10_11_00_01>(x));
+        x = _mm512_fmadd_ps(x, signs[1], _mm512_permute_ps::<0b01_00_11_10>(x));
+        x = _mm512_fmadd_ps(x, signs[2], _mm512_shuffle_f32x4::<0b10_11_00_01>(x, x));
+        x = _mm512_fmadd_ps(x, signs[3], _mm512_shuffle_f32x4::<0b01_00_11_10>(x, x));
+        // SAFETY: the chunk is sixteen floats; the store needs no alignment.
+        unsafe { _mm512_storeu_ps(chunk.as_mut_ptr(), x) };
+    }
+    scalar::hadamard_beyond::<LANES>(vector);
+}
+
+/// Brings a query into the forms that codes are compared with.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn prepare(vector: &[f32], words: &mut [i16], table: &mut [u8]) -> PreparedQuery {
+    scalar::prepare(vector, words, table)
+}
+
+/// Inner product of the halves of a finer code with half bytes, less eight each.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[allow(clippy::cast_ptr_alignment, reason = "the loads need no alignment, their types only say so")]
+pub(super) fn dot_i16_i4(a: &[i16], packed: &[u8]) -> i32 {
+    let (low, high) = a.split_at(packed.len());
+    let ((low, low_tail), (high, high_tail)) = (low.as_chunks::<32>(), high.as_chunks::<32>());
+    let (packed, packed_tail) = packed.as_chunks::<32>();
+    let (nibble, eight) = (_mm512_set1_epi16(15), _mm512_set1_epi16(8));
+    let mut sums = [_mm512_setzero_si512(); 2];
+    for ((x, y), bytes) in low.iter().zip(high).zip(packed) {
+        // SAFETY: `bytes` is 32 bytes, `x` and `y` are 32 words each; the loads need no alignment.
+        let (bytes, x, y) = unsafe {
+            let bytes = _mm256_loadu_si256(bytes.as_ptr().cast::<__m256i>());
+            (bytes, _mm512_loadu_epi8(x.as_ptr().cast()), _mm512_loadu_epi8(y.as_ptr().cast()))
+        };
+        let bytes = _mm512_cvtepu8_epi16(bytes);
+        let of_low = _mm512_sub_epi16(_mm512_and_si512(bytes, nibble), eight);
+        let of_high = _mm512_sub_epi16(_mm512_srli_epi16::<4>(bytes), eight);
+        sums[0] = _mm512_dpwssd_epi32(sums[0], x, of_low);
+        sums[1] = _mm512_dpwssd_epi32(sums[1], y, of_high);
+    }
+    let tail = scalar::dot_i16_i4(&[low_tail, high_tail].concat(), packed_tail);
+    _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1])) + tail
 }
 
 /// How many keys are below a key.

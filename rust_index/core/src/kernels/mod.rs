@@ -129,6 +129,18 @@ pub(crate) struct Relation {
     pub(crate) offset_centre: f32,
 }
 
+/// What the forms of a query stand for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PreparedQuery {
+    /// What a step of the words is worth.
+    pub(crate) word_unit: f32,
+    /// A sum of entries `s` stands for the inner product `table_unit * s + table_start` of the query with signs.
+    pub(crate) table_unit: f32,
+    pub(crate) table_start: f32,
+    /// Squared norm.
+    pub(crate) squared: f32,
+}
+
 /// The kernels of one level. Slices of a pair have the same length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kernels {
@@ -139,6 +151,9 @@ pub(crate) struct Kernels {
     scan: ScanKernel,
     relate: RelateKernel,
     n_below: fn(&[u64], u64) -> usize,
+    dot_i16_i4: fn(&[i16], &[u8]) -> i32,
+    hadamard: fn(&mut [f32]),
+    prepare: fn(&[f32], &mut [i16], &mut [u8]) -> PreparedQuery,
 }
 
 type ScanKernel = fn(&[u8], ScanBlock<'_>, &ScanScale, f32, &mut [f32; BLOCK]) -> u32;
@@ -162,6 +177,12 @@ macro_rules! dispatch {
             relate: |vector, centre, signs| unsafe { $module::relate(vector, centre, signs) },
             // SAFETY: as above.
             n_below: |keys, key| unsafe { $module::n_below(keys, key) },
+            // SAFETY: as above.
+            dot_i16_i4: |a, packed| unsafe { $module::dot_i16_i4(a, packed) },
+            // SAFETY: as above.
+            hadamard: |vector| unsafe { $module::hadamard(vector) },
+            // SAFETY: as above.
+            prepare: |vector, words, table| unsafe { $module::prepare(vector, words, table) },
         }
     }};
 }
@@ -200,6 +221,9 @@ impl Kernels {
             scan: scalar::scan,
             relate: scalar::relate,
             n_below: scalar::n_below,
+            dot_i16_i4: scalar::dot_i16_i4,
+            hadamard: scalar::hadamard,
+            prepare: scalar::prepare,
         }
     }
 
@@ -254,6 +278,32 @@ impl Kernels {
             table.len()
         );
         (self.scan)(table, block, scale, limit, found)
+    }
+
+    /// Inner product of a finer code with packed half bytes, less eight each: the low ones with the first half of `a`, the
+    /// high ones with the second.
+    #[inline]
+    pub(crate) fn dot_i16_i4(&self, a: &[i16], packed: &[u8]) -> i32 {
+        debug_assert_eq!(a.len(), 2 * packed.len());
+        (self.dot_i16_i4)(a, packed)
+    }
+
+    /// Fast Walsh-Hadamard transform, not scaled, of a power of two of components, 64 or more. `O(n log n)`.
+    #[inline]
+    pub(crate) fn hadamard(&self, vector: &mut [f32]) {
+        debug_assert!(vector.len().is_power_of_two() && vector.len() >= SCAN_DIM);
+        (self.hadamard)(vector);
+    }
+
+    /// Brings a query into words, for [`Kernels::dot_i16_i8`] with codes, and a table, for [`Kernels::scan`].
+    ///
+    /// # Panics
+    /// When the lengths do not go together.
+    #[inline]
+    pub(crate) fn prepare(&self, vector: &[f32], words: &mut [i16], table: &mut [u8]) -> PreparedQuery {
+        assert!(vector.len().is_multiple_of(SCAN_DIM) && words.len() == vector.len());
+        assert!(table.len() == vector.len() / GROUP * 32);
+        (self.prepare)(vector, words, table)
     }
 
     /// How many of some sorted keys are below a key. Short ones are counted without a branch that depends on them.
@@ -415,6 +465,47 @@ mod tests {
                     );
                     assert_eq!(passing >> j & 1 == 1, found[j] < limit);
                 }
+            }
+        }
+    }
+
+    /// What a step of the words of a query is worth.
+    fn word_unit(vector: &[f32]) -> f32 {
+        let (mut words, mut table) = (vec![0; vector.len()], vec![0; vector.len() / GROUP * 32]);
+        Kernels::scalar().prepare(vector, &mut words, &mut table).word_unit
+    }
+
+    #[test]
+    fn every_level_prepares_as_scalar_does() {
+        for dim in [64, 128, 384, 1024, 4096] {
+            let vector: Vec<f32> = numbers(dim as u64, dim).map(|x| (x % 2001) as f32 / 1000.0 - 1.0).collect();
+            for scale in [1.0, 0.0, 1e-30, 1e15] {
+                let vector: Vec<f32> = vector.iter().map(|x| x * scale).collect();
+                let forms = |kernels: &Kernels| {
+                    let (mut words, mut table) = (vec![0; dim], vec![0; dim / GROUP * 32]);
+                    let prepared = kernels.prepare(&vector, &mut words, &mut table);
+                    let mut transformed = vector[..1 << dim.ilog2()].to_vec();
+                    kernels.hadamard(&mut transformed);
+                    (words, table, format!("{prepared:?}"), transformed)
+                };
+                let expected = forms(&Kernels::scalar());
+                let unit = word_unit(&vector);
+                assert!(expected.0.iter().zip(&vector).all(|(&word, x)| (f32::from(word) * unit - x).abs() <= unit));
+                assert!(expected.1.iter().all(|&entry| usize::from(entry) <= MAX_ENTRY));
+                for kernels in levels() {
+                    assert!(forms(&kernels) == expected, "{kernels:?} {dim} {scale}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_multiplies_half_bytes() {
+        for n in LENGTHS {
+            let a: Vec<i16> = numbers(n as u64, 2 * n).map(|x| (x % 4001) as i16 - 2000).collect();
+            let packed: Vec<u8> = numbers(3, n).map(|x| x as u8).collect();
+            for kernels in levels() {
+                assert_eq!(kernels.dot_i16_i4(&a, &packed), scalar::dot_i16_i4(&a, &packed), "{kernels:?} {n}");
             }
         }
     }

@@ -7,7 +7,7 @@ use std::arch::aarch64::{
     vpadalq_s16, vqtbl1q_u8, vshrq_n_u8, vst1q_u16, vsubq_f32,
 };
 
-use super::{BLOCK, Relation, ScanBlock, ScanScale, scalar};
+use super::{BLOCK, PreparedQuery, Relation, ScanBlock, ScanScale, scalar};
 
 /// Floats in a register.
 const LANES: usize = 4;
@@ -100,6 +100,25 @@ pub(super) fn scan(table: &[u8], block: ScanBlock<'_>, scale: &ScanScale, limit:
         unsafe { vst1q_u16(words.as_mut_ptr(), sum) };
     }
     scalar::rate(&words, block, scale, limit, found)
+}
+
+/// Fast Walsh-Hadamard transform, not scaled.
+#[target_feature(enable = "neon")]
+pub(super) fn hadamard(vector: &mut [f32]) {
+    scalar::hadamard(vector);
+}
+
+/// Brings a query into the forms that codes are compared with.
+#[target_feature(enable = "neon")]
+pub(super) fn prepare(vector: &[f32], words: &mut [i16], table: &mut [u8]) -> PreparedQuery {
+    scalar::prepare(vector, words, table)
+}
+
+/// Inner product of the halves of a finer code with half bytes, less eight each; the compiler's own vector code is as good
+/// here.
+#[target_feature(enable = "neon")]
+pub(super) fn dot_i16_i4(a: &[i16], packed: &[u8]) -> i32 {
+    scalar::dot_i16_i4(a, packed)
 }
 
 /// How many keys are below a key; the compiler's own vector code is as good here.

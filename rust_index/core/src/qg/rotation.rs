@@ -5,12 +5,10 @@
 //! back), and a step that mixes the two halves. Sources: Ailon and Chazelle (2009), the fast Johnson-Lindenstrauss
 //! transform; Kac's walk as analysed by Pillai and Smith (2017).
 
-use crate::kernels::SCAN_DIM;
+use crate::kernels::{Kernels, SCAN_DIM};
 use crate::rows::mix;
 
 const SQRT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
-/// Components that are transformed together in a vector register.
-const LANES: usize = 8;
 
 /// A rotation of `dim` components, padded with zeros, to [`Rotation::padded`] ones.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ impl Rotation {
     }
 
     /// Rotates a vector into `rotated`, which has `padded` components.
-    pub(crate) fn apply(&self, vector: &[f32], rotated: &mut [f32]) {
+    pub(crate) fn apply(&self, kernels: &Kernels, vector: &[f32], rotated: &mut [f32]) {
         rotated[..self.dim].copy_from_slice(vector);
         rotated[self.dim..].fill(0.0);
         for (round, factors) in self.factors.iter().enumerate() {
@@ -66,17 +64,17 @@ impl Rotation {
                 *x *= factor;
             }
             let start = self.start(round);
-            hadamard(&mut rotated[start..start + self.block]);
+            kernels.hadamard(&mut rotated[start..start + self.block]);
             self.mix_halves(rotated);
         }
     }
 
     /// Rotates back, dropping the padding.
-    pub(crate) fn invert(&self, rotated: &mut [f32], vector: &mut [f32]) {
+    pub(crate) fn invert(&self, kernels: &Kernels, rotated: &mut [f32], vector: &mut [f32]) {
         for (round, factors) in self.factors.iter().enumerate().rev() {
             self.mix_halves(rotated);
             let start = self.start(round);
-            hadamard(&mut rotated[start..start + self.block]);
+            kernels.hadamard(&mut rotated[start..start + self.block]);
             // The factor holds the transform's scale, which its inverse wants as well; elsewhere it is a sign.
             for (x, factor) in rotated.iter_mut().zip(factors) {
                 *x *= factor;
@@ -96,27 +94,6 @@ impl Rotation {
     }
 }
 
-/// Fast Walsh-Hadamard transform, not scaled. `O(n log n)`.
-fn hadamard(vector: &mut [f32]) {
-    for chunk in vector.as_chunks_mut::<LANES>().0 {
-        for (a, b) in [(0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7)] {
-            (chunk[a], chunk[b]) = (chunk[a] + chunk[b], chunk[a] - chunk[b]);
-        }
-    }
-    let mut half = LANES;
-    while half < vector.len() {
-        for chunk in vector.chunks_exact_mut(2 * half) {
-            let (low, high) = chunk.split_at_mut(half);
-            for (x, y) in low.as_chunks_mut::<LANES>().0.iter_mut().zip(high.as_chunks_mut::<LANES>().0) {
-                for (x, y) in x.iter_mut().zip(y) {
-                    (*x, *y) = (*x + *y, *x - *y);
-                }
-            }
-        }
-        half *= 2;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,11 +104,11 @@ mod tests {
             let rotation = Rotation::new(dim, 7);
             let vector: Vec<f32> = (0..dim).map(|i| ((i * i) as f32 * 0.37).cos()).collect();
             let mut rotated = vec![9.0; rotation.padded()];
-            rotation.apply(&vector, &mut rotated);
+            rotation.apply(&Kernels::detect(), &vector, &mut rotated);
             let squared = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>();
             assert!((squared(&vector) / squared(&rotated) - 1.0).abs() < 1e-4, "{dim}");
             let mut back = vec![0.0; dim];
-            rotation.invert(&mut rotated, &mut back);
+            rotation.invert(&Kernels::detect(), &mut rotated, &mut back);
             assert!(vector.iter().zip(&back).all(|(x, y)| (x - y).abs() < 1e-5), "{dim}");
         }
     }
@@ -143,7 +120,7 @@ mod tests {
             let mut vector = vec![0.0; dim];
             vector[dim / 3] = 1.0;
             let mut rotated = vec![0.0; dim];
-            rotation.apply(&vector, &mut rotated);
+            rotation.apply(&Kernels::detect(), &vector, &mut rotated);
             let largest = rotated.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
             assert!(largest < 8.0 / (dim as f32).sqrt(), "{dim}: {largest}");
         }

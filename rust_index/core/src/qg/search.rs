@@ -27,7 +27,7 @@ pub(super) fn search(
     let scratches = &mut scratches[..vectors.len()];
     for (vector, scratch) in vectors.iter().zip(&mut *scratches) {
         state.store.rotate(vector, &mut scratch.rotated);
-        scratch.query.set(&scratch.rotated);
+        scratch.query.set(&state.store.kernels, &scratch.rotated);
     }
     let ef = ef.max(k);
     let is_walked = match (&state.graph, plan(state.n_live(), n_passing, ef)) {
@@ -43,12 +43,12 @@ pub(super) fn search(
         }
         _ => false,
     };
-    let finish = |scratch: &mut Scratch| {
+    let finish = |scratch: &Scratch| {
         let best = is_walked.then(|| walked(state, k, ef, filter, scratch)).flatten();
         let best = best.unwrap_or_else(|| scanned(state, k, filter, scratch));
         rank(state, &best, k, scratch)
     };
-    scratches.iter_mut().map(finish).collect()
+    scratches.iter().map(finish).collect()
 }
 
 fn empty(k: usize) -> Nearest {
@@ -98,10 +98,12 @@ fn walked(state: &State, k: usize, ef: usize, filter: Option<&RowFilter>, scratc
 }
 
 /// The best candidates by finer codes, as hits ordered by (distance, id).
-fn rank(state: &State, best: &Nearest, k: usize, scratch: &mut Scratch) -> Vec<Hit> {
-    let Scratch { query, fine, .. } = scratch;
-    best.rows().for_each(|row| state.store.prefetch_fine(row));
-    let hit = |row| Hit { id: state.rows.id_of(row), distance: state.store.fine_distance_to(query, row, fine) };
+fn rank(state: &State, best: &Nearest, k: usize, scratch: &Scratch) -> Vec<Hit> {
+    for row in best.rows() {
+        state.store.prefetch_fine(row);
+        state.rows.prefetch_id(row);
+    }
+    let hit = |row| Hit { id: state.rows.id_of(row), distance: state.store.fine_distance_to(&scratch.query, row) };
     let mut hits: Vec<Hit> = best.rows().map(hit).collect();
     hits.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.id.cmp(&b.id)));
     hits.truncate(k);

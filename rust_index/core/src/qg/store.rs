@@ -148,16 +148,15 @@ impl QuantizedStore {
     pub(crate) fn distance_to(&self, query: &Query, row: u32) -> f32 {
         let measure = self.measure(row);
         let product = query.inner_product(&self.kernels, self.code(row), measure.scale);
-        self.distance_of(product, query.squared, measure.squared)
+        self.distance_of(product, query.squared(), measure.squared)
     }
 
-    /// Distance of a row to a query, as near as the store knows it. `buffer` is written over.
-    pub(crate) fn fine_distance_to(&self, query: &Query, row: u32, buffer: &mut Vec<i8>) -> f32 {
+    /// Distance of a row to a query, as near as the store knows it.
+    pub(crate) fn fine_distance_to(&self, query: &Query, row: u32) -> f32 {
         let measure = self.measure(row);
-        self.unpack_fine(row, buffer);
         let product = query.inner_product(&self.kernels, self.code(row), measure.scale)
-            + query.inner_product(&self.kernels, buffer, measure.scale / FINE_STEPS as f32);
-        let distance = self.distance_of(product, query.squared, measure.squared);
+            + query.fine_product(&self.kernels, self.fine.row(row), measure.scale / FINE_STEPS as f32);
+        let distance = self.distance_of(product, query.squared(), measure.squared);
         // Magnitudes near the end of f32 can lead to NaN.
         let distance = if distance.is_nan() { f32::MAX } else { distance };
         match self.metric {
@@ -176,24 +175,14 @@ impl QuantizedStore {
         }
     }
 
-    fn unpack_fine(&self, row: u32, buffer: &mut Vec<i8>) {
-        let packed = self.fine.row(row);
-        buffer.resize(2 * packed.len(), 0);
-        let (low, high) = buffer.split_at_mut(packed.len());
-        for ((low, high), byte) in low.iter_mut().zip(high).zip(packed) {
-            *low = (byte & 15) as i8 - 8;
-            *high = (byte >> 4) as i8 - 8;
-        }
-    }
-
     /// Brings a prepared vector into the form that is stored: from the centre, rotated.
     pub(crate) fn rotate(&self, vector: &[f32], rotated: &mut Vec<f32>) {
         rotated.resize(self.padded(), 0.0);
         if self.centre.is_empty() {
-            self.rotation.apply(vector, rotated);
+            self.rotation.apply(&self.kernels, vector, rotated);
         } else {
             let shifted: Vec<f32> = vector.iter().zip(&self.centre).map(|(x, c)| x - c).collect();
-            self.rotation.apply(&shifted, rotated);
+            self.rotation.apply(&self.kernels, &shifted, rotated);
         }
     }
 
@@ -202,7 +191,7 @@ impl QuantizedStore {
         let scale = self.measure(row).scale;
         rotated.clear();
         rotated.extend(self.code(row).iter().map(|&code| f32::from(code) * scale));
-        query.set(rotated);
+        query.set(&self.kernels, rotated);
     }
 
     /// Codes of a vector, packed fine steps, and its measure.
@@ -265,14 +254,15 @@ impl LiveStore for QuantizedStore {
     }
 
     fn read(&self, row: u32, vectors: &mut Vec<f32>) {
-        let mut fine = Vec::new();
-        self.unpack_fine(row, &mut fine);
+        let packed = self.fine.row(row);
+        let fine = packed.iter().map(|byte| byte & 15).chain(packed.iter().map(|byte| byte >> 4));
         let unit = self.measure(row).scale / FINE_STEPS as f32;
-        let steps = self.code(row).iter().zip(fine).map(|(&code, fine)| i32::from(code) * FINE_STEPS + i32::from(fine));
+        let steps = self.code(row).iter().zip(fine);
+        let steps = steps.map(|(&code, fine)| i32::from(code) * FINE_STEPS + i32::from(fine) - FINE_STEPS / 2);
         let mut rotated: Vec<f32> = steps.map(|steps| steps as f32 * unit).collect();
         let start = vectors.len();
         vectors.resize(start + self.rotation.dim(), 0.0);
-        self.rotation.invert(&mut rotated, &mut vectors[start..]);
+        self.rotation.invert(&self.kernels, &mut rotated, &mut vectors[start..]);
         vectors[start..].iter_mut().zip(&self.centre).for_each(|(x, c)| *x += c);
     }
 

@@ -53,7 +53,6 @@ pub(crate) struct Scratch {
     pub(super) visited: Vec<Candidate>,
     pub(super) query: Query,
     pub(super) rotated: Vec<f32>,
-    pub(super) fine: Vec<i8>,
 }
 
 impl Scratch {
@@ -63,7 +62,6 @@ impl Scratch {
             + (self.pool.capacity() + self.visited.capacity()) * size_of::<Candidate>()
             + self.query.memory_bytes()
             + self.rotated.capacity() * 4
-            + self.fine.capacity()
     }
 }
 
