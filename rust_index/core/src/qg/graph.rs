@@ -90,6 +90,12 @@ impl QuantizedGraph {
         prefetch(self.blocks.row(row));
     }
 
+    /// Asks for all of a block but the codes.
+    #[inline]
+    pub(super) fn prefetch_head(&self, row: u32) {
+        prefetch(&self.blocks.row(row)[..size_of::<Head>()]);
+    }
+
     pub(super) fn block_len(&self) -> usize {
         self.blocks.stride()
     }

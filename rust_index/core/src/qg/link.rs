@@ -9,14 +9,14 @@ use crate::candidates::Candidate;
 use crate::living::ScratchPool;
 use crate::spec::IndexSpec;
 
-use super::State;
 use super::block::{self, DEGREE, Neighbour, first_bits};
 use super::graph::QuantizedGraph;
 use super::store::QuantizedStore;
-use super::walk::{Scratch, walk};
+use super::walk::{Scratch, walk_all};
+use super::{N_TOGETHER, State};
 
-/// Rows that a thread plans for at a time at the least.
-const MIN_ROWS_PER_THREAD: usize = 4;
+/// Items that a thread is given at the least.
+const MIN_PER_THREAD: usize = 2;
 
 /// A row's own block.
 #[derive(Debug)]
@@ -41,20 +41,10 @@ pub(crate) struct LinkPlan {
     back: Vec<BackLinks>,
 }
 
-/// Applies `work` to all items, in order, with a scratch memory for each thread.
-fn map_all<T: Sync, R: Send>(
-    items: &[T],
-    n_threads: usize,
-    scratches: &ScratchPool<Scratch>,
-    work: impl Fn(&T, &mut Scratch) -> R + Sync,
-) -> Vec<R> {
-    let run = |items: &[T]| {
-        let mut scratch = scratches.take();
-        let results: Vec<R> = items.iter().map(|item| work(item, &mut scratch)).collect();
-        scratches.keep(scratch);
-        results
-    };
-    let per_thread = items.len().div_ceil(n_threads).max(MIN_ROWS_PER_THREAD);
+/// Applies `work` to all items, in order, on several threads.
+fn map_all<T: Sync, R: Send>(items: &[T], n_threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let run = |items: &[T]| items.iter().map(&work).collect::<Vec<R>>();
+    let per_thread = items.len().div_ceil(n_threads).max(MIN_PER_THREAD);
     if items.len() <= per_thread {
         return run(items);
     }
@@ -82,7 +72,9 @@ pub(super) fn plan_links(
     scratches: &ScratchPool<Scratch>,
 ) -> LinkPlan {
     let ef = spec.qg.ef_construction;
-    let blocks = map_all(rows, spec.n_threads, scratches, |&row, scratch| plan_row(state, graph, row, ef, scratch));
+    let together: Vec<&[u32]> = rows.chunks(N_TOGETHER).collect();
+    let blocks = map_all(&together, spec.n_threads, |rows| plan_rows(state, graph, rows, ef, scratches));
+    let blocks: Vec<NewBlock> = blocks.into_iter().flatten().collect();
     // (neighbour, whether it must take the row, row): those of one neighbour together.
     let mut links: Vec<(u32, bool, u32)> = blocks
         .iter()
@@ -91,20 +83,40 @@ pub(super) fn plan_links(
         .collect();
     links.sort_unstable();
     let groups: Vec<&[(u32, bool, u32)]> = links.chunk_by(|a, b| a.0 == b.0).collect();
-    let back = map_all(&groups, spec.n_threads, scratches, |group, _| plan_back(&state.store, graph, group));
+    for group in &groups {
+        graph.prefetch_head(group[0].0);
+    }
+    let back = map_all(&groups, spec.n_threads, |group| plan_back(&state.store, graph, group));
     LinkPlan { blocks, back: back.into_iter().flatten().collect() }
 }
 
-fn plan_row(state: &State, graph: &QuantizedGraph, row: u32, ef: usize, scratch: &mut Scratch) -> NewBlock {
+/// Plans the blocks of a few rows, whose walks take turns.
+fn plan_rows(
+    state: &State,
+    graph: &QuantizedGraph,
+    rows: &[u32],
+    ef: usize,
+    pool: &ScratchPool<Scratch>,
+) -> Vec<NewBlock> {
     let store = &state.store;
-    store.query_of_row(row, &mut scratch.rotated, &mut scratch.query);
-    walk(store, graph, ef, state.rows.n_rows(), scratch);
-    let had: &[u32] = if state.status(row).is_in_graph() { graph.head(row).links() } else { &[] };
-    let usable = |&other: &u32| other != row && state.status(other).is_live();
-    let met = scratch.visited.iter().map(|candidate| candidate.row());
-    let candidates = measure(store, row, met.chain(had.iter().copied()).filter(usable));
-    let (links, n_chosen) = select(store, &candidates);
-    NewBlock { row, block: new_block(store, graph, row, &links, n_chosen), links }
+    let mut scratches: Vec<Scratch> = rows.iter().map(|_| pool.take()).collect();
+    for (&row, scratch) in rows.iter().zip(&mut scratches) {
+        store.query_of_row(row, &mut scratch.rotated, &mut scratch.query);
+    }
+    walk_all(store, graph, ef, state.rows.n_rows(), &mut scratches);
+    let plan = |(&row, scratch): (&u32, &Scratch)| {
+        let had: &[u32] = if state.status(row).is_in_graph() { graph.head(row).links() } else { &[] };
+        let usable = |&other: &u32| other != row && state.status(other).is_live();
+        let met = scratch.visited.iter().map(|candidate| candidate.row());
+        let candidates = measure(store, row, met.chain(had.iter().copied()).filter(usable));
+        let (links, n_chosen) = select(store, &candidates);
+        NewBlock { row, block: new_block(store, graph, row, &links, n_chosen), links }
+    };
+    let blocks = rows.iter().zip(&scratches).map(plan).collect();
+    for scratch in scratches {
+        pool.keep(scratch);
+    }
+    blocks
 }
 
 /// Rows with their distances to a node, in order, each once.

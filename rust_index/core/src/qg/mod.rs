@@ -40,16 +40,18 @@ type State = crate::living::State<QuantizedGraph>;
 /// A batch is no more than one part in so many of the graph that it is linked to, so that its rows, which do not see each
 /// other, find neighbours.
 const NODES_PER_BATCH: usize = 64;
-/// Rows in a batch for each thread.
+/// Rows in a batch for each of several threads: enough that starting them does not count.
 const BATCH_PER_THREAD: usize = 64;
+/// Walks that a thread does by turns: what hides the time that memory takes. More would push one another out of the
+/// nearest cache.
+const N_TOGETHER: usize = 4;
 
 impl LiveGraph for QuantizedGraph {
     type Store = QuantizedStore;
     type Scratch = Scratch;
     type LinkPlan = LinkPlan;
     type RepairPlan = RepairPlan;
-    // What hides the time that memory takes; more would push one another out of the nearest cache.
-    const N_TOGETHER: usize = 4;
+    const N_TOGETHER: usize = N_TOGETHER;
 
     fn new_store(spec: &IndexSpec) -> Result<QuantizedStore> {
         spec.qg.check()?;
@@ -91,10 +93,8 @@ impl LiveGraph for QuantizedGraph {
     }
 
     fn batch_size(&self, spec: &IndexSpec) -> usize {
-        if spec.n_threads == 1 {
-            return 1;
-        }
-        (self.n_nodes() / NODES_PER_BATCH).clamp(1, spec.n_threads * BATCH_PER_THREAD)
+        let most = if spec.n_threads == 1 { N_TOGETHER } else { spec.n_threads * BATCH_PER_THREAD };
+        (self.n_nodes() / NODES_PER_BATCH).clamp(1, most)
     }
 
     fn plan_links(

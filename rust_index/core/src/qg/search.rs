@@ -5,7 +5,7 @@ use crate::filter::{Plan, RowFilter, plan};
 use crate::index::Hit;
 
 use super::State;
-use super::walk::{Scratch, walk, walk_many};
+use super::walk::{Scratch, walk_all};
 
 /// Candidates ranked by finer codes beyond one and a half times the wanted: what eight bits may put in the wrong order.
 const RANKED_MORE: usize = 8;
@@ -35,10 +35,7 @@ pub(super) fn search(
             // Tombstones take places in the pool that live rows should have.
             let widened = widened + widened * state.n_tombstones / graph.n_nodes().max(1);
             let n_rows = state.rows.n_rows();
-            match &mut *scratches {
-                [scratch] => walk(&state.store, graph, widened, n_rows, scratch),
-                scratches => walk_many(&state.store, graph, widened, n_rows, scratches),
-            }
+            walk_all(&state.store, graph, widened, n_rows, scratches);
             true
         }
         _ => false,

@@ -17,6 +17,8 @@ use super::rotation::Rotation;
 
 /// Largest code. -128 is left out, so that codes are symmetric.
 const MAX_CODE: i32 = 127;
+/// Adding 1.5 * 2^23 rounds to the nearest integer, ties to even, in any vector unit.
+const ROUND: f32 = 12_582_912.0;
 /// Steps of `fine` in one step of a code.
 const FINE_STEPS: i32 = 16;
 
@@ -205,7 +207,7 @@ impl QuantizedStore {
         if scale > 0.0 {
             let inverse = (MAX_CODE * FINE_STEPS) as f32 / largest;
             for (i, x) in rotated.iter().enumerate() {
-                let steps = (x * inverse).round_ties_even() as i32;
+                let steps = ((x * inverse + ROUND) - ROUND) as i32;
                 let code = (steps + FINE_STEPS / 2).div_euclid(FINE_STEPS);
                 codes[i] = code as i8;
                 let nibble = (steps - code * FINE_STEPS + FINE_STEPS / 2) as u8;

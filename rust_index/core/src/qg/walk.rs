@@ -86,23 +86,18 @@ struct Walk<'a> {
     cursor: usize,
 }
 
-/// Walks with a pool of `ef` for `scratch.query`; `scratch.visited` has the nodes met, tombstones among them.
-pub(super) fn walk(store: &QuantizedStore, graph: &QuantizedGraph, ef: usize, n_rows: usize, scratch: &mut Scratch) {
-    let mut walk = Walk { store, graph, ef, ahead: Ahead::NextBest, scratch, cursor: 0 };
-    walk.start(n_rows);
-    while walk.step() {}
-}
-
-/// Walks as [`walk`] does for several queries by turns, so that each waits for memory while the others work.
-pub(super) fn walk_many(
+/// Walks with a pool of `ef` for the query of each scratch memory, whose `visited` has the nodes met, tombstones among
+/// them. Several walks take turns, so that each waits for memory while the others work.
+pub(super) fn walk_all(
     store: &QuantizedStore,
     graph: &QuantizedGraph,
     ef: usize,
     n_rows: usize,
     scratches: &mut [Scratch],
 ) {
+    let ahead = if scratches.len() == 1 { Ahead::NextBest } else { Ahead::Next };
     let start = |scratch| {
-        let mut walk = Walk { store, graph, ef, ahead: Ahead::Next, scratch, cursor: 0 };
+        let mut walk = Walk { store, graph, ef, ahead, scratch, cursor: 0 };
         walk.start(n_rows);
         walk
     };
