@@ -8,7 +8,9 @@
 //!      8      4  chosen: a bit for each neighbour that the selection rule chose; the others fill the block
 //!     12      4  n: neighbours
 //!     16      4  n_lost: neighbours lost to removals since the node was linked
-//!     20     44  zero
+//!     20      4  scale of the node's own code, f32
+//!     24      4  its squared norm, f32
+//!     28     36  zero
 //!     64    128  links: 32 rows, u32; beyond n no row
 //!    192     64  slopes, i16
 //!    256     64  offsets, i16
@@ -22,7 +24,7 @@
 use crate::kernels::{BLOCK, ScanBlock};
 use crate::metric::Metric;
 
-use super::store::QuantizedStore;
+use super::store::{Measure, QuantizedStore};
 
 /// Most neighbours of a node.
 pub(super) const DEGREE: usize = BLOCK;
@@ -38,7 +40,9 @@ pub(super) struct Head {
     pub(super) chosen: u32,
     pub(super) n: u32,
     pub(super) n_lost: u32,
-    zero: [u32; 11],
+    /// Of the node's own code, which lies elsewhere.
+    pub(super) measure: Measure,
+    zero: [u32; 9],
     pub(super) links: [u32; DEGREE],
     pub(super) slopes: [i16; DEGREE],
     pub(super) offsets: [i16; DEGREE],
@@ -101,10 +105,11 @@ impl Neighbour {
     }
 }
 
-/// Writes a whole block.
-pub(super) fn fill(block: &mut [u8], neighbours: &[Neighbour], n_chosen: usize) {
+/// Writes a whole block of a node with this measure.
+pub(super) fn fill(block: &mut [u8], measure: Measure, neighbours: &[Neighbour], n_chosen: usize) {
     block.fill(0);
     let (head, codes) = parts_mut(block);
+    head.measure = measure;
     head.links = [NO_ROW; DEGREE];
     head.n = neighbours.len() as u32;
     head.chosen = first_bits(n_chosen);

@@ -157,7 +157,7 @@ pub(super) fn new_block(
 ) -> Vec<u8> {
     let neighbours: Vec<Neighbour> = links.iter().map(|&link| Neighbour::of(store, row, link)).collect();
     let mut block = bytemuck::allocation::zeroed_vec::<u64>(graph.block_len() / 8);
-    block::fill(bytemuck::cast_slice_mut(&mut block), &neighbours, n_chosen);
+    block::fill(bytemuck::cast_slice_mut(&mut block), store.measure(row), &neighbours, n_chosen);
     bytemuck::cast_slice(&block).to_vec()
 }
 

@@ -148,7 +148,12 @@ impl QuantizedStore {
     /// Distance of a row to a query, as walks take it.
     #[inline]
     pub(crate) fn distance_to(&self, query: &Query, row: u32) -> f32 {
-        let measure = self.measure(row);
+        self.distance_by(query, row, self.measure(row))
+    }
+
+    /// As [`QuantizedStore::distance_to`] for a row whose measure is at hand.
+    #[inline]
+    pub(crate) fn distance_by(&self, query: &Query, row: u32, measure: Measure) -> f32 {
         let product = query.inner_product(&self.kernels, self.code(row), measure.scale);
         self.distance_of(product, query.squared(), measure.squared)
     }

@@ -151,9 +151,9 @@ impl Walk<'_> {
             self.prefetch(next.row());
         }
         let Scratch { marks, pool, visited, query, .. } = &mut *self.scratch;
-        let distance = store.distance_to(query, row);
-        visited.push(Candidate::new(distance, row));
         let (head, codes) = graph.parts(row);
+        let distance = store.distance_by(query, row, head.measure);
+        visited.push(Candidate::new(distance, row));
         let limit = if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].distance() };
         let scale = query.scale(distance, head.slope_unit, head.offset_unit);
         let mut estimates = [0.0; BLOCK];
