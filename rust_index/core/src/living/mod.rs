@@ -48,6 +48,8 @@ pub(crate) trait LiveStore: Debug + Send + Sync {
     fn holds(&self, row: u32, vector: &[f32]) -> bool;
     /// Appends the vector of a row, as near to what was stored as the store keeps it.
     fn read(&self, row: u32, vectors: &mut Vec<f32>);
+    /// Told when all rows have come into the graph: what only a scan needs can go.
+    fn all_linked(&mut self) {}
     /// Checks the next rows that lie in a file and were not checked, and tells whether there were any.
     fn check_next(&self) -> bool {
         false

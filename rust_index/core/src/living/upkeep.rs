@@ -185,7 +185,12 @@ impl<G: LiveGraph> LivingIndex<G> {
             let Some(graph) = &state.graph else { return Ok(1) };
             G::plan_links(&state, graph, rows, &self.spec, &self.scratches)
         };
-        G::apply_links(&mut *self.write()?, &plan);
+        let mut state = self.write()?;
+        G::apply_links(&mut state, &plan);
+        if state.pending.rows().is_empty() {
+            state.store.all_linked();
+        }
+        drop(state);
         upkeep.n_linked += rows.len();
         if let Some(sweep) = &mut upkeep.sweep {
             for &row in rows {

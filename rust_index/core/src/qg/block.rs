@@ -24,7 +24,7 @@
 use crate::kernels::{BLOCK, ScanBlock};
 use crate::metric::Metric;
 
-use super::store::{Measure, QuantizedStore};
+use super::store::{Code, Measure, QuantizedStore};
 
 /// Most neighbours of a node.
 pub(super) const DEGREE: usize = BLOCK;
@@ -91,11 +91,11 @@ pub(super) struct Neighbour {
 }
 
 impl Neighbour {
-    /// Relates a row to a node.
-    pub(super) fn of(store: &QuantizedStore, node: u32, row: u32) -> Self {
+    /// Relates a row to a centre.
+    pub(super) fn of(store: &QuantizedStore, centre: Code<'_>, row: u32) -> Self {
         let mut signs = vec![0; store.padded() / 8];
-        let form = |row: u32| (store.code(row), store.measure(row).scale);
-        let relation = store.kernels.relate(form(row), form(node), &mut signs);
+        let code = store.code(row);
+        let relation = store.kernels.relate((code.values, code.scale), (centre.values, centre.scale), &mut signs);
         let f = if relation.absolute > 0.0 { relation.squared / relation.absolute } else { 0.0 };
         let (slope, offset) = match store.metric {
             Metric::Cosine | Metric::Dot => (-f, f * relation.signs_centre - relation.offset_centre),

@@ -11,6 +11,7 @@ mod query;
 mod repair;
 mod rotation;
 mod save;
+mod scan;
 mod search;
 mod store;
 mod walk;

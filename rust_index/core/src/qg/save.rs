@@ -98,6 +98,8 @@ pub(super) fn restore(spec: &IndexSpec, sections: &mut Sections, path: &Path) ->
         None
     };
     let mut state = State::restored(store, rows, &statuses, graph);
+    // Where the change to a graph had not come to its end rows are scanned one by one until it has.
+    state.store.set_scanned(state.graph.is_none());
     state.damage = Some(Arc::clone(&sections.damage));
     Ok(QuantizedGraphIndex::with_state(spec, state))
 }

@@ -10,6 +10,13 @@ use super::walk::{Scratch, walk_all};
 /// Candidates ranked by finer codes beyond one and a half times the wanted: what eight bits may put in the wrong order.
 const RANKED_MORE: usize = 8;
 
+/// Rows that a scan of one-bit codes estimates in the time of a look at one row's own code.
+const ROWS_PER_LOOK: usize = 16;
+/// Rows looked at for each wanted one, and beyond: what one bit may put in the wrong order. Recall@10 of 10,000 sentence
+/// embeddings is .9995.
+const LOOKED_AT_PER_HIT: usize = 8;
+const LOOKED_AT_MORE: usize = 64;
+
 /// For each vector the `min(k, passing)` nearest live rows, ordered by (distance, id).
 pub(super) fn search(
     state: &State,
@@ -31,7 +38,8 @@ pub(super) fn search(
     }
     let ef = ef.max(k);
     let is_walked = match (&state.graph, plan(state.n_live(), n_passing, ef)) {
-        (Some(graph), Plan::Walk { ef: widened }) => {
+        // As long as rows can be scanned by their codes not all of them are in the graph.
+        (Some(graph), Plan::Walk { ef: widened }) if state.store.scan_codes().is_none() => {
             // Tombstones take places in the pool that live rows should have.
             let widened = widened + widened * state.n_tombstones / graph.n_nodes().max(1);
             let n_rows = state.rows.n_rows();
@@ -40,12 +48,12 @@ pub(super) fn search(
         }
         _ => false,
     };
-    let finish = |scratch: &Scratch| {
+    let finish = |scratch: &mut Scratch| {
         let best = is_walked.then(|| walked(state, k, ef, filter, scratch)).flatten();
         let best = best.unwrap_or_else(|| scanned(state, k, filter, scratch));
         rank(state, &best, k, scratch)
     };
-    scratches.iter().map(finish).collect()
+    scratches.iter_mut().map(finish).collect()
 }
 
 fn empty(k: usize) -> Nearest {
@@ -53,15 +61,33 @@ fn empty(k: usize) -> Nearest {
 }
 
 /// The best of all rows that pass.
-fn scanned(state: &State, k: usize, filter: Option<&RowFilter>, scratch: &Scratch) -> Nearest {
+fn scanned(state: &State, k: usize, filter: Option<&RowFilter>, scratch: &mut Scratch) -> Nearest {
     let mut best = empty(k);
-    match filter {
-        Some(filter) => scan(state, filter.rows().iter().copied(), scratch, &mut best),
-        None if state.graph.is_none() => scan(state, state.pending.rows().iter().copied(), scratch, &mut best),
-        None => {
-            let live = (0..state.rows.n_rows() as u32).filter(|&row| state.status(row).is_live());
-            scan(state, live, scratch, &mut best);
+    let n_rows = state.rows.n_rows();
+    let is_live = |row: u32| state.status(row).is_live();
+    match (filter, state.store.scan_codes()) {
+        (Some(filter), _) if filter.rows().len() * ROWS_PER_LOOK < n_rows => {
+            scan(state, filter.rows().iter().copied(), scratch, &mut best);
         }
+        (filter, Some(codes)) => {
+            let passes = |row: u32| is_live(row) && filter.is_none_or(|filter| filter.allows(row));
+            let limit = LOOKED_AT_PER_HIT.saturating_mul(k).saturating_add(LOOKED_AT_MORE);
+            let store = &state.store;
+            let Scratch { query, met, .. } = &mut *scratch;
+            codes.nearest((&store.kernels, store.metric), query, n_rows, limit, passes, met);
+            let n_passing = filter.map_or(state.n_live(), |filter| filter.rows().len());
+            if met.len() < limit.min(n_passing) {
+                // Magnitudes near the end of f32 have no estimate.
+                scan(state, (0..n_rows as u32).filter(|&row| passes(row)), scratch, &mut best);
+                return best;
+            }
+            for candidate in &*met {
+                store.prefetch(candidate.row());
+            }
+            scan(state, scratch.met.iter().map(|candidate| candidate.row()), scratch, &mut best);
+        }
+        (Some(filter), None) => scan(state, filter.rows().iter().copied(), scratch, &mut best),
+        (None, None) => scan(state, (0..n_rows as u32).filter(|&row| is_live(row)), scratch, &mut best),
     }
     best
 }

@@ -14,6 +14,7 @@ use crate::vectors::Arena;
 
 use super::query::Query;
 use super::rotation::Rotation;
+use super::scan::ScanCodes;
 
 /// Largest code. -128 is left out, so that codes are symmetric.
 const MAX_CODE: i32 = 127;
@@ -32,6 +33,13 @@ pub(crate) struct Measure {
     pub(crate) squared: f32,
 }
 
+/// An eight-bit code with what its steps are worth.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Code<'a> {
+    pub(crate) values: &'a [i8],
+    pub(crate) scale: f32,
+}
+
 /// The vectors of all rows.
 #[derive(Debug)]
 pub(crate) struct QuantizedStore {
@@ -44,6 +52,20 @@ pub(crate) struct QuantizedStore {
     codes: Arena<i8>,
     fine: Arena<u8>,
     measures: Arena<Measure>,
+    n_rows: usize,
+    /// While there is no graph to walk.
+    scan: Option<ScanCodes>,
+}
+
+/// Writes the code of a rotated vector; the zero code where it has no normal scale.
+pub(super) fn quantize(rotated: &[f32], values: &mut [i8]) -> Measure {
+    let largest = rotated.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+    let scale = Some(largest / MAX_CODE as f32).filter(|scale| scale.is_normal()).unwrap_or_default();
+    let inverse = if scale > 0.0 { MAX_CODE as f32 / largest } else { 0.0 };
+    for (value, x) in values.iter_mut().zip(rotated) {
+        *value = ((x * inverse + ROUND) - ROUND) as i8;
+    }
+    Measure { scale, squared: rotated.iter().map(|x| x * x).sum::<f32>().min(f32::MAX) }
 }
 
 impl QuantizedStore {
@@ -63,6 +85,8 @@ impl QuantizedStore {
             codes: Arena::new(padded),
             fine: Arena::new(padded / 2),
             measures: Arena::new(1),
+            n_rows: 0,
+            scan: Some(ScanCodes::new(padded)),
         }
     }
 
@@ -75,6 +99,7 @@ impl QuantizedStore {
             codes: sections.take(Tag::Codes, padded, n_rows)?,
             fine: sections.take(Tag::Fine, padded / 2, n_rows)?,
             measures: sections.take(Tag::Measures, 1, n_rows)?,
+            n_rows,
             ..empty
         })
     }
@@ -118,8 +143,28 @@ impl QuantizedStore {
     }
 
     #[inline]
-    pub(crate) fn code(&self, row: u32) -> &[i8] {
-        self.codes.row(row)
+    pub(crate) fn code(&self, row: u32) -> Code<'_> {
+        Code { values: self.codes.row(row), scale: self.measure(row).scale }
+    }
+
+    /// What a search scans while there is no graph.
+    pub(super) fn scan_codes(&self) -> Option<&ScanCodes> {
+        self.scan.as_ref()
+    }
+
+    /// Makes the codes of a scan, or frees them.
+    pub(super) fn set_scanned(&mut self, is_scanned: bool) {
+        self.scan = is_scanned.then(|| ScanCodes::new(self.padded()));
+        if is_scanned {
+            (0..self.n_rows as u32).for_each(|row| self.set_scan_code(row));
+        }
+    }
+
+    fn set_scan_code(&mut self, row: u32) {
+        if let Some(mut scan) = self.scan.take() {
+            scan.set(self, row, self.n_rows);
+            self.scan = Some(scan);
+        }
     }
 
     #[inline]
@@ -141,7 +186,7 @@ impl QuantizedStore {
     #[inline]
     pub(crate) fn distance(&self, a: u32, b: u32) -> f32 {
         let (of_a, of_b) = (self.measure(a), self.measure(b));
-        let product = self.kernels.dot_i8(self.code(a), self.code(b)) as f32 * (of_a.scale * of_b.scale);
+        let product = self.kernels.dot_i8(self.codes.row(a), self.codes.row(b)) as f32 * (of_a.scale * of_b.scale);
         self.distance_of(product, of_a.squared, of_b.squared)
     }
 
@@ -154,14 +199,14 @@ impl QuantizedStore {
     /// As [`QuantizedStore::distance_to`] for a row whose measure is at hand.
     #[inline]
     pub(crate) fn distance_by(&self, query: &Query, row: u32, measure: Measure) -> f32 {
-        let product = query.inner_product(&self.kernels, self.code(row), measure.scale);
+        let product = query.inner_product(&self.kernels, self.codes.row(row), measure.scale);
         self.distance_of(product, query.squared(), measure.squared)
     }
 
     /// Distance of a row to a query, as near as the store knows it.
     pub(crate) fn fine_distance_to(&self, query: &Query, row: u32) -> f32 {
         let measure = self.measure(row);
-        let product = query.inner_product(&self.kernels, self.code(row), measure.scale)
+        let product = query.inner_product(&self.kernels, self.codes.row(row), measure.scale)
             + query.fine_product(&self.kernels, self.fine.row(row), measure.scale / FINE_STEPS as f32);
         let distance = self.distance_of(product, query.squared(), measure.squared);
         // Magnitudes near the end of f32 can lead to NaN.
@@ -195,9 +240,9 @@ impl QuantizedStore {
 
     /// A row as a query.
     pub(crate) fn query_of_row(&self, row: u32, rotated: &mut Vec<f32>, query: &mut Query) {
-        let scale = self.measure(row).scale;
+        let Code { values, scale } = self.code(row);
         rotated.clear();
-        rotated.extend(self.code(row).iter().map(|&code| f32::from(code) * scale));
+        rotated.extend(values.iter().map(|&value| f32::from(value) * scale));
         query.set(&self.kernels, rotated);
     }
 
@@ -234,6 +279,7 @@ impl LiveStore for QuantizedStore {
         self.codes.ensure(n_rows);
         self.fine.ensure(n_rows);
         self.measures.ensure(n_rows);
+        self.n_rows = self.n_rows.max(n_rows);
     }
 
     fn set(&mut self, row: u32, vector: &[f32]) {
@@ -244,12 +290,14 @@ impl LiveStore for QuantizedStore {
         self.codes.row_mut(row).copy_from_slice(&codes);
         self.fine.row_mut(row).copy_from_slice(&fine);
         self.measures.set(row, measure);
+        self.set_scan_code(row);
     }
 
     fn copy(&mut self, row: u32, from: &Self, from_row: u32) {
         self.codes.row_mut(row).copy_from_slice(from.codes.row(from_row));
         self.fine.row_mut(row).copy_from_slice(from.fine.row(from_row));
         self.measures.set(row, from.measure(from_row));
+        self.set_scan_code(row);
     }
 
     fn holds(&self, row: u32, vector: &[f32]) -> bool {
@@ -264,7 +312,7 @@ impl LiveStore for QuantizedStore {
         let packed = self.fine.row(row);
         let fine = packed.iter().map(|byte| byte & 15).chain(packed.iter().map(|byte| byte >> 4));
         let unit = self.measure(row).scale / FINE_STEPS as f32;
-        let steps = self.code(row).iter().zip(fine);
+        let steps = self.codes.row(row).iter().zip(fine);
         let steps = steps.map(|(&code, fine)| i32::from(code) * FINE_STEPS + i32::from(fine) - FINE_STEPS / 2);
         let mut rotated: Vec<f32> = steps.map(|steps| steps as f32 * unit).collect();
         let start = vectors.len();
@@ -273,11 +321,16 @@ impl LiveStore for QuantizedStore {
         vectors[start..].iter_mut().zip(&self.centre).for_each(|(x, c)| *x += c);
     }
 
+    fn all_linked(&mut self) {
+        self.set_scanned(false);
+    }
+
     fn check_next(&self) -> bool {
         self.codes.check_next() || self.fine.check_next() || self.measures.check_next()
     }
 
     fn memory_bytes(&self) -> usize {
-        self.codes.memory_bytes() + self.fine.memory_bytes() + self.measures.memory_bytes()
+        let scan_bytes = self.scan.as_ref().map_or(0, ScanCodes::memory_bytes);
+        self.codes.memory_bytes() + self.fine.memory_bytes() + self.measures.memory_bytes() + scan_bytes
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Scratch {
     pool: Vec<Candidate>,
     /// The expanded nodes with their distances, in the order of their expansion.
     pub(super) visited: Vec<Candidate>,
+    /// What a scan of codes found.
+    pub(super) met: Vec<Candidate>,
     pub(super) query: Query,
     pub(super) rotated: Vec<f32>,
 }
@@ -59,7 +61,7 @@ impl Scratch {
     pub(super) fn memory_bytes(&self) -> usize {
         self.marks.words.capacity() * 8
             + self.marks.marked.capacity() * 4
-            + (self.pool.capacity() + self.visited.capacity()) * size_of::<Candidate>()
+            + (self.pool.capacity() + self.visited.capacity() + self.met.capacity()) * size_of::<Candidate>()
             + self.query.memory_bytes()
             + self.rotated.capacity() * 4
     }
