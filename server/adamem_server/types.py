@@ -42,6 +42,7 @@ class IndexKind(StrEnum):
 
     FLAT = "flat"
     HNSW = "hnsw"
+    QG = "qg"
 
 
 class VectorType(StrEnum):

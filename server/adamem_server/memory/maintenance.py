@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from adamem_server.errors import AdaMemError
+from adamem_server.errors import AdaMemError, ShardStaleError
 from adamem_server.memory.jobs import DeleteJob, StoreJob
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Shard
@@ -150,8 +150,15 @@ class Maintenance:
         for shard in self._registry.open_shards():
             if self._stop.is_set():
                 return False
-            busy |= self._attempt(partial(shard.maintain, _LINK_ROWS))
+            busy |= self._attempt(partial(self._maintain, shard))
         return busy
+
+    def _maintain(self, shard: Shard) -> bool:
+        try:
+            return shard.maintain(_LINK_ROWS)
+        except ShardStaleError:
+            self._registry.discard(shard)
+            raise
 
     def _expire(self) -> None:
         now = self._now()

@@ -86,6 +86,10 @@ class ShardRegistry:
             entry.n_users += 1
         try:
             yield self._open(entry, namespace) if opener else _wait(entry)
+        except ShardStaleError:
+            if entry.shard is not None:
+                self.discard(entry.shard)
+            raise
         finally:
             with self._lock:
                 entry.n_users -= 1
@@ -109,10 +113,13 @@ class ShardRegistry:
         if shard is not None:
             try:
                 shard.apply(applied)
-            except Exception:  # noqa: BLE001 - whatever it was, the store is right and the shard is not
+            except Exception as error:  # noqa: BLE001 - whatever it was, the store is right and the shard is not
                 # The write is stored: forget the shard, so that the next use opens it anew from the store.
                 _log.exception("shard_apply_failed", namespace=shard.namespace.name, sequence=applied.sequence)
-                self.drop(number)
+                if isinstance(error, ShardStaleError):
+                    self.discard(shard)
+                else:
+                    self.drop(number)
         done()
 
     def open_shards(self) -> list[Shard]:
@@ -139,6 +146,12 @@ class ShardRegistry:
             entry = self._entries.pop(number, None)
             if entry is not None:
                 self._used_bytes -= entry.memory_bytes
+
+    def discard(self, shard: Shard) -> None:
+        """Forget a shard whose saved index is damaged, and the file: the next use builds it anew from the store."""
+        if self.find(shard.namespace.number) is shard:
+            self.snapshot_path(shard.namespace.number).unlink(missing_ok=True)
+            self.drop(shard.namespace.number)
 
     def used_bytes(self) -> int:
         """Memory of the open shards as last measured."""

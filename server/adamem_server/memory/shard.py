@@ -5,7 +5,8 @@ when there is no usable snapshot; the writer then applies every committed change
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ import structlog
 from numpy.typing import NDArray
 
 from adamem_server import _index
-from adamem_server.errors import NamespaceNotFoundError
+from adamem_server.errors import NamespaceNotFoundError, ShardStaleError
 from adamem_server.memory.columns import FilterColumns, SlotChange
 from adamem_server.memory.policy import scores
 from adamem_server.store.slot_store import ReadView, SlotStore
@@ -74,13 +75,18 @@ class Shard:
     def search(
         self, vector: FloatVector, top_k: int, *, condition: Filter | None, ef_search: int | None
     ) -> tuple[list[int], list[float]]:
-        """The rows nearest to a vector and their scores, best first; at most `top_k`."""
+        """The rows nearest to a vector and their scores, best first; at most `top_k`.
+
+        Raises:
+            ShardStaleError: The saved index is damaged where it was not looked at before.
+        """
         allowed = None
         if condition is not None:
             allowed = self._allowed(condition)
             if not len(allowed):
                 return [], []
-        ids, distances = self._index.search(vector, top_k, ef_search=ef_search, allowed=allowed)
+        with self._intact():
+            ids, distances = self._index.search(vector, top_k, ef_search=ef_search, allowed=allowed)
         return ids.tolist(), scores(self.namespace.metric, distances).tolist()
 
     def passing(self, condition: Filter) -> NDArray[np.uint64]:
@@ -92,10 +98,11 @@ class Shard:
         if applied.sequence <= self.sequence:
             # It was opened with this write, and maybe with later ones: applied again, it would undo them.
             return
-        if len(applied.stored):
-            self._index.add(applied.stored, applied.vectors)
-        if len(applied.deleted):
-            self._index.remove(applied.deleted)
+        with self._intact():
+            if len(applied.stored):
+                self._index.add(applied.stored, applied.vectors)
+            if len(applied.deleted):
+                self._index.remove(applied.deleted)
         self._columns.apply(applied.changes)
         for change in applied.changes:
             if change.after is not None and change.after.expires_at:
@@ -106,7 +113,8 @@ class Shard:
 
     def maintain(self, most: int) -> bool:
         """Do a step of the index's own work on up to `most` rows; True when more is left."""
-        return self._index.maintain(most) > 0
+        with self._intact():
+            return self._index.maintain(most) > 0
 
     def save(self, snapshot: Path) -> int | None:
         """Save the index; returns the sequence that the file holds, None for an index too small to be worth a file."""
@@ -122,6 +130,17 @@ class Shard:
     def memory_bytes(self) -> int:
         """What the shard holds in memory, in bytes; an estimate for what is outside the index."""
         return int(self._index.stats()["memory_bytes"]) + self._columns.memory_bytes() + _FIXED_BYTES
+
+    @contextmanager
+    def _intact(self) -> Iterator[None]:
+        """Raises ShardStaleError where the saved index that the shard has opened proves to be damaged."""
+        try:
+            yield
+        except _index.SnapshotCorruptError as error:
+            name = self.namespace.name
+            raise ShardStaleError(
+                f"the saved index of namespace {name!r} is damaged: {error}", namespace=name
+            ) from error
 
     def _allowed(self, condition: Filter) -> NDArray[np.uint64]:
         return np.asarray(self._columns.rows(condition).to_array(), np.uint64)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from adamem_server import _index
 from adamem_server.errors import DataCorruptError, NamespaceNotFoundError, ShardStaleError
 from adamem_server.memory import shard as shard_module
 from adamem_server.memory.jobs import CreateNamespaceJob, StoreJob, Written
@@ -21,7 +22,7 @@ from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied, Shard
 from adamem_server.memory.writer import Writer
 from adamem_server.store import keys
-from adamem_server.types import Condition, Namespace, Operator, VectorType
+from adamem_server.types import Condition, IndexKind, Namespace, Operator, VectorType
 from tests.unit.memory.support import (
     NOW,
     PATIENCE_S,
@@ -618,4 +619,35 @@ def test_a_save_that_was_cut_short_leaves_nothing_behind(tmp_path: Path) -> None
         (room.index_dir / name).touch()
     ShardRegistry(room.store, room.index_dir, 1 << 30)
     assert [path.name for path in room.index_dir.iterdir()] == ["1.idx"]
+    room.close()
+
+
+@pytest.mark.slow
+def test_a_large_saved_index_that_proves_damaged_is_built_anew(tmp_path: Path) -> None:
+    """Above 64 MiB it is looked at when it is used."""
+    room = Room(tmp_path)
+    namespace = create(room.store, dim=1024, index_kind=IndexKind.QG)
+    room.update(namespace, {n: n for n in range(8)}).result(PATIENCE_S)
+    path = room.registry.snapshot_path(namespace.number)
+    path.parent.mkdir(exist_ok=True)
+    with room.store.read() as view:
+        sequence = view.head(namespace.number).sequence
+        rows, vectors = view.vectors(namespace, list(range(1, 9)))
+    # As many other rows as make the file large, all of one vector, then taken away again.
+    index = _index.Index(dim=1024, kind="qg", scan_threshold=1 << 30)
+    others = np.arange(100, 45_100, dtype=np.uint64)
+    index.add(np.array(rows, np.uint64), vectors)
+    index.add(others, np.tile(vector(99, 1024), (len(others), 1)))
+    index.remove(others)
+    index.save(path, sequence)
+    damaged = bytearray(path.read_bytes())
+    assert len(damaged) > 64 << 20
+    damaged[1 << 20] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(ShardStaleError, match="damaged"), room.registry.use(namespace) as shard:
+        shard.search(vector(1, 1024), 8, condition=None, ef_search=None)
+    assert not path.exists()
+    assert room.registry.n_open() == 0
+    with room.registry.use(namespace) as shard:
+        assert len(shard.search(vector(1, 1024), 8, condition=None, ef_search=None)[0]) == 8
     room.close()

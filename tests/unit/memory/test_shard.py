@@ -101,7 +101,12 @@ class Memory:
         assert sorted(shard.passing(EVERYTHING).tolist()) == sorted(rows)
         query = vector(1000)
         found = search(shard, query, len(rows) + 1)
-        assert found == search(self.rebuilt(), query, len(rows) + 1)
+        rebuilt = search(self.rebuilt(), query, len(rows) + 1)
+        if self.namespace.index_kind is IndexKind.QG:
+            # Its codes are taken from the first vector on where the metric is l2, and a rebuild may begin with another.
+            assert dict(zip(*found, strict=True)) == pytest.approx(dict(zip(*rebuilt, strict=True)), abs=1e-3)
+        else:
+            assert found == rebuilt
         expected = {row: score(self.namespace, query, vector(self.seeds[n])) for row, n in rows.items()}
         assert dict(zip(*found, strict=True)) == pytest.approx(expected, abs=1e-2)
 

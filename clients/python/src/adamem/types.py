@@ -56,6 +56,7 @@ class IndexKind(StrEnum):
 
     FLAT = "flat"
     HNSW = "hnsw"
+    QG = "qg"
     UNKNOWN = "unknown"
 
 

@@ -32,6 +32,7 @@ class IndexKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INDEX_KIND_UNSPECIFIED: _ClassVar[IndexKind]
     INDEX_KIND_FLAT: _ClassVar[IndexKind]
     INDEX_KIND_HNSW: _ClassVar[IndexKind]
+    INDEX_KIND_QG: _ClassVar[IndexKind]
 
 class VectorType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -63,6 +64,7 @@ METRIC_L2: Metric
 INDEX_KIND_UNSPECIFIED: IndexKind
 INDEX_KIND_FLAT: IndexKind
 INDEX_KIND_HNSW: IndexKind
+INDEX_KIND_QG: IndexKind
 VECTOR_TYPE_UNSPECIFIED: VectorType
 VECTOR_TYPE_FLOAT32: VectorType
 VECTOR_TYPE_FLOAT16: VectorType
