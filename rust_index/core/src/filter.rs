@@ -1,12 +1,5 @@
 //! The allowed rows of a filtered search, and when to scan them instead of walking a graph.
 
-/// Up to this many allowed rows a scan is faster than any walk.
-const MAX_SCANNED_ROWS: usize = 5_000;
-/// Below this share of live rows a walk meets too few allowed ones.
-const MIN_WALKED_SHARE: f64 = 0.01;
-/// A walk costs about this many times more a place of its pool than a scan costs a row: 1.3 us and 13 ns at 384 dimensions.
-const WALK_COST: f64 = 96.0;
-
 /// The rows that may be returned.
 #[derive(Debug)]
 pub(crate) struct RowFilter {
@@ -54,17 +47,15 @@ pub(crate) enum Plan {
     },
 }
 
-/// Chooses between the rows that pass (`n_passing` of `n_live`) and the graph.
+/// Chooses between the rows that pass (`n_passing` of `n_live`) and the graph, by which is less work.
 ///
-/// A walk must collect `ef / share` rows to see `ef` that pass; it is chosen where that is less work than the scan.
-/// Source: the thresholds of Weaviate and Qdrant, the widening of `DiskANN` (RFC 01128).
-pub(crate) fn plan(n_live: usize, n_passing: usize, ef: usize) -> Plan {
+/// `widened` is the pool that a walk needs to see enough rows that pass, where it needs a larger one than `ef`; a place of it
+/// costs a walk `walk_cost` times what a row costs a scan. Source: the widening of `DiskANN` (RFC 01128).
+pub(crate) fn plan(n_live: usize, n_passing: usize, ef: usize, widened: f64, walk_cost: f64) -> Plan {
     if n_passing == n_live {
         return Plan::Walk { ef };
     }
-    let share = n_passing as f64 / n_live as f64;
-    let widened = ef as f64 / share;
-    if n_passing <= MAX_SCANNED_ROWS || share < MIN_WALKED_SHARE || widened * WALK_COST >= n_passing as f64 {
+    if widened * walk_cost >= n_passing as f64 {
         return Plan::Scan;
     }
     Plan::Walk { ef: widened.ceil() as usize }
@@ -85,10 +76,9 @@ mod tests {
 
     #[test]
     fn few_are_scanned_and_many_walked() {
-        assert_eq!(plan(1_000_000, 5_000, 64), Plan::Scan);
-        assert_eq!(plan(1_000_000, 9_999, 64), Plan::Scan);
-        assert_eq!(plan(1_000_000, 500_000, 64), Plan::Walk { ef: 128 });
-        assert_eq!(plan(100_000, 100_000, 64), Plan::Walk { ef: 64 });
-        assert_eq!(plan(3_000, 1_500, 64), Plan::Scan);
+        assert_eq!(plan(1_000_000, 5_000, 64, 12_800.0, 96.0), Plan::Scan);
+        assert_eq!(plan(1_000_000, 500_000, 64, 127.5, 96.0), Plan::Walk { ef: 128 });
+        assert_eq!(plan(100_000, 100_000, 64, 64.0, 96.0), Plan::Walk { ef: 64 });
+        assert_eq!(plan(3_000, 1_500, 64, 128.0, 96.0), Plan::Scan);
     }
 }

@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use hashbrown::HashTable;
+
 use crate::error::{Error, Result};
 use crate::kernels::prefetch;
 use crate::vectors::Arena;
@@ -104,7 +106,8 @@ impl Status {
 /// The ids of the live rows and the list of free ones.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    row_of: IdMap<u64, u32>,
+    /// The live rows by the hash of their ids: a third of what a map of both would take.
+    table: HashTable<u32>,
     ids: Arena<u64>,
     n_used: usize,
     free: Vec<u32>,
@@ -112,12 +115,12 @@ pub(crate) struct Rows {
 
 impl Rows {
     pub(crate) fn new() -> Self {
-        Self { row_of: IdMap::default(), ids: Arena::new(1), n_used: 0, free: Vec::new() }
+        Self { table: HashTable::new(), ids: Arena::new(1), n_used: 0, free: Vec::new() }
     }
 
     /// How many ids are live.
     pub(crate) fn len(&self) -> usize {
-        self.row_of.len()
+        self.table.len()
     }
 
     /// How many row numbers have ever been in use; all rows are below this.
@@ -126,7 +129,7 @@ impl Rows {
     }
 
     pub(crate) fn row_of(&self, id: u64) -> Option<u32> {
-        self.row_of.get(&id).copied()
+        self.table.find(mix(id), |&row| self.id_of(row) == id).copied()
     }
 
     /// The id that was last bound to the row.
@@ -143,7 +146,7 @@ impl Rows {
 
     /// Live rows with their ids, in no useful order.
     pub(crate) fn live(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
-        self.row_of.iter().map(|(&id, &row)| (id, row))
+        self.table.iter().map(|&row| (self.id_of(row), row))
     }
 
     /// A row for a new vector: a free one, or one past the end.
@@ -161,13 +164,20 @@ impl Rows {
 
     /// Binds an id to a row and returns the row that it had before.
     pub(crate) fn bind(&mut self, id: u64, row: u32) -> Option<u32> {
-        self.ids.set(row, id);
-        self.row_of.insert(id, row)
+        let Self { table, ids, .. } = self;
+        let old = table.find_mut(mix(id), |&row| ids.get(row) == id).map(|old| std::mem::replace(old, row));
+        ids.set(row, id);
+        if old.is_none() {
+            table.insert_unique(mix(id), row, |&row| mix(ids.get(row)));
+        }
+        old
     }
 
     /// Unbinds an id and returns its row, which is not free yet.
     pub(crate) fn unbind(&mut self, id: u64) -> Option<u32> {
-        self.row_of.remove(&id)
+        let Self { table, ids, .. } = self;
+        let entry = table.find_entry(mix(id), |&row| ids.get(row) == id).ok()?;
+        Some(entry.remove().0)
     }
 
     /// Gives a row back.
@@ -178,20 +188,21 @@ impl Rows {
     /// A larger copy of the id table when `additional` more ids would make it grow, else nothing.
     ///
     /// Made without a lock that readers need, and put in place by [`Rows::replace_table`], so that nobody waits for it.
-    pub(crate) fn grown_table(&self, additional: usize) -> Option<IdMap<u64, u32>> {
-        let wanted = self.row_of.len() + additional;
-        (wanted > self.row_of.capacity() && self.row_of.len() > 1024).then(|| {
-            let mut grown =
-                IdMap::with_capacity_and_hasher(wanted.max(2 * self.row_of.len()), BuildHasherDefault::default());
-            grown.extend(&self.row_of);
+    pub(crate) fn grown_table(&self, additional: usize) -> Option<HashTable<u32>> {
+        let wanted = self.table.len() + additional;
+        (wanted > self.table.capacity() && self.table.len() > 1024).then(|| {
+            let mut grown = HashTable::with_capacity(wanted.max(2 * self.table.len()));
+            for &row in &self.table {
+                grown.insert_unique(mix(self.id_of(row)), row, |&row| mix(self.id_of(row)));
+            }
             grown
         })
     }
 
     /// Puts a table made by [`Rows::grown_table`] in place and returns the old one, to be dropped at leisure.
-    pub(crate) fn replace_table(&mut self, grown: IdMap<u64, u32>) -> IdMap<u64, u32> {
-        debug_assert_eq!(grown.len(), self.row_of.len());
-        std::mem::replace(&mut self.row_of, grown)
+    pub(crate) fn replace_table(&mut self, grown: HashTable<u32>) -> HashTable<u32> {
+        debug_assert_eq!(grown.len(), self.table.len());
+        std::mem::replace(&mut self.table, grown)
     }
 
     /// Restores a table from the ids and statuses of all rows. Refuses an id that occurs twice or is reserved.
@@ -227,10 +238,7 @@ impl Rows {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        // A bucket of the standard map holds the pair and one control byte.
-        self.row_of.capacity() * (size_of::<(u64, u32)>() + 1) * 8 / 7
-            + self.ids.memory_bytes()
-            + self.free.capacity() * size_of::<u32>()
+        self.table.allocation_size() + self.ids.memory_bytes() + self.free.capacity() * size_of::<u32>()
     }
 }
 
