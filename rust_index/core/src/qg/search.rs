@@ -11,9 +11,9 @@ use super::walk::{Scratch, walk_all};
 const RANKED_MORE: usize = 8;
 
 /// Places of the pool for each row that has to be passed over on the way to a row that passes.
-const WIDENING: f64 = 1.5;
-/// A walk costs about this many times more a place of its pool than a look at a row: 330 and 20 ns at 384 dimensions.
-const WALK_COST: f64 = 16.0;
+const WIDENING: f64 = 4.0;
+/// A walk costs about this many times more a place of its pool than a look at a row: 330 and 14 ns at 384 dimensions.
+const WALK_COST: f64 = 24.0;
 /// Rows asked for ahead of the one that is looked at.
 const LOOK_AHEAD: usize = 12;
 /// Rows that a scan of one-bit codes estimates in the time of a look at one row's own code.
@@ -57,7 +57,7 @@ pub(super) fn search(
         _ => false,
     };
     let finish = |scratch: &mut Scratch| {
-        let best = is_walked.then(|| walked(state, k, filter, scratch)).flatten();
+        let best = is_walked.then(|| walked(state, k, ef, filter, scratch)).flatten();
         let best = best.unwrap_or_else(|| scanned(state, k, filter, scratch));
         rank(state, &best, k, scratch)
     };
@@ -121,7 +121,7 @@ fn scan(state: &State, rows: impl Iterator<Item = u32>, scratch: &Scratch, best:
 
 /// The best of what a walk met and of the pending rows; nothing when too few rows passed to trust the walk: the filter
 /// allows a region that the walk did not come to.
-fn walked(state: &State, k: usize, filter: Option<&RowFilter>, scratch: &Scratch) -> Option<Nearest> {
+fn walked(state: &State, k: usize, ef: usize, filter: Option<&RowFilter>, scratch: &Scratch) -> Option<Nearest> {
     let mut best = empty(k);
     let passes = |row: u32| filter.is_none_or(|filter| filter.allows(row));
     let mut n_pending = 0;
@@ -135,8 +135,9 @@ fn walked(state: &State, k: usize, filter: Option<&RowFilter>, scratch: &Scratch
     let met = scratch.visited.iter().filter(|met| counts(met.row()));
     let n_found = met.map(|&met| best.offer(met)).count();
     let n_linked_passing = filter.map_or(state.n_live(), |filter| filter.rows().len()).saturating_sub(n_pending);
-    // A filter that leaves out the query's surroundings leaves few among those met.
-    (n_found >= k.min(n_linked_passing)).then_some(best)
+    // A filter that leaves out the query's surroundings leaves few among those met, and they may not be the nearest.
+    let n_expected = if filter.is_some() { k.max(ef / 2) } else { k };
+    (n_found >= n_expected.min(n_linked_passing)).then_some(best)
 }
 
 /// The best candidates by finer codes, as hits ordered by (distance, id).
