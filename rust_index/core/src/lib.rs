@@ -14,7 +14,8 @@
 //! # }
 //! ```
 //!
-//! Kinds (`flat`, `hnsw`) stand on `store` (vectors and their codes), `rows` (ids), `metric` and `filter`, those on
+//! Kinds: `flat`; `hnsw` and `qg`, graphs that `living` keeps alive under insertions, updates and deletions. `flat` and `hnsw`
+//! keep their vectors in `store`, `qg` has a store of its own. All stand on `rows` (ids), `metric` and `filter`, those on
 //! `kernels`. Slots, namespaces and Python are unknown here.
 
 mod candidates;

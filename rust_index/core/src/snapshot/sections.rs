@@ -24,8 +24,7 @@
 //! when a row of it is asked for, or by `maintain`. What does not match its checksum is noted in [`Damage`].
 
 use std::fs::File;
-use std::io::{BufWriter, IntoInnerError, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{BufWriter, IntoInnerError, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +39,9 @@ use crate::spec::{IndexSpec, Kind, QgParams};
 use crate::vectors::Arena;
 
 use super::{Fields, MAGIC, PREFIX_LEN, Unpublished, corrupt, write_beside};
+
+#[cfg(target_endian = "big")]
+compile_error!("rows are mapped as they are in the file, which is little-endian");
 
 pub(super) const VERSION: u32 = 2;
 pub(super) const HEADER_LEN: usize = ALIGNMENT;
@@ -354,7 +356,8 @@ pub(super) fn load(path: &Path, file: &File, length: u64) -> Result<Sections> {
         return Err(corrupt(path, "header", 0));
     }
     let mut bytes = vec![0; HEADER_LEN];
-    file.read_exact_at(&mut bytes, 0).map_err(os_error)?;
+    let mut reader = file;
+    reader.read_exact(&mut bytes).map_err(os_error)?;
     let (content, sum) = bytes.split_at(HEADER_LEN - CHECKSUM_LEN);
     if crc32fast::hash(content).to_le_bytes() != sum {
         return Err(corrupt(path, "header", 0));
@@ -370,7 +373,7 @@ pub(super) fn load(path: &Path, file: &File, length: u64) -> Result<Sections> {
         return Err(corrupt(path, "length", length));
     }
     let mut sums = vec![0; sums_len];
-    file.read_exact_at(&mut sums, sums_offset).map_err(os_error)?;
+    reader.seek(SeekFrom::Start(sums_offset)).and_then(|_| reader.read_exact(&mut sums)).map_err(os_error)?;
     let (sums, sum) = sums.split_at(n_sums * CHECKSUM_LEN);
     if crc32fast::hash(sums).to_le_bytes() != sum {
         return Err(corrupt(path, "checksums", sums_offset));
