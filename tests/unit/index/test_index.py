@@ -245,7 +245,8 @@ def test_files_that_the_system_refuses(tmp_path: Path) -> None:
 
 def test_other_threads_run_during_a_long_call() -> None:
     """While one thread is inside `maintain`, others search, add and run Python."""
-    index = filled(6000)
+    index = Index(dim=DIM, scan_threshold=100, deferred=True)
+    index.add(make_ids(6000), make_vectors(6000))
     started, finished = threading.Event(), threading.Event()
 
     def maintain() -> None:
