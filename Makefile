@@ -18,6 +18,9 @@ ARGS ?=
 
 # The binding is built against the same interpreter by maturin, clippy and cargo test.
 export PYO3_PYTHON := $(CURDIR)/$(PY)
+# Another environment that is active would be the one that maturin installs into.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+unexport CONDA_PREFIX
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
