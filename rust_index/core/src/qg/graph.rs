@@ -75,6 +75,11 @@ impl QuantizedGraph {
         &self.entries
     }
 
+    /// Whether a row can be asked for: one that was never a node has no neighbours.
+    pub(super) fn reaches(&self, row: u32) -> bool {
+        (row as usize) < self.blocks.n_rows()
+    }
+
     #[inline]
     pub(super) fn parts(&self, row: u32) -> (&Head, &[u8]) {
         block::parts(self.blocks.row(row))

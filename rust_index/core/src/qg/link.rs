@@ -14,7 +14,7 @@ use crate::spec::IndexSpec;
 use super::block::{self, DEGREE, Neighbour, first_bits};
 use super::graph::QuantizedGraph;
 use super::store::QuantizedStore;
-use super::walk::{Scratch, walk_all};
+use super::walk::{Course, Scratch, walk_all};
 use super::{N_TOGETHER, State};
 
 /// A neighbour hides another one only where it is nearer to it than the node is by this factor, of distances as the metric
@@ -118,7 +118,7 @@ fn plan_rows(
     for (&row, scratch) in rows.iter().zip(&mut scratches) {
         store.query_of_row(row, &mut scratch.rotated, &mut scratch.query);
     }
-    walk_all(store, graph, ef, state.rows.n_rows(), &mut scratches);
+    walk_all(store, graph, (ef, Course::Free), state.rows.n_rows(), scratches.iter_mut());
     let plan = |(&row, scratch): (&u32, &Scratch)| {
         let had: &[u32] = if state.status(row).is_in_graph() { graph.head(row).links() } else { &[] };
         let usable = |&other: &u32| other != row && state.status(other).is_live();

@@ -15,6 +15,7 @@ mod scan;
 mod search;
 mod store;
 mod walk;
+mod wanted;
 
 use std::path::Path;
 

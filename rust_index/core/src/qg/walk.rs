@@ -8,9 +8,14 @@ use super::block::first_bits;
 use super::graph::QuantizedGraph;
 use super::query::Query;
 use super::store::QuantizedStore;
+use super::wanted::Wanted;
 
 /// A walk starts from as many entries as one part in so many of its pool.
 const STARTS_SHARE: usize = 8;
+/// Rows that pass a filter that a walk within it may start from.
+const N_SAMPLED: usize = 64;
+/// Nodes that a walk expands on its way to the surroundings of a query.
+const N_ON_THE_WAY: usize = 16;
 
 /// Marks rows, and forgets them in time that depends on their number alone.
 #[derive(Debug, Default)]
@@ -51,8 +56,10 @@ pub(crate) struct Scratch {
     pool: Vec<Candidate>,
     /// The expanded nodes with their distances, in the order of their expansion.
     pub(super) visited: Vec<Candidate>,
-    /// What a scan of codes found.
+    /// What a scan of codes found, or a filtered walk: rows that pass with their estimates, some of them more than once.
     pub(super) met: Vec<Candidate>,
+    /// Whether a walk came to a region where too few rows pass.
+    pub(super) is_far: bool,
     pub(super) query: Query,
     pub(super) rotated: Vec<f32>,
 }
@@ -76,34 +83,66 @@ enum Ahead {
     Next,
 }
 
+/// Where a walk goes and what it keeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Course<'a> {
+    /// Everywhere.
+    Free,
+    /// Everywhere, keeping what passes of all that it sees, not only of what it expands: a look at a row costs a fraction of
+    /// an expansion. When an unfiltered walk would be at its end it is decided how far to go on.
+    Through(Wanted<'a>),
+    /// Through rows that pass alone, from the best kept so far and from a sample of all that pass; keeps what it sees too.
+    Within(Wanted<'a>),
+}
+
+impl<'a> Course<'a> {
+    fn wanted(self) -> Option<Wanted<'a>> {
+        match self {
+            Self::Free => None,
+            Self::Through(wanted) | Self::Within(wanted) => Some(wanted),
+        }
+    }
+}
+
 /// A walk that is under way.
 #[derive(Debug)]
 struct Walk<'a> {
     store: &'a QuantizedStore,
     graph: &'a QuantizedGraph,
     ef: usize,
+    course: Course<'a>,
     ahead: Ahead,
     scratch: &'a mut Scratch,
     /// All candidates before this are expanded.
     cursor: usize,
+    /// What is farther than this is not kept.
+    kept_limit: f32,
+    /// Whether it is decided how far to go.
+    is_decided: bool,
+    /// Of the course, see [`Wanted::n_telling`].
+    n_telling: usize,
 }
 
-/// Walks with a pool of `ef` for the query of each scratch memory, whose `visited` has the nodes met, tombstones among
+/// Walks with a pool of `ef` for the query of each scratch memory, whose `visited` has the nodes expanded, tombstones among
 /// them. Several walks take turns, so that each waits for memory while the others work.
-pub(super) fn walk_all(
-    store: &QuantizedStore,
-    graph: &QuantizedGraph,
-    ef: usize,
+pub(super) fn walk_all<'a>(
+    store: &'a QuantizedStore,
+    graph: &'a QuantizedGraph,
+    (ef, course): (usize, Course<'a>),
     n_rows: usize,
-    scratches: &mut [Scratch],
+    scratches: impl ExactSizeIterator<Item = &'a mut Scratch>,
 ) {
     let ahead = if scratches.len() == 1 { Ahead::NextBest } else { Ahead::Next };
     let start = |scratch| {
-        let mut walk = Walk { store, graph, ef, ahead, scratch, cursor: 0 };
+        let n_telling = course.wanted().map_or(0, |wanted| wanted.n_telling());
+        // What is beyond the pool's own limit is only worth keeping where the pool takes few of what is seen.
+        let kept_limit = if matches!(course, Course::Within(_)) { f32::INFINITY } else { f32::NEG_INFINITY };
+        let mut walk =
+            Walk { store, graph, ef, course, ahead, scratch, cursor: 0, kept_limit, is_decided: false, n_telling };
         walk.start(n_rows);
         walk
     };
-    let mut walks: Vec<Walk<'_>> = scratches.iter_mut().map(start).collect();
+    let mut walks: Vec<Walk<'_>> = scratches.map(start).collect();
     while !walks.is_empty() {
         walks.retain_mut(Walk::step);
     }
@@ -116,15 +155,26 @@ impl Walk<'_> {
     }
 
     fn start(&mut self, n_rows: usize) {
-        let Scratch { marks, pool, visited, query, .. } = &mut *self.scratch;
+        let Scratch { marks, pool, visited, met, is_far, query, .. } = &mut *self.scratch;
+        *is_far = false;
         marks.clear(n_rows);
         visited.clear();
         pool.clear();
-        let entries = self.graph.entries();
-        for &entry in entries {
-            self.store.prefetch(entry);
+        let sample = match self.course {
+            Course::Within(Wanted { filter, .. }) => {
+                pool.append(met);
+                let step = filter.rows().len().div_ceil(N_SAMPLED).max(1);
+                filter.rows().iter().copied().step_by(step).filter(|&row| self.graph.reaches(row)).collect()
+            }
+            Course::Free | Course::Through(_) => {
+                met.clear();
+                self.graph.entries().to_vec()
+            }
+        };
+        for &row in &sample {
+            self.store.prefetch(row);
         }
-        pool.extend(entries.iter().map(|&entry| Candidate::new(self.store.distance_to(query, entry), entry)));
+        pool.extend(sample.iter().map(|&row| Candidate::new(self.store.distance_to(query, row), row)));
         // A pool for everything starts everywhere, so that it reaches all that a sweep does.
         let n_starts = (self.ef / STARTS_SHARE).max(1);
         if n_starts < pool.len() {
@@ -132,8 +182,9 @@ impl Walk<'_> {
             pool.truncate(n_starts);
         }
         pool.sort_unstable();
-        for start in &*pool {
-            marks.insert(start.row());
+        pool.retain(|start| marks.insert(start.row()));
+        if let Some(Wanted { filter, .. }) = self.course.wanted() {
+            met.extend(pool.iter().filter(|start| filter.allows(start.row())));
         }
         if let Some(first) = pool.first().map(|first| first.row()) {
             self.prefetch(first);
@@ -142,6 +193,9 @@ impl Walk<'_> {
 
     /// Expands the best candidate that is not; false when there is none.
     fn step(&mut self) -> bool {
+        if !self.goes_on() {
+            return false;
+        }
         let (store, graph, ef) = (self.store, self.graph, self.ef);
         let Some(candidate) = self.scratch.pool.get_mut(self.cursor) else { return false };
         let row = candidate.row();
@@ -152,32 +206,46 @@ impl Walk<'_> {
         {
             self.prefetch(next.row());
         }
-        let Scratch { marks, pool, visited, query, .. } = &mut *self.scratch;
+        let Scratch { marks, pool, visited, met, query, .. } = &mut *self.scratch;
         let (head, codes) = graph.parts(row);
         let distance = store.distance_by(query, row, head.measure);
         visited.push(Candidate::new(distance, row));
         let limit = if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].distance() };
         let scale = query.scale(distance, head.slope_unit, head.offset_unit);
         let mut estimates = [0.0; BLOCK];
-        let near = store.kernels.scan(query.table(), head.scan_block(codes), &scale, limit, &mut estimates);
+        let looked_for = limit.max(self.kept_limit);
+        let near = store.kernels.scan(query.table(), head.scan_block(codes), &scale, looked_for, &mut estimates);
         let mut near = near & first_bits(head.links().len());
         let mut cursor = self.cursor;
+        let is_within = matches!(self.course, Course::Within(_));
+        let filter = self.course.wanted().map(|wanted| wanted.filter);
         while near != 0 {
             let slot = near.trailing_zeros() as usize;
             near &= near - 1;
             let row = head.links[slot];
-            if !marks.insert(row) {
+            let seen = Candidate::new(estimates[slot], row);
+            let passes = filter.is_some_and(|filter| filter.allows(row));
+            if estimates[slot] > limit {
+                // Not marked: a nearer node may estimate it better.
+                if passes {
+                    met.push(seen);
+                }
                 continue;
             }
-            let met = Candidate::new(estimates[slot], row);
+            if (is_within && !passes) || !marks.insert(row) {
+                continue;
+            }
+            if passes {
+                met.push(seen);
+            }
             if pool.len() == ef {
-                if pool[ef - 1] < met {
+                if pool[ef - 1] < seen {
                     continue;
                 }
                 pool.pop();
             }
-            let at = rank(&store.kernels, pool, met);
-            pool.insert(at, met);
+            let at = rank(&store.kernels, pool, seen);
+            pool.insert(at, seen);
             if at < cursor {
                 cursor = at;
                 if self.ahead == Ahead::NextBest {
@@ -187,12 +255,42 @@ impl Walk<'_> {
             }
         }
         self.cursor = cursor;
+        if let Some(n_kept) = self.course.wanted().map(|wanted| wanted.n_kept())
+            && met.len() >= 2 * n_kept
+        {
+            met.select_nth_unstable(n_kept - 1);
+            met.truncate(n_kept);
+            if is_within {
+                self.kept_limit = met.last().map_or(f32::INFINITY, |last| last.distance());
+            }
+        }
         if self.ahead == Ahead::Next
             && let Some(next) = self.scratch.pool.get(self.cursor)
         {
             self.prefetch(next.row());
         }
         true
+    }
+
+    /// Decides whether a walk through everything is in a region where rows pass, and how far to go there: at the end of
+    /// what a walk without a filter would do, or before, when nothing has passed for long.
+    fn goes_on(&mut self) -> bool {
+        let Course::Through(wanted) = self.course else { return true };
+        let Scratch { visited, pool, is_far, .. } = &mut *self.scratch;
+        if visited.len() == N_ON_THE_WAY + self.n_telling {
+            *is_far = wanted.n_passing(&visited[N_ON_THE_WAY..]) == 0;
+        }
+        if self.cursor >= wanted.ef && !self.is_decided {
+            self.is_decided = true;
+            match wanted.ef_among(visited) {
+                Some(ef) => {
+                    self.ef = ef.min(self.ef);
+                    pool.truncate(self.ef);
+                }
+                None => *is_far = true,
+            }
+        }
+        !*is_far
     }
 
     /// Moves the cursor to the best candidate that is not expanded.
