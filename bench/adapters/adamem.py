@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adamem_server import _index
 from bench.adapters.base import Effort, Ids, Options, Rows
@@ -32,7 +31,7 @@ class AdaMem:
         found, _ = self.index.search(queries, k, ef_search=effort[0] or None)
         return found.view(np.int64)  # the id that pads, 2**64 - 1, becomes -1
 
-    def search_allowed(self, queries: Rows, k: int, allowed: NDArray[np.uint64]) -> Ids:
+    def search_allowed(self, queries: Rows, k: int, allowed: _index.IdSet) -> Ids:
         """A search among some ids, at the index's default."""
         found, _ = self.index.search(queries, k, allowed=allowed)
         return found.view(np.int64)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from adamem_server import _index
 from bench import metrics
 from bench.adapters import adamem
 from bench.adapters.base import DEFAULT, Ids, Rows
@@ -50,7 +51,7 @@ def searched(state: State, vectors: Vectors, allowed: Ids, part: slice) -> Ids:
     scan.load(allowed, base[allowed])
     adapter = state.adapter
     assert isinstance(adapter, adamem.AdaMem)
-    ids = allowed.astype(np.uint64)
+    ids = _index.IdSet(allowed.astype(np.uint64))
     state.part = np.ascontiguousarray(state.queries[part])
     state.ways = {
         "filtered": lambda queries: adapter.search_allowed(queries, K, ids),

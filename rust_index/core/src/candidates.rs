@@ -82,6 +82,15 @@ impl Nearest {
         }
     }
 
+    /// What is farther than this is not kept.
+    #[inline]
+    pub(crate) fn worst(&self) -> f32 {
+        if self.heap.len() < self.limit {
+            return f32::INFINITY;
+        }
+        self.heap.peek().map_or(f32::NEG_INFINITY, |worst| worst.distance())
+    }
+
     /// The rows, in no order.
     pub(crate) fn rows(&self) -> impl Iterator<Item = u32> + '_ {
         self.heap.iter().map(|candidate| candidate.row())

@@ -1,4 +1,58 @@
-//! The allowed rows of a filtered search, and when to scan them instead of walking a graph.
+//! The allowed ids of a filtered search, the rows that hold them, and when to scan these instead of walking a graph.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+/// Ids that a search may return. Which rows of an index hold them is looked up by the first search, in some 5 ns an id, and
+/// again after a change of the index; searches in between, from any thread, find it done.
+#[derive(Debug, Default)]
+pub struct IdSet {
+    ids: Vec<u64>,
+    rows: Mutex<Option<(Generation, Arc<RowFilter>)>>,
+}
+
+impl IdSet {
+    /// A set of ids in any order, which may repeat.
+    pub fn new(ids: Vec<u64>) -> Self {
+        Self { ids, rows: Mutex::new(None) }
+    }
+
+    /// The ids as they were given.
+    pub fn ids(&self) -> &[u64] {
+        &self.ids
+    }
+
+    /// The rows of an index that is at a generation; `find` gives the live ones below `n_rows`.
+    pub(crate) fn rows<'a, I: Iterator<Item = u32>>(
+        &'a self,
+        generation: Generation,
+        n_rows: usize,
+        find: impl FnOnce(&'a [u64]) -> I,
+    ) -> Arc<RowFilter> {
+        if let Some((known, rows)) = &*self.rows.lock()
+            && *known == generation
+        {
+            return Arc::clone(rows);
+        }
+        // Not under the lock: others need not wait, and find the same.
+        let rows = Arc::new(RowFilter::new(n_rows, find(&self.ids)));
+        *self.rows.lock() = Some((generation, Arc::clone(&rows)));
+        rows
+    }
+}
+
+/// A state of one index as to which row holds what: no other state of any index has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
+
+impl Generation {
+    pub(crate) fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// The rows that may be returned.
 #[derive(Debug)]
@@ -20,7 +74,9 @@ impl RowFilter {
             })
             .collect();
         // Rows in order are read in order.
-        kept.sort_unstable();
+        if !kept.is_sorted() {
+            kept.sort_unstable();
+        }
         Self { bits, rows: kept }
     }
 

@@ -144,8 +144,8 @@ impl VectorIndex for FlatIndex {
         let state = self.read()?;
         let rows: Vec<u32> = match options.allowed {
             None => state.rows.live().map(|(_, row)| row).collect(),
-            Some(ids) => {
-                let rows = ids.iter().filter_map(|&id| state.rows.row_of(id));
+            Some(allowed) => {
+                let rows = allowed.ids().iter().filter_map(|&id| state.rows.row_of(id));
                 RowFilter::new(state.rows.n_rows(), rows).rows().to_vec()
             }
         };

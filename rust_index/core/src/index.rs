@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::filter::IdSet;
 use crate::metric::Metric;
 use crate::rows::RESERVED_ID;
 use crate::spec::{MAX_EF, MAX_K};
@@ -22,7 +23,7 @@ pub struct SearchOptions<'a> {
     /// Size of the candidate pool of a graph walk; the index's own when absent. Exact kinds ignore it.
     pub ef_search: Option<usize>,
     /// Ids that may be returned; all when absent. Unknown ids are ignored.
-    pub allowed: Option<&'a [u64]>,
+    pub allowed: Option<&'a IdSet>,
 }
 
 /// Sizes of an index.

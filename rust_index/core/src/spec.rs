@@ -106,7 +106,7 @@ pub struct QgParams {
 
 impl Default for QgParams {
     fn default() -> Self {
-        Self { ef_construction: 300, ef_search: 64, scan_threshold: 20_000, seed: 0 }
+        Self { ef_construction: 300, ef_search: 96, scan_threshold: 20_000, seed: 0 }
     }
 }
 

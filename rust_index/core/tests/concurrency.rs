@@ -5,7 +5,7 @@ mod common;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use adamem_index::{Kind, Metric, SearchOptions, VectorIndex, open};
+use adamem_index::{IdSet, Kind, Metric, SearchOptions, VectorIndex, open};
 use common::{Random, build, drain};
 
 const DIM: usize = 40;
@@ -21,7 +21,7 @@ fn read(index: &dyn VectorIndex, seed: u64) {
     let found = index.search(&vector_of(id, 0), 10, SearchOptions { ef_search: Some(200), allowed: None }).unwrap();
     assert_eq!(found.len(), 10);
     assert_eq!((found[0].id, found[0].distance < 1e-3), (id, true));
-    let allowed: Vec<u64> = (0..STABLE).step_by(7).collect();
+    let allowed = IdSet::new((0..STABLE).step_by(7).collect());
     let found =
         index.search(&vector_of(id, 0), 10, SearchOptions { ef_search: None, allowed: Some(&allowed) }).unwrap();
     assert!(found.len() == 10 && found.iter().all(|hit| hit.id % 7 == 0 && hit.id < STABLE));

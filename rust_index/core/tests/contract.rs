@@ -2,7 +2,7 @@
 
 mod common;
 
-use adamem_index::{Error, Kind, Metric, RESERVED_ID, SearchOptions, VectorIndex, open};
+use adamem_index::{Error, IdSet, Kind, Metric, RESERVED_ID, SearchOptions, VectorIndex, open};
 use common::{Random, assert_same, build, drain, tolerance, with_ef};
 use proptest::prelude::*;
 
@@ -63,7 +63,8 @@ fn run(kind: Kind, dim: usize, metric: Metric, scan_threshold: usize, calls: &[C
             Call::SearchAllowed { seed, k, step } => {
                 let query = Random::new(seed).vector(dim);
                 let allowed: Vec<u64> = (0..200).step_by(step).collect();
-                let options = SearchOptions { ef_search: Some(1000), allowed: Some(&allowed) };
+                let set = IdSet::new(allowed.clone());
+                let options = SearchOptions { ef_search: Some(1000), allowed: Some(&set) };
                 let truth = oracle.search(&query, k, options).unwrap();
                 let found = index.search(&query, k, options).unwrap();
                 assert!(found.iter().all(|hit| allowed.contains(&hit.id)), "{context}");
@@ -209,7 +210,8 @@ fn always_k_results_when_k_pass() {
             let query = random.vector(40);
             for allowed in [None, Some(&ids[1690..1720]), Some(&ids[..1710]), Some(&ids[..100])] {
                 let n_pass = allowed.map_or(300, |allowed| allowed.iter().filter(|&&id| id >= 1700).count());
-                let options = SearchOptions { ef_search: Some(10), allowed };
+                let set = allowed.map(|allowed| IdSet::new(allowed.to_vec()));
+                let options = SearchOptions { ef_search: Some(10), allowed: set.as_ref() };
                 let found = index.search(&query, k, options).unwrap();
                 assert_eq!(found.len(), k.min(n_pass));
             }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use adamem_index::{HnswParams, IndexSpec, Kind, Metric, SearchOptions, SimdLevel, VectorIndex};
+use adamem_index::{HnswParams, IdSet, IndexSpec, Kind, Metric, SearchOptions, SimdLevel, VectorIndex};
 use common::{Random, clustered, drain, recall};
 
 const DIM: usize = 64;
@@ -102,25 +102,37 @@ fn churn_does_not_wear_the_graph() {
 }
 
 #[test]
-fn filters_of_every_width_keep_recall() {
+fn filters_of_every_width_keep_recall_of_hnsw() {
+    filters_keep_recall(Kind::Hnsw, DIM, None);
+}
+
+#[test]
+fn filters_of_every_width_keep_recall_of_qg() {
+    // Within a cluster all are as far from each other as can be: one-bit codes are at their worst.
+    filters_keep_recall(Kind::Qg, 256, Some(300));
+}
+
+fn filters_keep_recall(kind: Kind, dim: usize, ef_search: Option<usize>) {
     let n = 20_000;
-    let mut vectors = clustered(2, n + 100, DIM, N_CLUSTERS);
-    let queries = vectors.split_off(n * DIM);
+    let mut vectors = clustered(2, n + 100, dim, N_CLUSTERS);
+    let queries = vectors.split_off(n * dim);
     let ids: Vec<u64> = (0..n as u64).collect();
-    let flat = build(Kind::Flat, Metric::Cosine, None);
-    let hnsw = build(Kind::Hnsw, Metric::Cosine, None);
-    for index in [&flat, &hnsw] {
+    let [flat, graph] = [Kind::Flat, kind].map(|kind| IndexSpec::new(kind, dim, Metric::Cosine).build().unwrap());
+    for index in [&flat, &graph] {
         index.add(&ids, &vectors).unwrap();
+        drain(index.as_ref());
     }
-    drain(hnsw.as_ref());
-    // Random subsets, and one that is a region: the rows on one side of a plane.
+    // Random subsets, and regions: the rows on one side of a plane.
     let mut filters: Vec<Vec<u64>> =
         [1, 2, 3, 10, 100, 1000].iter().map(|step| ids.iter().copied().step_by(*step).collect()).collect();
-    filters.push(ids.iter().copied().filter(|&id| vectors[id as usize * DIM] > 0.3).collect());
+    for least in [0.0, 0.15, 0.3] {
+        filters.push(ids.iter().copied().filter(|&id| vectors[id as usize * dim] > least).collect());
+    }
     for allowed in &filters {
-        let options = SearchOptions { ef_search: None, allowed: Some(allowed) };
+        let allowed = IdSet::new(allowed.clone());
+        let options = SearchOptions { ef_search, allowed: Some(&allowed) };
         let truth = flat.search_batch(&queries, K, options).unwrap();
-        let found = hnsw.search_batch(&queries, K, options).unwrap();
-        assert!(recall(&found, &truth) >= 0.95, "{} allowed: {}", allowed.len(), recall(&found, &truth));
+        let found = graph.search_batch(&queries, K, options).unwrap();
+        assert!(recall(&found, &truth) >= 0.95, "{} allowed: {}", allowed.ids().len(), recall(&found, &truth));
     }
 }

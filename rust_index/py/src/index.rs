@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use adamem_index::{Error, Hit, IndexSpec, RESERVED_ID, SearchOptions, VectorIndex};
+use adamem_index::{Error, Hit, IdSet as CoreIdSet, IndexSpec, RESERVED_ID, SearchOptions, VectorIndex};
 use numpy::{
     IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
 };
@@ -19,6 +19,50 @@ const QUERIES: &str = "a C-contiguous float32 array of shape [dim] or [n, dim]";
 #[pyclass(frozen, module = "adamem_server._index")]
 pub(crate) struct Index {
     inner: Box<dyn VectorIndex>,
+}
+
+/// Ids that a search may return.
+#[pyclass(frozen, module = "adamem_server._index")]
+pub(crate) struct IdSet {
+    inner: CoreIdSet,
+}
+
+#[pymethods]
+impl IdSet {
+    #[new]
+    fn new(ids: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self { inner: id_set("ids", ids)? })
+    }
+
+    fn __len__(&self) -> usize {
+        self.inner.ids().len()
+    }
+}
+
+/// The set that an argument is, or makes.
+enum Allowed<'py> {
+    Given(PyRef<'py, IdSet>),
+    Made(CoreIdSet),
+}
+
+impl Allowed<'_> {
+    fn of<'py>(argument: &Bound<'py, PyAny>) -> PyResult<Allowed<'py>> {
+        match argument.extract() {
+            Ok(set) => Ok(Allowed::Given(set)),
+            Err(_) => Ok(Allowed::Made(id_set("allowed", argument)?)),
+        }
+    }
+
+    fn set(&self) -> &CoreIdSet {
+        match self {
+            Self::Given(set) => &set.inner,
+            Self::Made(set) => set,
+        }
+    }
+}
+
+fn id_set(argument: &'static str, array: &Bound<'_, PyAny>) -> PyResult<CoreIdSet> {
+    Ok(CoreIdSet::new(ids_of(argument, array)?.as_slice()?.to_vec()))
 }
 
 /// Runs the core without the interpreter's lock and translates its error.
@@ -186,9 +230,8 @@ impl Index {
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let queries = Floats::of("queries", queries)?;
         self.check_dim(py, queries.dim())?;
-        let allowed = allowed.map(|allowed| ids_of("allowed", allowed)).transpose()?;
-        let allowed = allowed.as_ref().map(PyReadonlyArray1::as_slice).transpose()?;
-        let options = SearchOptions { ef_search, allowed };
+        let allowed = allowed.map(Allowed::of).transpose()?;
+        let options = SearchOptions { ef_search, allowed: allowed.as_ref().map(Allowed::set) };
         let flat = queries.as_slice()?;
         if let Floats::Many(array) = &queries {
             let found = detached(py, || self.inner.search_batch(flat, k, options))?;

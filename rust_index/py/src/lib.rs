@@ -15,6 +15,7 @@ fn simd_level() -> &'static str {
 #[pymodule]
 fn _index(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<index::Index>()?;
+    module.add_class::<index::IdSet>()?;
     module.add_function(wrap_pyfunction!(simd_level, module)?)?;
     error::register(module)
 }

@@ -117,6 +117,29 @@ def test_allowed_ids() -> None:
     assert index.search(make_vectors(1)[0], 10, allowed=make_ids(0))[0].size == 0
 
 
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "qg"])
+def test_an_id_set_follows_the_index_and_serves_several(kind: str) -> None:
+    """What the set knows of the rows is not used after a change, nor for another index."""
+    allowed = _index.IdSet(np.array([5, 9, 1500], dtype=np.uint64))
+    assert len(allowed) == 3
+    index, other = _index.Index(dim=8, kind=kind), _index.Index(dim=8, kind=kind)
+    vectors = np.random.default_rng(0).normal(size=(2000, 8)).astype(np.float32)
+    index.add(make_ids(2000), vectors)
+    other.add(make_ids(2000)[::-1].copy(), vectors)
+
+    def found(where: _index.Index) -> list[int]:
+        return sorted(where.search(vectors[0], 10, allowed=allowed)[0].tolist())
+
+    assert found(index) == found(index) == found(other) == [5, 9, 1500]
+    assert index.search(vectors[9], 1, allowed=allowed)[0].tolist() == [9]
+    assert other.search(vectors[1999 - 5], 1, allowed=allowed)[0].tolist() == [5]
+    index.remove(np.array([9], dtype=np.uint64))
+    assert found(index) == [5, 1500]
+    index.add(np.array([4000, 9], dtype=np.uint64), vectors[:2])
+    assert found(index) == [5, 9, 1500]
+    assert index.search(vectors[1], 1, allowed=allowed)[0].tolist() == [9]
+
+
 @pytest.mark.parametrize(
     "ids",
     [

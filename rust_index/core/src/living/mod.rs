@@ -268,19 +268,14 @@ impl<G: LiveGraph> VectorIndex for LivingIndex<G> {
             .collect::<Result<Vec<_>>>()?;
         let n_together = G::N_TOGETHER.min(queries.len());
         let mut scratches: Vec<G::Scratch> = (0..n_together).map(|_| self.scratches.take()).collect();
-        let mut filter: Option<(u64, RowFilter)> = None;
         let mut found = Vec::with_capacity(queries.len());
         for queries in queries.chunks(n_together.max(1)) {
             // Few queries have a lock together, so that a long batch does not hold up a mutation.
             let state = self.read()?;
-            if let Some(allowed) = options.allowed
-                && filter.as_ref().is_none_or(|(generation, _)| *generation != state.generation)
-            {
-                let rows = allowed.iter().filter_map(|&id| state.rows.row_of(id));
-                filter = Some((state.generation, RowFilter::new(state.rows.n_rows(), rows)));
-            }
-            let filter = filter.as_ref().map(|(_, filter)| filter);
-            found.extend(G::search(&state, queries, k, ef, filter, &mut scratches));
+            let filter = options
+                .allowed
+                .map(|allowed| allowed.rows(state.generation, state.rows.n_rows(), |ids| state.rows_of(ids)));
+            found.extend(G::search(&state, queries, k, ef, filter.as_deref(), &mut scratches));
             state.check()?;
         }
         for scratch in scratches {

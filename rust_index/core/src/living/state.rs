@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::filter::Generation;
 use crate::rows::{Rows, Status};
 use crate::snapshot::sections::Damage;
 use crate::vectors::Arena;
@@ -67,7 +68,7 @@ pub(crate) struct State<G: LiveGraph> {
     /// Removed rows that are still nodes.
     pub(crate) n_tombstones: usize,
     /// Changes when a row comes to hold another vector.
-    pub(crate) generation: u64,
+    pub(crate) generation: Generation,
     /// Where the file that rows lie in is found to be damaged.
     pub(crate) damage: Option<Arc<Damage>>,
 }
@@ -81,7 +82,7 @@ impl<G: LiveGraph> State<G> {
             pending: Pending::new(),
             graph: None,
             n_tombstones: 0,
-            generation: 0,
+            generation: Generation::next(),
             damage: None,
         }
     }
@@ -114,6 +115,23 @@ impl<G: LiveGraph> State<G> {
         self.damage.as_ref().map_or(Ok(()), |damage| damage.check())
     }
 
+    /// The live rows of ids. Ids that follow each other are often in rows that do: so the table is asked for few of them.
+    pub(crate) fn rows_of<'a>(&'a self, ids: &'a [u64]) -> impl Iterator<Item = u32> + 'a {
+        let mut offset = 0_u64;
+        ids.iter().filter_map(move |&id| {
+            let guess = id.wrapping_sub(offset);
+            if guess < self.rows.n_rows() as u64 {
+                let row = guess as u32;
+                if self.rows.id_of(row) == id && self.status(row).is_live() {
+                    return Some(row);
+                }
+            }
+            let row = self.rows.row_of(id)?;
+            offset = id.wrapping_sub(u64::from(row));
+            Some(row)
+        })
+    }
+
     pub(crate) fn n_live(&self) -> usize {
         self.rows.len()
     }
@@ -126,13 +144,13 @@ impl<G: LiveGraph> State<G> {
                 return Ok(None);
             }
             if !self.status(row).is_in_graph() {
-                self.generation += 1;
+                self.generation = Generation::next();
                 self.store.set(row, vector);
                 return Ok(None);
             }
         }
         let row = self.allocate()?;
-        self.generation += 1;
+        self.generation = Generation::next();
         self.store.set(row, vector);
         self.rows.bind(id, row);
         if let Some(old) = old {
@@ -155,7 +173,7 @@ impl<G: LiveGraph> State<G> {
     /// Removes an id.
     pub(crate) fn remove(&mut self, id: u64) -> Removal {
         let Some(row) = self.rows.unbind(id) else { return Removal::Absent };
-        self.generation += 1;
+        self.generation = Generation::next();
         if self.status(row).is_in_graph() {
             self.bury(row);
             return Removal::Tombstone(row);
@@ -207,7 +225,6 @@ impl<G: LiveGraph> State<G> {
     /// A copy of the live rows alone, without a graph and without room to spare.
     pub(crate) fn compacted(&self) -> Result<Self> {
         let mut compact = Self::new(self.store.empty_like());
-        compact.generation = self.generation + 1;
         let live = (0..self.rows.n_rows() as u32).filter(|&row| self.status(row).is_live());
         for from in live {
             let row = compact.allocate()?;

@@ -6,6 +6,7 @@ use crate::index::Hit;
 
 use super::State;
 use super::graph::QuantizedGraph;
+use super::query::Query;
 use super::walk::{Course, Scratch, walk_all};
 use super::wanted::Wanted;
 
@@ -18,6 +19,8 @@ const WALK_COST: f64 = 24.0;
 const SCAN_GAIN: f64 = 2.0;
 /// Rows asked for ahead of the one that is looked at.
 const LOOK_AHEAD: usize = 12;
+/// Rows that several queries look at by turns.
+const ROWS_AT_A_TIME: usize = 32;
 /// Rows that a scan of one-bit codes estimates in the time of a look at one row's own code.
 const ROWS_PER_LOOK: usize = 16;
 /// Rows looked at for each wanted one, and beyond: what one bit may put in the wrong order. Recall@10 of 10,000 sentence
@@ -58,12 +61,35 @@ pub(super) fn search(
         }
         _ => false,
     };
-    let finish = |scratch: &mut Scratch| {
-        let best = is_walked.then(|| walked(state, k, filter, scratch)).flatten();
-        let best = best.unwrap_or_else(|| scanned(state, k, filter, scratch));
-        rank(state, &best, k, scratch)
+    let found = |scratch: &mut Scratch| is_walked.then(|| walked(state, k, filter, scratch)).flatten();
+    let mut found: Vec<Option<Nearest>> = scratches.iter_mut().map(found).collect();
+    match filter {
+        Some(filter) if is_looked_through(state, filter) => {
+            let mut queries: Vec<(&Query, Nearest)> = scratches
+                .iter()
+                .zip(&found)
+                .filter(|(_, found)| found.is_none())
+                .map(|(s, _)| (&s.query, empty(k)))
+                .collect();
+            look(state, filter.rows(), &mut queries);
+            let mut looked = queries.into_iter().map(|(_, best)| best);
+            found.iter_mut().filter(|found| found.is_none()).for_each(|found| *found = looked.next());
+        }
+        _ => {
+            for (scratch, found) in scratches.iter_mut().zip(&mut found).filter(|(_, found)| found.is_none()) {
+                *found = Some(scanned(state, k, filter, scratch));
+            }
+        }
+    }
+    let ranked = |(found, scratch): (&Option<Nearest>, &Scratch)| {
+        found.as_ref().map_or_else(Vec::new, |best| rank(state, best, k, scratch))
     };
-    scratches.iter_mut().map(finish).collect()
+    found.iter().zip(&*scratches).map(ranked).collect()
+}
+
+/// Whether a filter's rows are looked at one by one where they are not walked to.
+fn is_looked_through(state: &State, filter: &RowFilter) -> bool {
+    state.store.scan_codes().is_none() || filter.rows().len() * ROWS_PER_LOOK < state.rows.n_rows()
 }
 
 fn empty(k: usize) -> Nearest {
@@ -76,9 +102,6 @@ fn scanned(state: &State, k: usize, filter: Option<&RowFilter>, scratch: &mut Sc
     let n_rows = state.rows.n_rows();
     let is_live = |row: u32| state.status(row).is_live();
     match (filter, state.store.scan_codes()) {
-        (Some(filter), _) if filter.rows().len() * ROWS_PER_LOOK < n_rows => {
-            look(state, filter.rows(), scratch, &mut best);
-        }
         (filter, Some(codes)) => {
             let passes = |row: u32| is_live(row) && filter.is_none_or(|filter| filter.allows(row));
             let limit = LOOKED_AT_PER_HIT.saturating_mul(k).saturating_add(LOOKED_AT_MORE);
@@ -88,36 +111,47 @@ fn scanned(state: &State, k: usize, filter: Option<&RowFilter>, scratch: &mut Sc
             let n_passing = filter.map_or(state.n_live(), |filter| filter.rows().len());
             if met.len() < limit.min(n_passing) {
                 // Magnitudes near the end of f32 have no estimate.
-                scan(state, (0..n_rows as u32).filter(|&row| passes(row)), scratch, &mut best);
+                scan(state, (0..n_rows as u32).filter(|&row| passes(row)), &scratch.query, &mut best);
                 return best;
             }
             for candidate in &*met {
                 store.prefetch(candidate.row());
             }
-            scan(state, scratch.met.iter().map(|candidate| candidate.row()), scratch, &mut best);
+            scan(state, scratch.met.iter().map(|candidate| candidate.row()), &scratch.query, &mut best);
         }
-        (Some(filter), None) => look(state, filter.rows(), scratch, &mut best),
-        (None, None) => scan(state, (0..n_rows as u32).filter(|&row| is_live(row)), scratch, &mut best),
+        (_, None) => scan(state, (0..n_rows as u32).filter(|&row| is_live(row)), &scratch.query, &mut best),
     }
     best
 }
 
-/// Offers rows that lie apart.
-fn look(state: &State, rows: &[u32], scratch: &Scratch, best: &mut Nearest) {
-    let ahead = rows.iter().skip(LOOK_AHEAD).map(Some).chain(std::iter::repeat(None));
-    let asked = rows.iter().zip(ahead).map(|(&row, ahead)| {
-        if let Some(&ahead) = ahead {
-            state.store.prefetch(ahead);
+/// Offers rows that lie apart to several queries, a few at a time: these are in the nearest cache for all but the first.
+fn look(state: &State, rows: &[u32], queries: &mut [(&Query, Nearest)]) {
+    let mut ahead = rows.iter().skip(LOOK_AHEAD);
+    for rows in rows.chunks(ROWS_AT_A_TIME) {
+        let mut is_first = true;
+        for (query, best) in &mut *queries {
+            let asked = rows.iter().inspect(|_| {
+                if is_first && let Some(&ahead) = ahead.next() {
+                    state.store.prefetch(ahead);
+                }
+            });
+            scan(state, asked.copied(), query, best);
+            is_first = false;
         }
-        row
-    });
-    scan(state, asked, scratch, best);
+    }
 }
 
 /// Offers rows with their distances.
-fn scan(state: &State, rows: impl Iterator<Item = u32>, scratch: &Scratch, best: &mut Nearest) {
+fn scan(state: &State, rows: impl Iterator<Item = u32>, query: &Query, best: &mut Nearest) {
+    let mut worst = best.worst();
     for row in rows {
-        best.offer(Candidate::new(state.store.distance_to(&scratch.query, row), row));
+        let distance = state.store.distance_to(query, row);
+        // Most are farther. What is not a number is kept for the finer codes to tell.
+        if distance > worst {
+            continue;
+        }
+        best.offer(Candidate::new(distance, row));
+        worst = best.worst();
     }
 }
 
@@ -147,7 +181,7 @@ fn walked(state: &State, k: usize, filter: Option<&RowFilter>, scratch: &mut Scr
     let passes = |row: u32| filter.is_none_or(|filter| filter.allows(row));
     let mut n_pending = 0;
     let pending = state.pending.rows().iter().copied().filter(|&row| passes(row)).inspect(|_| n_pending += 1);
-    scan(state, pending, scratch, &mut best);
+    scan(state, pending, &scratch.query, &mut best);
     // Lost rows among the pending may be met as well: they must not count twice.
     let counts = |row: u32| {
         let status = state.status(row);
@@ -158,7 +192,9 @@ fn walked(state: &State, k: usize, filter: Option<&RowFilter>, scratch: &mut Scr
         let mut rows: Vec<u32> = scratch.met.iter().map(|met| met.row()).filter(|&row| counts(row)).collect();
         rows.sort_unstable();
         rows.dedup();
-        look(state, &rows, scratch, &mut best);
+        let mut queries = [(&scratch.query, best)];
+        look(state, &rows, &mut queries);
+        [(_, best)] = queries;
         rows.len()
     } else {
         let visited = scratch.visited.iter().filter(|visited| counts(visited.row()));
