@@ -13,6 +13,7 @@ from bench.adapters.base import DEFAULT, Adapter, Effort, Options
 EF = (10, 15, 20, 25, 30, 40, 50, 65, 80, 100, 130, 160, 200, 260, 320, 400, 500, 650, 800, 1000, 1300, 1600)
 GRAPH: tuple[Effort, ...] = tuple((ef,) for ef in EF)
 BUFFER: tuple[Effort, ...] = tuple((ef, ef + ef * extra // 2) for ef in EF for extra in (0, 1, 2))
+REFINED: tuple[Effort, ...] = tuple((0, factor) for factor in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48))
 CELLS: tuple[Effort, ...] = tuple(
     (nprobe, factor)
     for nprobe in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -39,6 +40,7 @@ class System:
 OURS: dict[str, Options] = {  # the first one that is there is "ours" in the ratios, flat aside
     "qg": {"kind": "qg"},
     "hnsw": {"kind": "hnsw"},
+    "pq": {"kind": "pq"},
     "flat": {"kind": "flat"},
 }
 
@@ -50,6 +52,7 @@ PEERS: dict[str, System] = {
     "faiss-hnsw": System("faiss.Faiss", "faiss-cpu", {"factory": "HNSW16", "efConstruction": 200}, GRAPH),
     "faiss-hnsw-sq8": System("faiss.Faiss", "faiss-cpu", {"factory": "HNSW16_SQ8", "efConstruction": 200}, GRAPH),
     "faiss-ivfpq": System("faiss.Faiss", "faiss-cpu", {"factory": "IVF{lists},PQ{parts}x4fs,RFlat"}, CELLS),
+    "faiss-pq": System("faiss.Faiss", "faiss-cpu", {"factory": "PQ{parts}x4fs,RFlat"}, REFINED),
     "usearch-f32": System("usearch.USearch", "usearch", {"dtype": "f32", "connectivity": 16}, GRAPH),
     "usearch-bf16": System("usearch.USearch", "usearch", {"dtype": "bf16", "connectivity": 16}, GRAPH),
     "usearch-i8": System("usearch.USearch", "usearch", {"dtype": "i8", "connectivity": 16}, GRAPH),

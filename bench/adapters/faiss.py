@@ -1,4 +1,5 @@
-"""FAISS by factory strings. Effort: `efSearch` of a graph; `nprobe` and the refinement's `k_factor` of an IVF."""
+"""FAISS by factory strings. Effort: `efSearch` of a graph; `nprobe`, 0 where there are no cells, and the refinement's
+`k_factor`."""
 
 from pathlib import Path
 
@@ -31,7 +32,8 @@ class Faiss:
 
     def search(self, queries: Rows, k: int, effort: Effort) -> Ids:
         if effort != self.effort:
-            for name, value in zip(NAMES[len(effort)], effort, strict=True):
+            named = zip(NAMES[len(effort)], effort, strict=True)
+            for name, value in ((name, value) for name, value in named if value):
                 faiss.ParameterSpace().set_index_parameter(self.index, name, value)
             self.effort = effort
         found = self.index.search(queries, k)[1]

@@ -97,6 +97,7 @@ class Index:
         ef_construction: int | None = None,
         ef_search: int | None = None,
         scan_threshold: int | None = None,
+        subvector_dim: int | None = None,
         seed: int = 0,
         n_threads: int = 1,
         deferred: bool = False,
@@ -107,12 +108,17 @@ class Index:
         Args:
             dim: Components of each vector, 1 to 65,536.
             metric: `cosine`, `dot` or `l2`.
-            kind: `qg`, a quantised graph, the fastest; `hnsw`; or `flat` for exact search. `qg` keeps twelve bits a
-                component: its distances are right to about a thousandth of the vectors' size.
+            kind: `qg`, a quantised graph, the fastest; `hnsw`; `pq`, product quantisation without a graph, the
+                smallest; or `flat` for exact search. `qg` and `pq` keep twelve bits a component: their distances
+                are right to about a thousandth of the vectors' size.
             m: Links that a new node of the graph asks for, 2 to 256; `hnsw` only.
             ef_construction: Candidates kept while linking, 1 to 65,536: more is a better graph and slower linking.
-            ef_search: Candidates kept while searching, 1 to 65,536: more is better recall and slower search.
-            scan_threshold: Live vectors from which on a graph is kept, 2 and more; fewer are scanned.
+                Not of `pq`.
+            ef_search: Candidates kept while searching, or looked at closer by `pq`, 1 to 65,536: more is better recall
+                and slower search.
+            scan_threshold: Live vectors from which on a graph is kept, or codebooks by `pq`, 2 and more; fewer are
+                scanned.
+            subvector_dim: Components that four bits stand for, 2 to 16; `pq` only.
             seed: The same seed and the same calls in the same order give the same index.
             n_threads: Threads that link vectors of `qg`, 1 to 256.
             deferred: Leave linking to `maintain`, so that `add` takes microseconds; until then vectors are scanned.

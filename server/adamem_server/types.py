@@ -43,6 +43,7 @@ class IndexKind(StrEnum):
     FLAT = "flat"
     HNSW = "hnsw"
     QG = "qg"
+    PQ = "pq"
 
 
 class VectorType(StrEnum):

@@ -14,8 +14,9 @@
 //! # }
 //! ```
 //!
-//! Kinds: `flat`; `hnsw` and `qg`, graphs that `living` keeps alive under insertions, updates and deletions. `flat` and `hnsw`
-//! keep their vectors in `store`, `qg` has a store of its own. All stand on `rows` (ids), `metric` and `filter`, those on
+//! Kinds: `flat`; `hnsw` and `qg`, graphs that `living` keeps alive under insertions, updates and deletions; `pq`, whose codes
+//! `living` keeps as if they were a graph. `flat` and `hnsw` keep their vectors in `store`, `qg` has a store of its own, which
+//! `pq` shares. All stand on `rows` (ids), `metric` and `filter`, those on
 //! `kernels`. Slots, namespaces and Python are unknown here.
 
 mod candidates;
@@ -28,6 +29,7 @@ mod index;
 mod kernels;
 mod living;
 mod metric;
+mod pq;
 mod qg;
 mod rows;
 mod snapshot;
@@ -41,4 +43,7 @@ pub use index::{Hit, SearchOptions, Stats, VectorIndex};
 pub use kernels::SimdLevel;
 pub use metric::Metric;
 pub use rows::RESERVED_ID;
-pub use spec::{HnswParams, IndexSpec, Kind, MAX_DIM, MAX_EF, MAX_K, MAX_M, MAX_THREADS, QgParams, open, open_with};
+pub use spec::{
+    HnswParams, IndexSpec, Kind, MAX_DIM, MAX_EF, MAX_K, MAX_M, MAX_SUBVECTOR_DIM, MAX_THREADS, PqParams, QgParams,
+    open, open_with,
+};

@@ -9,6 +9,7 @@ use crate::hnsw::{self, HnswIndex};
 use crate::index::{VectorIndex, check_range};
 use crate::kernels::{Kernels, SimdLevel};
 use crate::metric::Metric;
+use crate::pq::{self, ProductIndex};
 use crate::qg::{self, QuantizedGraphIndex};
 use crate::snapshot::{self, Snapshot};
 
@@ -20,6 +21,9 @@ pub const MAX_M: usize = 256;
 pub const MAX_EF: usize = 65_536;
 /// Largest `k` of a search.
 pub const MAX_K: usize = 65_536;
+
+/// Largest `subvector_dim`.
+pub const MAX_SUBVECTOR_DIM: usize = 16;
 
 /// Most threads that link rows.
 pub const MAX_THREADS: usize = 256;
@@ -33,11 +37,13 @@ pub enum Kind {
     Hnsw,
     /// Quantised graph: nodes keep the codes of their neighbours.
     Qg,
+    /// Product quantisation: codes of all vectors, scanned and looked at closer.
+    Pq,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Flat, Self::Hnsw, Self::Qg];
+    pub const ALL: [Self; 4] = [Self::Flat, Self::Hnsw, Self::Qg, Self::Pq];
 
     /// The name that users write.
     pub fn name(self) -> &'static str {
@@ -45,6 +51,7 @@ impl Kind {
             Self::Flat => "flat",
             Self::Hnsw => "hnsw",
             Self::Qg => "qg",
+            Self::Pq => "pq",
         }
     }
 }
@@ -118,6 +125,33 @@ impl QgParams {
     }
 }
 
+/// Parameters of `pq`. Defaults were measured on 100,000 sentence embeddings of 384 dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PqParams {
+    /// Components that four bits stand for. 2 to [`MAX_SUBVECTOR_DIM`].
+    pub subvector_dim: usize,
+    /// Vectors that a search looks at closer, never less than four times `k`. 1 to [`MAX_EF`].
+    pub ef_search: usize,
+    /// Live vectors from which on codebooks are trained and used; they are dropped below half of this.
+    pub scan_threshold: usize,
+    /// Seed of the rotation and of the training.
+    pub seed: u64,
+}
+
+impl Default for PqParams {
+    fn default() -> Self {
+        Self { subvector_dim: 4, ef_search: 64, scan_threshold: 5_000, seed: 0 }
+    }
+}
+
+impl PqParams {
+    pub(crate) fn check(&self) -> Result<()> {
+        check_range("subvector_dim", self.subvector_dim, 2, MAX_SUBVECTOR_DIM)?;
+        check_range("ef_search", self.ef_search, 1, MAX_EF)?;
+        check_range("scan_threshold", self.scan_threshold, 2, usize::MAX)
+    }
+}
+
 /// All that defines an empty index.
 #[derive(Clone, Copy, Debug)]
 pub struct IndexSpec {
@@ -131,6 +165,8 @@ pub struct IndexSpec {
     pub hnsw: HnswParams,
     /// Parameters of `qg`.
     pub qg: QgParams,
+    /// Parameters of `pq`.
+    pub pq: PqParams,
     /// Threads that link rows, 1 to [`MAX_THREADS`].
     pub n_threads: usize,
     /// Whether linking is left to `maintain`: rows that are added are scanned until then.
@@ -148,6 +184,7 @@ impl IndexSpec {
             metric,
             hnsw: HnswParams::default(),
             qg: QgParams::default(),
+            pq: PqParams::default(),
             n_threads: 1,
             deferred: false,
             simd: None,
@@ -163,6 +200,7 @@ impl IndexSpec {
             Kind::Flat => Box::new(FlatIndex::new(self)?),
             Kind::Hnsw => Box::new(HnswIndex::new(self)?),
             Kind::Qg => Box::new(QuantizedGraphIndex::new(self)?),
+            Kind::Pq => Box::new(ProductIndex::new(self)?),
         })
     }
 
@@ -194,7 +232,11 @@ pub fn open_with(path: &Path, n_threads: usize, deferred: bool) -> Result<(Box<d
         }
         Snapshot::Sections(mut sections) => {
             let spec = IndexSpec { n_threads, deferred, ..sections.spec };
-            (Box::new(qg::restore(&spec, &mut sections, path)?), sections.sequence)
+            let index: Box<dyn VectorIndex> = match spec.kind {
+                Kind::Pq => Box::new(pq::restore(&spec, &mut sections, path)?),
+                _ => Box::new(qg::restore(&spec, &mut sections, path)?),
+            };
+            (index, sections.sequence)
         }
     })
 }

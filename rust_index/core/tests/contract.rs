@@ -2,7 +2,7 @@
 
 mod common;
 
-use adamem_index::{Error, IdSet, Kind, Metric, RESERVED_ID, SearchOptions, VectorIndex, open};
+use adamem_index::{Error, IdSet, IndexSpec, Kind, Metric, PqParams, RESERVED_ID, SearchOptions, VectorIndex, open};
 use common::{Random, assert_same, build, drain, tolerance, with_ef};
 use proptest::prelude::*;
 
@@ -87,7 +87,12 @@ fn run(kind: Kind, dim: usize, metric: Metric, scan_threshold: usize, calls: &[C
     for _ in 0..5 {
         let query = random.vector(dim);
         let truth = oracle.search(&query, 10, SearchOptions::default()).unwrap();
-        assert_same(&index.search(&query, 10, with_ef(1000)).unwrap(), &truth, tolerance(kind), "at the end");
+        assert_same(
+            &index.search(&query, 10, with_ef(1000)).unwrap(),
+            &truth,
+            tolerance(kind),
+            &format!("{kind:?} {metric:?} at the end"),
+        );
     }
     let ids: Vec<u64> = (0..200).collect();
     let live: Vec<u64> = ids.iter().copied().zip(oracle.contains(&ids).unwrap()).filter(|x| x.1).map(|x| x.0).collect();
@@ -109,7 +114,7 @@ proptest! {
 
     #[test]
     fn any_history_of_low_dimension_agrees_with_flat(calls in calls(), metric in 0..3_usize) {
-        for kind in [Kind::Hnsw, Kind::Qg] {
+        for kind in [Kind::Hnsw, Kind::Qg, Kind::Pq] {
             run(kind, 3, Metric::ALL[metric], 8, &calls);
         }
     }
@@ -117,10 +122,11 @@ proptest! {
 
 /// Every kind, small enough to be scanned and with a graph.
 fn each_index(dim: usize, metric: Metric, case: impl Fn(&dyn VectorIndex)) {
-    for (kind, threshold) in
-        [(Kind::Flat, 2), (Kind::Hnsw, 2), (Kind::Hnsw, 100_000), (Kind::Qg, 2), (Kind::Qg, 100_000)]
-    {
-        case(build(kind, dim, metric, threshold).as_ref());
+    case(build(Kind::Flat, dim, metric, 2).as_ref());
+    for kind in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Flat) {
+        for threshold in [2, 100_000] {
+            case(build(kind, dim, metric, threshold).as_ref());
+        }
     }
 }
 
@@ -166,7 +172,7 @@ fn deleting_all_then_adding_again() {
 #[test]
 fn memory_comes_back() {
     // usearch #445, #726.
-    for kind in [Kind::Hnsw, Kind::Qg] {
+    for kind in [Kind::Hnsw, Kind::Qg, Kind::Pq] {
         let index = build(kind, 64, Metric::Cosine, 100);
         let ids: Vec<u64> = (0..8000).collect();
         index.add(&ids, &rows(&mut Random::new(3), 8000, 64)).unwrap();
@@ -317,6 +323,11 @@ fn parameters_are_checked() {
     spec.hnsw.m = 2;
     spec.hnsw.ef_search = 0;
     assert!(matches!(spec.build(), Err(Error::InvalidParameter { name: "ef_search", .. })));
+    for subvector_dim in [0, 1, 17] {
+        let pq = PqParams { subvector_dim, ..PqParams::default() };
+        let spec = IndexSpec { pq, ..common::spec(Kind::Pq, 8, Metric::Cosine, 100) };
+        assert!(matches!(spec.build(), Err(Error::InvalidParameter { name: "subvector_dim", .. })));
+    }
 }
 
 #[test]
@@ -345,9 +356,9 @@ impl IndexOf20 {
 #[test]
 fn the_same_calls_give_the_same_index() {
     let folder = tempfile::tempdir().unwrap();
-    let files: Vec<Vec<u8>> = (0..2)
-        .map(|run| {
-            let index = build(Kind::Hnsw, 40, Metric::Cosine, 50);
+    for kind in Kind::ALL {
+        let files = [0, 1].map(|run| {
+            let index = build(kind, 40, Metric::Cosine, 50);
             let mut random = Random::new(12);
             for round in 0..10_u64 {
                 index.add(&(round * 50..round * 50 + 100).collect::<Vec<_>>(), &rows(&mut random, 100, 40)).unwrap();
@@ -357,7 +368,7 @@ fn the_same_calls_give_the_same_index() {
             let path = folder.path().join(run.to_string());
             index.save(&path, 0).unwrap();
             std::fs::read(path).unwrap()
-        })
-        .collect();
-    assert!(files[0] == files[1]);
+        });
+        assert!(files[0] == files[1], "{kind:?}");
+    }
 }

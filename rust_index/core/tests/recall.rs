@@ -2,8 +2,8 @@
 
 mod common;
 
-use adamem_index::{HnswParams, IdSet, IndexSpec, Kind, Metric, SearchOptions, SimdLevel, VectorIndex};
-use common::{Random, clustered, drain, recall};
+use adamem_index::{HnswParams, IdSet, IndexSpec, Kind, Metric, PqParams, SearchOptions, SimdLevel, VectorIndex};
+use common::{Random, clustered, drain, recall, with_ef};
 
 const DIM: usize = 64;
 const N: usize = 6_000;
@@ -12,7 +12,8 @@ const K: usize = 10;
 
 fn build(kind: Kind, metric: Metric, simd: Option<SimdLevel>) -> Box<dyn VectorIndex> {
     let hnsw = HnswParams { scan_threshold: 1_000, ..HnswParams::default() };
-    IndexSpec { hnsw, simd, ..IndexSpec::new(kind, DIM, metric) }.build().unwrap()
+    let pq = PqParams { scan_threshold: 1_000, ..PqParams::default() };
+    IndexSpec { hnsw, pq, simd, ..IndexSpec::new(kind, DIM, metric) }.build().unwrap()
 }
 
 fn queries() -> Vec<f32> {
@@ -134,5 +135,85 @@ fn filters_keep_recall(kind: Kind, dim: usize, ef_search: Option<usize>) {
         let truth = flat.search_batch(&queries, K, options).unwrap();
         let found = graph.search_batch(&queries, K, options).unwrap();
         assert!(recall(&found, &truth) >= 0.95, "{} allowed: {}", allowed.ids().len(), recall(&found, &truth));
+    }
+}
+
+#[test]
+fn product_codes_find_the_nearest_on_every_metric_and_level() {
+    let ids: Vec<u64> = (0..N as u64).collect();
+    for metric in Metric::ALL {
+        let flat = build(Kind::Flat, metric, None);
+        flat.add(&ids, &data()).unwrap();
+        let truth = flat.search_batch(&queries(), K, SearchOptions::default()).unwrap();
+        for level in SimdLevel::ALL.into_iter().filter(|level| level.is_supported()) {
+            let pq = build(Kind::Pq, metric, Some(level));
+            pq.add(&ids, &data()).unwrap();
+            drain(pq.as_ref());
+            assert_eq!(pq.stats().unwrap().n_unlinked, 0);
+            let found = pq.search_batch(&queries(), K, SearchOptions::default()).unwrap();
+            // Eight bytes a vector, and clusters of a hundred rows that are nearly as far as one another.
+            assert!(recall(&found, &truth) >= 0.92, "{metric:?} {level:?} {}", recall(&found, &truth));
+            // What is looked at closer decides: all is as good as exact.
+            let found = pq.search_batch(&queries(), K, with_ef(N)).unwrap();
+            assert!(recall(&found, &truth) >= 0.99, "{metric:?} {level:?} {}", recall(&found, &truth));
+        }
+    }
+}
+
+#[test]
+fn codebooks_are_trained_anew_when_they_are_old() {
+    // Trained on rows that are nothing like those that come after, codebooks are of little use until they are trained anew.
+    let ids: Vec<u64> = (0..N as u64).collect();
+    let n_first = 200;
+    let first = (0..n_first).flat_map(|_| (0..DIM).map(|i| 0.01 + i as f32 * 0.1));
+    let vectors: Vec<f32> = first.chain(data().split_off(n_first * DIM)).collect();
+    let flat = build(Kind::Flat, Metric::Cosine, None);
+    flat.add(&ids, &vectors).unwrap();
+    let truth = flat.search_batch(&queries(), K, SearchOptions::default()).unwrap();
+    let pq = PqParams { scan_threshold: 100, ..PqParams::default() };
+    let index = IndexSpec { pq, deferred: true, ..IndexSpec::new(Kind::Pq, DIM, Metric::Cosine) }.build().unwrap();
+    let of = |index: &dyn VectorIndex| recall(&index.search_batch(&queries(), K, with_ef(20)).unwrap(), &truth);
+    index.add(&ids[..n_first], &vectors[..n_first * DIM]).unwrap();
+    drain(index.as_ref());
+    index.add(&ids[n_first..], &vectors[n_first * DIM..]).unwrap();
+    // Rows are coded first; then a step of the renewal at a time, between which rows come, go and are found.
+    while index.stats().unwrap().n_unlinked > 0 {
+        index.maintain(200).unwrap();
+    }
+    let old = of(index.as_ref());
+    for step in 0..200 {
+        let id = (n_first + 7 * step) as u64;
+        let vector = &vectors[id as usize * DIM..][..DIM];
+        assert_eq!(index.remove(&[id]).unwrap(), 1);
+        index.add(&[id], vector).unwrap();
+        assert_eq!(index.search(vector, 1, SearchOptions::default()).unwrap()[0].id, id);
+        index.maintain(100).unwrap();
+    }
+    drain(index.as_ref());
+    let new = of(index.as_ref());
+    let fresh = build(Kind::Pq, Metric::Cosine, None);
+    fresh.add(&ids, &vectors).unwrap();
+    drain(fresh.as_ref());
+    let fresh = of(fresh.as_ref());
+    assert!(new > old + 0.1 && new >= fresh - 0.03, "old {old}, new {new}, fresh {fresh}");
+}
+
+#[test]
+fn product_codes_keep_recall_under_filters() {
+    let ids: Vec<u64> = (0..N as u64).collect();
+    let vectors = data();
+    let (flat, pq) = (build(Kind::Flat, Metric::Cosine, None), build(Kind::Pq, Metric::Cosine, None));
+    for index in [&flat, &pq] {
+        index.add(&ids, &vectors).unwrap();
+    }
+    drain(pq.as_ref());
+    let mut filters: Vec<Vec<u64>> =
+        [2, 3, 10, 100, 1000].iter().map(|&step| ids.iter().copied().step_by(step).collect()).collect();
+    filters.push(ids.iter().copied().filter(|&id| vectors[id as usize * DIM] > 0.3).collect());
+    for allowed in &filters {
+        let options = SearchOptions { ef_search: None, allowed: Some(&IdSet::new(allowed.clone())) };
+        let truth = flat.search_batch(&queries(), K, options).unwrap();
+        let found = pq.search_batch(&queries(), K, options).unwrap();
+        assert!(recall(&found, &truth) >= 0.92, "{} allowed: {}", allowed.len(), recall(&found, &truth));
     }
 }

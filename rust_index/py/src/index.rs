@@ -124,7 +124,7 @@ impl Index {
 impl Index {
     #[new]
     #[pyo3(signature = (*, dim, metric = "cosine", kind = "hnsw", m = None, ef_construction = None, ef_search = None,
-        scan_threshold = None, seed = 0, n_threads = 1, deferred = false, simd = None))]
+        scan_threshold = None, subvector_dim = None, seed = 0, n_threads = 1, deferred = false, simd = None))]
     #[allow(clippy::too_many_arguments, reason = "keywords of the Python constructor")]
     fn new(
         py: Python<'_>,
@@ -135,6 +135,7 @@ impl Index {
         ef_construction: Option<usize>,
         ef_search: Option<usize>,
         scan_threshold: Option<usize>,
+        subvector_dim: Option<usize>,
         seed: u64,
         n_threads: usize,
         deferred: bool,
@@ -151,6 +152,10 @@ impl Index {
             spec.qg.ef_search = ef_search.unwrap_or(spec.qg.ef_search);
             spec.qg.scan_threshold = scan_threshold.unwrap_or(spec.qg.scan_threshold);
             spec.qg.seed = seed;
+            spec.pq.subvector_dim = subvector_dim.unwrap_or(spec.pq.subvector_dim);
+            spec.pq.ef_search = ef_search.unwrap_or(spec.pq.ef_search);
+            spec.pq.scan_threshold = scan_threshold.unwrap_or(spec.pq.scan_threshold);
+            spec.pq.seed = seed;
             spec.n_threads = n_threads;
             spec.deferred = deferred;
             spec.simd = simd.map(str::parse).transpose()?;

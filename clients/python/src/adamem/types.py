@@ -57,6 +57,7 @@ class IndexKind(StrEnum):
     FLAT = "flat"
     HNSW = "hnsw"
     QG = "qg"
+    PQ = "pq"
     UNKNOWN = "unknown"
 
 

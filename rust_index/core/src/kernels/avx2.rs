@@ -13,7 +13,7 @@ use std::arch::x86_64::{
     _mm256_sub_ps, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16, _mm256_xor_si256,
 };
 
-use super::{BLOCK, PreparedQuery, Relation, ScanBlock, ScanScale, scalar};
+use super::{BLOCK, N_POINTS, Points, PreparedQuery, Relation, ScanBlock, ScanScale, points, scalar};
 
 /// Floats in a register.
 const LANES: usize = 8;
@@ -196,8 +196,8 @@ pub(super) fn relate(vector: (&[i8], f32), centre: (&[i8], f32), signs: &mut [u8
     }
     Relation {
         squared: reduce_f32(squared),
-        absolute: reduce_f32(absolute),
-        signs_centre: reduce_f32(signs_centre),
+        code_offset: reduce_f32(absolute),
+        code_centre: reduce_f32(signs_centre),
         offset_centre: reduce_f32(offset_centre),
     }
 }
@@ -253,4 +253,21 @@ fn reduce_i32(sum: __m256i) -> i32 {
     let four = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
     let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
     _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
+}
+
+/// Writes the code of a vector by the nearest points.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn encode(vector: &[f32], points: Points<'_>, code: &mut [u8]) -> f32 {
+    points::encode(vector, points, code)
+}
+
+/// Fills the table of a query for codes by points.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn tabulate(
+    vector: &[f32],
+    points: Points<'_>,
+    products: &mut [[f32; N_POINTS]],
+    table: &mut [u8],
+) -> (f32, f32) {
+    points::tabulate(vector, points, products, table)
 }

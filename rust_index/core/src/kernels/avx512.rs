@@ -14,7 +14,7 @@ use std::arch::x86_64::{
     _mm512_sub_ps, _mm512_xor_si512,
 };
 
-use super::{BLOCK, PreparedQuery, Relation, ScanBlock, ScanScale, scalar};
+use super::{BLOCK, N_POINTS, Points, PreparedQuery, Relation, ScanBlock, ScanScale, points, scalar};
 
 /// Floats in a register.
 const LANES: usize = 16;
@@ -232,8 +232,8 @@ pub(super) fn relate(vector: (&[i8], f32), centre: (&[i8], f32), signs: &mut [u8
     }
     Relation {
         squared: _mm512_reduce_add_ps(squared),
-        absolute: _mm512_reduce_add_ps(absolute),
-        signs_centre: _mm512_reduce_add_ps(signs_centre),
+        code_offset: _mm512_reduce_add_ps(absolute),
+        code_centre: _mm512_reduce_add_ps(signs_centre),
         offset_centre: _mm512_reduce_add_ps(offset_centre),
     }
 }
@@ -290,4 +290,21 @@ fn load_i8_tail(tail: &[i8]) -> __m512i {
 #[target_feature(enable = "avx512f")]
 fn reduce_f32(sums: [__m512; 4]) -> f32 {
     _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])))
+}
+
+/// Writes the code of a vector by the nearest points.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn encode(vector: &[f32], points: Points<'_>, code: &mut [u8]) -> f32 {
+    points::encode(vector, points, code)
+}
+
+/// Fills the table of a query for codes by points.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn tabulate(
+    vector: &[f32],
+    points: Points<'_>,
+    products: &mut [[f32; N_POINTS]],
+    table: &mut [u8],
+) -> (f32, f32) {
+    points::tabulate(vector, points, products, table)
 }

@@ -1,5 +1,6 @@
 //! Inner loops with one signature and several instruction sets, chosen once an index. They know numbers, not metrics.
 
+mod points;
 mod scalar;
 
 #[cfg(target_arch = "x86_64")]
@@ -12,6 +13,8 @@ mod neon;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
+
+pub(crate) use points::{N_POINTS, Points};
 
 /// Bytes in a cache line.
 #[cfg(target_arch = "x86_64")]
@@ -91,12 +94,12 @@ pub(crate) const MAX_ENTRY: usize = 63;
 
 /// The codes of [`BLOCK`] vectors, with what turns the sum of a scan into a distance.
 ///
-/// Byte `p * BLOCK + j` of `codes` holds the signs of components `8 p .. 8 p + 8` of vector `j`, the first in the lowest
-/// bit; a set bit is positive. Source: Andre, Kermarrec and Le Scouarnec, "Cache locality is not enough: high-performance
+/// Byte `p * BLOCK + j` of `codes` holds the codes of groups `2 p` (in the low half) and `2 p + 1` of vector `j`: the number of
+/// a point, or the signs of four components, the first in the lowest bit; a set bit is positive. Source: Andre, Kermarrec and Le Scouarnec, "Cache locality is not enough: high-performance
 /// nearest neighbor search with product quantization fast scan" (2015).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScanBlock<'a> {
-    /// `BLOCK * dim / 8` bytes.
+    /// `BLOCK / 2` bytes for each group.
     pub(crate) codes: &'a [u8],
     /// Factor of the sum, for each vector.
     pub(crate) slopes: &'a [i16; BLOCK],
@@ -116,15 +119,15 @@ pub(crate) struct ScanScale {
     pub(crate) start: f32,
 }
 
-/// What a vector `x` is to a centre `c`, with `r = x - c` and `s` the signs of `r`.
+/// What a vector `x` is to a centre `c`, with `r = x - c` and `s` what the code of `r` stands for: its signs, or points.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Relation {
     /// `r . r`
     pub(crate) squared: f32,
     /// `s . r`
-    pub(crate) absolute: f32,
+    pub(crate) code_offset: f32,
     /// `s . c`
-    pub(crate) signs_centre: f32,
+    pub(crate) code_centre: f32,
     /// `r . c`
     pub(crate) offset_centre: f32,
 }
@@ -154,9 +157,12 @@ pub(crate) struct Kernels {
     dot_i16_i4: fn(&[i16], &[u8]) -> i32,
     hadamard: fn(&mut [f32]),
     prepare: fn(&[f32], &mut [i16], &mut [u8]) -> PreparedQuery,
+    encode: fn(&[f32], Points<'_>, &mut [u8]) -> f32,
+    tabulate: TabulateKernel,
 }
 
 type ScanKernel = fn(&[u8], ScanBlock<'_>, &ScanScale, f32, &mut [f32; BLOCK]) -> u32;
+type TabulateKernel = fn(&[f32], Points<'_>, &mut [[f32; N_POINTS]], &mut [u8]) -> (f32, f32);
 type RelateKernel = fn((&[i8], f32), (&[i8], f32), &mut [u8]) -> Relation;
 
 /// A table whose functions call the kernels of a module that needs a target feature.
@@ -183,6 +189,10 @@ macro_rules! dispatch {
             hadamard: |vector| unsafe { $module::hadamard(vector) },
             // SAFETY: as above.
             prepare: |vector, words, table| unsafe { $module::prepare(vector, words, table) },
+            // SAFETY: as above.
+            encode: |vector, points, code| unsafe { $module::encode(vector, points, code) },
+            // SAFETY: as above.
+            tabulate: |vector, points, products, table| unsafe { $module::tabulate(vector, points, products, table) },
         }
     }};
 }
@@ -224,6 +234,8 @@ impl Kernels {
             dot_i16_i4: scalar::dot_i16_i4,
             hadamard: scalar::hadamard,
             prepare: scalar::prepare,
+            encode: points::encode,
+            tabulate: points::tabulate,
         }
     }
 
@@ -304,6 +316,34 @@ impl Kernels {
         assert!(vector.len().is_multiple_of(SCAN_DIM) && words.len() == vector.len());
         assert!(table.len() == vector.len() / GROUP * 32);
         (self.prepare)(vector, words, table)
+    }
+
+    /// Writes the code of a vector by the nearest points, two groups a byte, and returns the inner product of the vector with
+    /// what the code stands for. `O(16 dim)`.
+    ///
+    /// # Panics
+    /// When the points are for another number of groups.
+    #[inline]
+    pub(crate) fn encode(&self, vector: &[f32], points: Points<'_>, code: &mut [u8]) -> f32 {
+        assert!(points.are_for(2 * code.len()));
+        (self.encode)(vector, points, code)
+    }
+
+    /// Fills the table of a query for [`Kernels::scan`] with codes by points, a group for each element of `products`, which is
+    /// written to. A sum of entries `s` stands for the inner product `unit * s + start`, which are returned. `O(16 dim)`.
+    ///
+    /// # Panics
+    /// When the lengths do not go together.
+    #[inline]
+    pub(crate) fn tabulate(
+        &self,
+        vector: &[f32],
+        points: Points<'_>,
+        products: &mut [[f32; N_POINTS]],
+        table: &mut [u8],
+    ) -> (f32, f32) {
+        assert!(points.are_for(products.len()) && table.len() == 2 * N_POINTS * products.len());
+        (self.tabulate)(vector, points, products, table)
     }
 
     /// How many of some sorted keys are below a key. Short ones are counted without a branch that depends on them.
@@ -537,8 +577,8 @@ mod tests {
                     assert_eq!(signs, expected_signs, "{kernels:?} {dim}");
                     for (found, expected) in [
                         (found.squared, expected.squared),
-                        (found.absolute, expected.absolute),
-                        (found.signs_centre, expected.signs_centre),
+                        (found.code_offset, expected.code_offset),
+                        (found.code_centre, expected.code_centre),
                         (found.offset_centre, expected.offset_centre),
                     ] {
                         assert!((found - expected).abs() < 1e-3 * dim as f32, "{kernels:?} {dim} {found} {expected}");

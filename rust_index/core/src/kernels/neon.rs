@@ -7,7 +7,7 @@ use std::arch::aarch64::{
     vpadalq_s16, vqtbl1q_u8, vshrq_n_u8, vst1q_u16, vsubq_f32,
 };
 
-use super::{BLOCK, PreparedQuery, Relation, ScanBlock, ScanScale, scalar};
+use super::{BLOCK, N_POINTS, Points, PreparedQuery, Relation, ScanBlock, ScanScale, points, scalar};
 
 /// Floats in a register.
 const LANES: usize = 4;
@@ -146,4 +146,21 @@ fn load_f32(block: &[f32; 2 * LANES], at: usize) -> float32x4_t {
 fn load_i8(block: &[i8; CODES]) -> int8x16_t {
     // SAFETY: the block is sixteen bytes.
     unsafe { vld1q_s8(block.as_ptr()) }
+}
+
+/// Writes the code of a vector by the nearest points.
+#[target_feature(enable = "neon")]
+pub(super) fn encode(vector: &[f32], points: Points<'_>, code: &mut [u8]) -> f32 {
+    points::encode(vector, points, code)
+}
+
+/// Fills the table of a query for codes by points.
+#[target_feature(enable = "neon")]
+pub(super) fn tabulate(
+    vector: &[f32],
+    points: Points<'_>,
+    products: &mut [[f32; N_POINTS]],
+    table: &mut [u8],
+) -> (f32, f32) {
+    points::tabulate(vector, points, products, table)
 }

@@ -68,8 +68,8 @@ pub(super) fn relate(vector: (&[i8], f32), centre: (&[i8], f32), signs: &mut [u8
         let positive = r > 0.0;
         signs[i / 8] |= u8::from(positive) << (i % 8);
         relation.squared += r * r;
-        relation.absolute += r.abs();
-        relation.signs_centre += if positive { c } else { -c };
+        relation.code_offset += r.abs();
+        relation.code_centre += if positive { c } else { -c };
         relation.offset_centre += r * c;
     }
     relation

@@ -117,6 +117,14 @@ pub(crate) trait LiveGraph: Debug + Send + Sync + Sized {
         filter: Option<&RowFilter>,
         scratches: &mut [Self::Scratch],
     ) -> Vec<Vec<Hit>>;
+    /// Whether the graph has outgrown what it was made for, and is to be made anew beside itself.
+    fn is_outgrown(&self, _n_live: usize) -> bool {
+        false
+    }
+    /// Plans the next step of making an outgrown graph anew, to be carried out as links are.
+    fn plan_renewal(_state: &State<Self>, _graph: &Self, _spec: &IndexSpec) -> Option<Self::LinkPlan> {
+        None
+    }
     /// As [`LiveStore::check_next`].
     fn check_next(&self) -> bool {
         false

@@ -60,6 +60,7 @@ enum Task {
     Repair,
     Link,
     LinkWorn,
+    Renew,
     Sweep,
     Check,
 }
@@ -94,6 +95,10 @@ impl Upkeep {
         if !self.worn.is_empty() {
             return Some(Task::LinkWorn);
         }
+        // A snapshot that is being written has one part of the old and would get another of the new.
+        if !self.is_saving && graph.is_outgrown(n_live) {
+            return Some(Task::Renew);
+        }
         let was_changed = self.sweep_is_due || self.n_linked > graph.n_nodes() / NODES_PER_LINKED;
         let is_due = self.sweep.is_some() || (was_changed && self.n_sweeps < MAX_SWEEPS);
         is_due.then_some(Task::Sweep).or(check)
@@ -125,6 +130,7 @@ impl<G: LiveGraph> LivingIndex<G> {
                 Task::Repair => self.repair(upkeep)?,
                 Task::Link => self.link(upkeep, max_rows - n_done)?,
                 Task::LinkWorn => self.link_worn(upkeep)?,
+                Task::Renew => self.renew()?,
                 Task::Sweep => self.sweep(upkeep)?,
                 Task::Check => self.check(upkeep)?,
             };
@@ -198,6 +204,18 @@ impl<G: LiveGraph> LivingIndex<G> {
             }
         }
         Ok(rows.len().max(1))
+    }
+
+    /// Takes the next step of making the graph anew.
+    fn renew(&self) -> Result<usize> {
+        let plan = {
+            let state = self.read()?;
+            state.graph.as_ref().and_then(|graph| G::plan_renewal(&state, graph, &self.spec))
+        };
+        if let Some(plan) = plan {
+            G::apply_links(&mut *self.write()?, &plan);
+        }
+        Ok(NODES_PER_ROW)
     }
 
     /// Checks the next rows that lie in a file.

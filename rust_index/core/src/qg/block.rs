@@ -14,16 +14,17 @@
 //!     64    128  links: 32 rows, u32; beyond n no row
 //!    192     64  slopes, i16
 //!    256     64  offsets, i16
-//!    320     4d  codes, see `kernels::ScanBlock`; d is the padded dimension
+//!    320    32n  codes of n bytes, see `kernels::ScanBlock` and `coding`
 //! ```
 //!
-//! With `r = x - c` for a neighbour `x` of the node `c`, and `s` the signs of `r`, the inner product of a query `q` with `r`
+//! With `r = x - c` for a neighbour `x` of the node `c`, and `s` what the code of `r` stands for, the inner product of a query `q` with `r`
 //! is estimated as `f (s . q - s . c) + c . r`, `f = (r . r) / (s . r)`. Sources: Gao and Long, `RaBitQ` (SIGMOD 2024), for
 //! the estimate; Gou et al., `SymphonyQG` (SIGMOD 2025), for keeping it with the node.
 
 use crate::kernels::{BLOCK, ScanBlock};
 use crate::metric::Metric;
 
+use super::coding::Coding;
 use super::store::{Code, Measure, QuantizedStore};
 
 /// Most neighbours of a node.
@@ -51,9 +52,9 @@ pub(super) struct Head {
 /// Bytes of a [`Head`].
 const HEAD_LEN: usize = size_of::<Head>();
 
-/// Bytes of a block.
-pub(super) fn block_len(padded: usize) -> usize {
-    HEAD_LEN + padded / 8 * BLOCK
+/// Bytes of a block with codes of this length.
+pub(super) fn block_len(code_len: usize) -> usize {
+    HEAD_LEN + code_len * BLOCK
 }
 
 /// The parts of a block.
@@ -83,25 +84,24 @@ impl Head {
 
 /// A neighbour as its node keeps it.
 #[derive(Clone, Debug)]
-pub(super) struct Neighbour {
+pub(crate) struct Neighbour {
     row: u32,
-    signs: Vec<u8>,
+    code: Vec<u8>,
     slope: f32,
     offset: f32,
 }
 
 impl Neighbour {
     /// Relates a row to a centre.
-    pub(super) fn of(store: &QuantizedStore, centre: Code<'_>, row: u32) -> Self {
-        let mut signs = vec![0; store.padded() / 8];
-        let code = store.code(row);
-        let relation = store.kernels.relate((code.values, code.scale), (centre.values, centre.scale), &mut signs);
-        let f = if relation.absolute > 0.0 { relation.squared / relation.absolute } else { 0.0 };
+    pub(super) fn of(store: &QuantizedStore, coding: &Coding, centre: Code<'_>, row: u32) -> Self {
+        let mut code = vec![0; coding.code_len(store.padded())];
+        let relation = coding.relate(&store.kernels, store.code(row), centre, &mut code);
+        let f = if relation.code_offset > 0.0 { relation.squared / relation.code_offset } else { 0.0 };
         let (slope, offset) = match store.metric {
-            Metric::Cosine | Metric::Dot => (-f, f * relation.signs_centre - relation.offset_centre),
-            Metric::L2 => (-2.0 * f, relation.squared + 2.0 * f * relation.signs_centre),
+            Metric::Cosine | Metric::Dot => (-f, f * relation.code_centre - relation.offset_centre),
+            Metric::L2 => (-2.0 * f, relation.squared + 2.0 * f * relation.code_centre),
         };
-        Self { row, signs, slope, offset }
+        Self { row, code, slope, offset }
     }
 }
 
@@ -144,8 +144,8 @@ fn write(head: &mut Head, codes: &mut [u8], slot: usize, neighbour: &Neighbour) 
     head.links[slot] = neighbour.row;
     head.slopes[slot] = steps(neighbour.slope, head.slope_unit);
     head.offsets[slot] = steps(neighbour.offset, head.offset_unit);
-    for (byte, signs) in codes.iter_mut().skip(slot).step_by(BLOCK).zip(&neighbour.signs) {
-        *byte = *signs;
+    for (to, byte) in codes.iter_mut().skip(slot).step_by(BLOCK).zip(&neighbour.code) {
+        *to = *byte;
     }
 }
 

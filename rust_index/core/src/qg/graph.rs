@@ -4,9 +4,12 @@ use crate::error::Result;
 use crate::kernels::prefetch;
 use crate::rows::{Status, mix};
 use crate::snapshot::sections::{Section, Sections, Tag};
+use crate::spec::IndexSpec;
 use crate::vectors::Arena;
 
 use super::block::{self, Head, NO_ROW};
+use super::save::SavedGraph;
+use super::store::QuantizedStore;
 
 /// Nodes that a walk may begin at: the one nearest to the query is taken.
 const N_ENTRIES: usize = 64;
@@ -23,44 +26,8 @@ pub(crate) struct QuantizedGraph {
 }
 
 impl QuantizedGraph {
-    pub(super) fn with_padded(padded: usize) -> Self {
-        Self { blocks: Arena::new(block::block_len(padded)), entries: Vec::new(), n_nodes: 0, n_linked: 0 }
-    }
-
-    /// The graph of a snapshot whose statuses are known, or nothing when it is not whole.
-    pub(super) fn restore(padded: usize, statuses: &[Status], sections: &mut Sections) -> Result<Option<Self>> {
-        let n_nodes = statuses.iter().filter(|status| status.is_in_graph()).count();
-        let stride = block::block_len(padded);
-        let n_blocks = sections.n_rows_of(Tag::Blocks);
-        let mut blocks = sections.take(Tag::Blocks, stride, n_blocks)?;
-        blocks.ensure(statuses.len());
-        let entries: Vec<u32> = sections.take_all(Tag::Entries)?;
-        let is_node = |row: u32| statuses.get(row as usize).is_some_and(|status| status.is_in_graph());
-        if n_blocks > statuses.len() || entries.is_empty() != (n_nodes == 0) || !entries.iter().all(|&row| is_node(row))
-        {
-            return Ok(None);
-        }
-        Ok(Some(Self { blocks, entries, n_nodes, n_linked: n_nodes as u64 }))
-    }
-
-    /// The sections of a snapshot.
-    pub(super) fn sections(&self, n_rows: usize) -> [Section; 2] {
-        [
-            Section { tag: Tag::Blocks, row_len: self.block_len(), n_rows: self.blocks.n_rows().min(n_rows) },
-            Section { tag: Tag::Entries, row_len: size_of::<u32>(), n_rows: self.entries.len() },
-        ]
-    }
-
-    pub(super) fn keep_before(&mut self) {
-        self.blocks.keep_before();
-    }
-
-    pub(super) fn forget_before(&mut self) {
-        self.blocks.forget_before();
-    }
-
-    pub(super) fn block_before(&self, row: u32) -> &[u8] {
-        self.blocks.row_before(row)
+    pub(super) fn with_code_len(code_len: usize) -> Self {
+        Self { blocks: Arena::new(block::block_len(code_len)), entries: Vec::new(), n_nodes: 0, n_linked: 0 }
     }
 
     pub(super) fn check_next(&self) -> bool {
@@ -156,5 +123,53 @@ impl QuantizedGraph {
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.blocks.memory_bytes() + self.entries.capacity() * size_of_val(&NO_ROW)
+    }
+}
+
+impl SavedGraph for QuantizedGraph {
+    /// The entries.
+    type Fixed = Vec<u32>;
+
+    fn sections(&self, n_rows: usize) -> Vec<Section> {
+        vec![
+            Section { tag: Tag::Blocks, row_len: self.block_len(), n_rows: self.blocks.n_rows().min(n_rows) },
+            Section { tag: Tag::Entries, row_len: size_of::<u32>(), n_rows: self.entries.len() },
+        ]
+    }
+
+    fn fixed(&self) -> Vec<u32> {
+        self.entries.clone()
+    }
+
+    fn keep_before(&mut self) {
+        self.blocks.keep_before();
+    }
+
+    fn forget_before(&mut self) {
+        self.blocks.forget_before();
+    }
+
+    fn append(graph: Option<&Self>, entries: &Vec<u32>, tag: Tag, row: usize, out: &mut Vec<u8>) {
+        match tag {
+            Tag::Entries => out.extend(entries[row].to_le_bytes()),
+            _ => out.extend(graph.iter().flat_map(|graph| graph.blocks.row_before(row as u32))),
+        }
+    }
+
+    fn restore(
+        store: &QuantizedStore,
+        _spec: &IndexSpec,
+        statuses: &[Status],
+        from: &mut Sections,
+    ) -> Result<Option<Self>> {
+        let n_nodes = statuses.iter().filter(|status| status.is_in_graph()).count();
+        let stride = block::block_len(store.coding.code_len(store.padded()));
+        let n_blocks = from.n_rows_of(Tag::Blocks);
+        let mut blocks = from.take(Tag::Blocks, stride, n_blocks)?;
+        blocks.ensure(statuses.len());
+        let entries: Vec<u32> = from.take_all(Tag::Entries)?;
+        let is_node = |row: u32| statuses.get(row as usize).is_some_and(|status| status.is_in_graph());
+        let is_whole = n_blocks <= statuses.len() && !entries.is_empty() && entries.iter().all(|&row| is_node(row));
+        Ok(is_whole.then_some(Self { blocks, entries, n_nodes, n_linked: n_nodes as u64 }))
     }
 }

@@ -175,7 +175,8 @@ pub(super) fn new_block(
     links: &[u32],
     n_chosen: usize,
 ) -> Vec<u8> {
-    let neighbours: Vec<Neighbour> = links.iter().map(|&link| Neighbour::of(store, store.code(row), link)).collect();
+    let neighbours: Vec<Neighbour> =
+        links.iter().map(|&link| Neighbour::of(store, &store.coding, store.code(row), link)).collect();
     let mut block = bytemuck::allocation::zeroed_vec::<u64>(graph.block_len() / 8);
     block::fill(bytemuck::cast_slice_mut(&mut block), store.measure(row), &neighbours, n_chosen);
     bytemuck::cast_slice(&block).to_vec()
@@ -223,7 +224,7 @@ fn plan_back(store: &QuantizedStore, graph: &QuantizedGraph, group: &[(u32, bool
         return None;
     }
     let slots = (0..links.len()).filter(|slot| taken >> slot & 1 == 1);
-    let slots = slots.map(|slot| (slot, Neighbour::of(store, store.code(node), links[slot]))).collect();
+    let slots = slots.map(|slot| (slot, Neighbour::of(store, &store.coding, store.code(node), links[slot]))).collect();
     Some(BackLinks { row: node, chosen, slots })
 }
 

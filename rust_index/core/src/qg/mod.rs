@@ -4,17 +4,18 @@
 //! Source: Gou et al., `SymphonyQG` (SIGMOD 2025). What differs: an insertion touches its own block and one slot of each
 //! neighbour's; nodes hold eight-bit codes instead of vectors; deletions are repaired in place.
 
-mod block;
+pub(crate) mod block;
+pub(crate) mod coding;
 mod graph;
 mod link;
-mod query;
+pub(crate) mod query;
 mod repair;
 mod rotation;
-mod save;
-mod scan;
-mod search;
-mod store;
-mod walk;
+pub(crate) mod save;
+pub(crate) mod scan;
+pub(crate) mod search;
+pub(crate) mod store;
+pub(crate) mod walk;
 mod wanted;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ use crate::snapshot::Unpublished;
 use crate::snapshot::sections::Sections;
 use crate::spec::IndexSpec;
 
+use coding::Coding;
 use graph::QuantizedGraph;
 use link::LinkPlan;
 use repair::RepairPlan;
@@ -61,7 +63,7 @@ impl LiveGraph for QuantizedGraph {
     }
 
     fn new(spec: &IndexSpec) -> Self {
-        Self::with_padded(spec.dim.next_multiple_of(crate::kernels::SCAN_DIM))
+        Self::with_code_len(Coding::Signs.code_len(spec.dim.next_multiple_of(crate::kernels::SCAN_DIM)))
     }
 
     fn scan_threshold(spec: &IndexSpec) -> usize {

@@ -1,6 +1,8 @@
 //! A rotated vector in the forms that distances to codes are taken from.
 
-use crate::kernels::{GROUP, Kernels, PreparedQuery, ScanScale};
+use crate::kernels::{GROUP, Kernels, N_POINTS, PreparedQuery, ScanScale};
+
+use super::coding::Coding;
 
 /// What a search or a plan compares rows with. Kept and filled again.
 #[derive(Debug, Default)]
@@ -9,15 +11,25 @@ pub(crate) struct Query {
     words: Vec<i16>,
     /// See [`Kernels::scan`].
     table: Vec<u8>,
+    /// What the table is made from where codes are of points.
+    products: Vec<[f32; N_POINTS]>,
     prepared: PreparedQuery,
 }
 
 impl Query {
-    /// Takes a rotated vector.
-    pub(crate) fn set(&mut self, kernels: &Kernels, rotated: &[f32]) {
+    /// Takes a rotated vector, to be compared with codes of this coding.
+    pub(crate) fn set(&mut self, kernels: &Kernels, coding: &Coding, rotated: &[f32]) {
         self.words.resize(rotated.len(), 0);
         self.table.resize(rotated.len() / GROUP * 32, 0);
+        // The words come with a table of signs.
         self.prepared = kernels.prepare(rotated, &mut self.words, &mut self.table);
+        if let Coding::Points(points) = coding {
+            let n_groups = points.n_groups();
+            self.table.resize(n_groups * 2 * N_POINTS, 0);
+            self.products.resize(n_groups, [0.0; N_POINTS]);
+            let found = kernels.tabulate(rotated, points.as_points(), &mut self.products, &mut self.table);
+            (self.prepared.table_unit, self.prepared.table_start) = found;
+        }
     }
 
     /// Squared norm.
@@ -50,6 +62,6 @@ impl Query {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.words.capacity() * 2 + self.table.capacity()
+        self.words.capacity() * 2 + self.table.capacity() + self.products.capacity() * size_of::<[f32; N_POINTS]>()
     }
 }

@@ -5,33 +5,52 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::living::{LiveGraph, LivingIndex, State};
 use crate::rows::{Rows, Status};
 use crate::snapshot::sections::{self, Section, Sections, Tag};
 use crate::snapshot::{Unpublished, invalid};
 use crate::spec::IndexSpec;
 
-use super::graph::QuantizedGraph;
 use super::store::QuantizedStore;
-use super::{QuantizedGraphIndex, State};
+
+/// A graph over a quantised store, as it is written to a snapshot and read from it.
+pub(crate) trait SavedGraph: LiveGraph<Store = QuantizedStore> {
+    /// Rows of its sections that are the same for the whole of a save, kept when it begins.
+    type Fixed;
+
+    /// The sections, when there are `n_rows` rows.
+    fn sections(&self, n_rows: usize) -> Vec<Section>;
+    /// What does not belong to a row of the index.
+    fn fixed(&self) -> Self::Fixed;
+    /// Keeps what changes while a snapshot is written, until `forget_before`.
+    fn keep_before(&mut self);
+    /// Frees what `keep_before` keeps.
+    fn forget_before(&mut self);
+    /// Appends a row of a section as it was at `keep_before`.
+    fn append(graph: Option<&Self>, fixed: &Self::Fixed, tag: Tag, row: usize, out: &mut Vec<u8>);
+    /// The graph of a snapshot, which has nodes.
+    fn restore(
+        store: &QuantizedStore,
+        spec: &IndexSpec,
+        statuses: &[Status],
+        from: &mut Sections,
+    ) -> Result<Option<Self>>;
+}
 
 /// Writes a snapshot of the index as it is when this is called.
-pub(super) fn save(index: &QuantizedGraphIndex, path: &Path, sequence: u64) -> Result<Unpublished> {
-    let (n_rows, sections, entries) = {
+pub(crate) fn save<G: SavedGraph>(index: &LivingIndex<G>, path: &Path, sequence: u64) -> Result<Unpublished> {
+    let (n_rows, sections, fixed) = {
         let mut upkeep = index.upkeep.lock();
         let mut state = index.write()?;
         upkeep.is_saving = true;
         keep_before(&mut state);
         let n_rows = state.rows.n_rows();
-        let entries = state.graph.as_ref().map_or_else(Vec::new, |graph| graph.entries().to_vec());
-        (n_rows, all_sections(&state, n_rows), entries)
+        (n_rows, all_sections(&state, n_rows), state.graph.as_ref().map(G::fixed))
     };
     let written = sections::write(path, sequence, &index.spec, n_rows, &sections, |tag, rows, out| {
         let state = index.read()?;
         for row in rows {
-            match tag {
-                Tag::Entries => out.extend(entries[row].to_le_bytes()),
-                _ => append(&state, tag, row as u32, out),
-            }
+            append(&state, fixed.as_ref(), tag, row, out);
         }
         // A damaged file must not become a whole one.
         state.check()
@@ -41,7 +60,7 @@ pub(super) fn save(index: &QuantizedGraphIndex, path: &Path, sequence: u64) -> R
     written
 }
 
-fn all_sections(state: &State, n_rows: usize) -> Vec<Section> {
+fn all_sections<G: SavedGraph>(state: &State<G>, n_rows: usize) -> Vec<Section> {
     let mut sections = vec![
         Section { tag: Tag::Ids, row_len: size_of::<u64>(), n_rows },
         Section { tag: Tag::Statuses, row_len: 1, n_rows },
@@ -53,16 +72,19 @@ fn all_sections(state: &State, n_rows: usize) -> Vec<Section> {
     sections
 }
 
-fn append(state: &State, tag: Tag, row: u32, out: &mut Vec<u8>) {
-    match tag {
-        Tag::Ids => out.extend(state.rows.id_before(row).to_le_bytes()),
-        Tag::Statuses => out.push(state.statuses.row_before(row)[0].to_byte()),
-        Tag::Blocks => out.extend(state.graph.iter().flat_map(|graph| graph.block_before(row))),
-        _ => out.extend(state.store.row_before(tag, row)),
+fn append<G: SavedGraph>(state: &State<G>, fixed: Option<&G::Fixed>, tag: Tag, row: usize, out: &mut Vec<u8>) {
+    match (tag, fixed) {
+        (Tag::Ids, _) => out.extend(state.rows.id_before(row as u32).to_le_bytes()),
+        (Tag::Statuses, _) => out.push(state.statuses.row_before(row as u32)[0].to_byte()),
+        (Tag::Codes | Tag::Fine | Tag::Measures | Tag::Centre, _) => {
+            out.extend(state.store.row_before(tag, row as u32));
+        }
+        (_, Some(fixed)) => G::append(state.graph.as_ref(), fixed, tag, row, out),
+        _ => {}
     }
 }
 
-fn keep_before(state: &mut State) {
+fn keep_before<G: SavedGraph>(state: &mut State<G>) {
     state.rows.keep_before();
     state.statuses.keep_before();
     state.store.keep_before();
@@ -71,7 +93,7 @@ fn keep_before(state: &mut State) {
     }
 }
 
-fn forget_before(state: &mut State) {
+fn forget_before<G: SavedGraph>(state: &mut State<G>) {
     state.rows.forget_before();
     state.statuses.forget_before();
     state.store.forget_before();
@@ -81,7 +103,7 @@ fn forget_before(state: &mut State) {
 }
 
 /// The index that a snapshot holds.
-pub(super) fn restore(spec: &IndexSpec, sections: &mut Sections, path: &Path) -> Result<QuantizedGraphIndex> {
+pub(crate) fn restore<G: SavedGraph>(spec: &IndexSpec, sections: &mut Sections, path: &Path) -> Result<LivingIndex<G>> {
     let ids: Vec<u64> = sections.take_all(Tag::Ids)?;
     let bytes: Vec<u8> = sections.take_all(Tag::Statuses)?;
     let statuses: Option<Vec<Status>> = bytes.iter().map(|&byte| Status::from_byte(byte)).collect();
@@ -92,8 +114,8 @@ pub(super) fn restore(spec: &IndexSpec, sections: &mut Sections, path: &Path) ->
     let rows = Rows::restore(&ids, &statuses).ok_or_else(|| invalid(path, "ids"))?;
     let store = QuantizedStore::restore(spec, sections)?;
     let graph = if statuses.iter().any(|status| status.is_in_graph()) {
-        let graph = QuantizedGraph::restore(store.padded(), &statuses, sections)?;
-        Some(graph.ok_or_else(|| invalid(path, "entries"))?)
+        let graph = G::restore(&store, spec, &statuses, sections)?;
+        Some(graph.ok_or_else(|| invalid(path, "graph"))?)
     } else {
         None
     };
@@ -101,5 +123,5 @@ pub(super) fn restore(spec: &IndexSpec, sections: &mut Sections, path: &Path) ->
     // Where the change to a graph had not come to its end rows are scanned one by one until it has.
     state.store.set_scanned(state.graph.is_none());
     state.damage = Some(Arc::clone(&sections.damage));
-    Ok(QuantizedGraphIndex::with_state(spec, state))
+    Ok(LivingIndex::with_state(spec, state))
 }

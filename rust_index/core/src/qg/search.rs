@@ -3,10 +3,12 @@
 use crate::candidates::{Candidate, Nearest};
 use crate::filter::{Plan, RowFilter, plan};
 use crate::index::Hit;
+use crate::living::{self, LiveGraph};
 
 use super::State;
 use super::graph::QuantizedGraph;
 use super::query::Query;
+use super::store::QuantizedStore;
 use super::walk::{Course, Scratch, walk_all};
 use super::wanted::Wanted;
 
@@ -22,7 +24,7 @@ const LOOK_AHEAD: usize = 12;
 /// Rows that several queries look at by turns.
 const ROWS_AT_A_TIME: usize = 32;
 /// Rows that a scan of one-bit codes estimates in the time of a look at one row's own code.
-const ROWS_PER_LOOK: usize = 16;
+pub(crate) const ROWS_PER_LOOK: usize = 16;
 /// Rows looked at for each wanted one, and beyond: what one bit may put in the wrong order. Recall@10 of 10,000 sentence
 /// embeddings is .9995.
 const LOOKED_AT_PER_HIT: usize = 8;
@@ -45,7 +47,7 @@ pub(super) fn search(
     let scratches = &mut scratches[..vectors.len()];
     for (vector, scratch) in vectors.iter().zip(&mut *scratches) {
         state.store.rotate(vector, &mut scratch.rotated);
-        scratch.query.set(&state.store.kernels, &scratch.rotated);
+        scratch.query.set(&state.store.kernels, &state.store.coding, &scratch.rotated);
     }
     let ef = ef.max(k);
     let share = n_passing as f64 / state.n_live() as f64;
@@ -92,7 +94,13 @@ fn is_looked_through(state: &State, filter: &RowFilter) -> bool {
     state.store.scan_codes().is_none() || filter.rows().len() * ROWS_PER_LOOK < state.rows.n_rows()
 }
 
-fn empty(k: usize) -> Nearest {
+/// Rows that are looked at closer after a scan of one-bit codes.
+pub(crate) fn looked_at(k: usize) -> usize {
+    LOOKED_AT_PER_HIT.saturating_mul(k).saturating_add(LOOKED_AT_MORE)
+}
+
+/// Room for what is ranked by finer codes.
+pub(crate) fn empty(k: usize) -> Nearest {
     Nearest::new(k.saturating_add(k / 2 + RANKED_MORE))
 }
 
@@ -104,10 +112,11 @@ fn scanned(state: &State, k: usize, filter: Option<&RowFilter>, scratch: &mut Sc
     match (filter, state.store.scan_codes()) {
         (filter, Some(codes)) => {
             let passes = |row: u32| is_live(row) && filter.is_none_or(|filter| filter.allows(row));
-            let limit = LOOKED_AT_PER_HIT.saturating_mul(k).saturating_add(LOOKED_AT_MORE);
+            let limit = looked_at(k);
             let store = &state.store;
             let Scratch { query, met, .. } = &mut *scratch;
-            codes.nearest((&store.kernels, store.metric), query, n_rows, limit, passes, met);
+            let queries = std::iter::once((&*query, &mut *met));
+            codes.nearest((&store.kernels, store.metric), queries, n_rows, limit, passes);
             let n_passing = filter.map_or(state.n_live(), |filter| filter.rows().len());
             if met.len() < limit.min(n_passing) {
                 // Magnitudes near the end of f32 have no estimate.
@@ -125,7 +134,10 @@ fn scanned(state: &State, k: usize, filter: Option<&RowFilter>, scratch: &mut Sc
 }
 
 /// Offers rows that lie apart to several queries, a few at a time: these are in the nearest cache for all but the first.
-fn look(state: &State, rows: &[u32], queries: &mut [(&Query, Nearest)]) {
+pub(crate) fn look<G>(state: &living::State<G>, rows: &[u32], queries: &mut [(&Query, Nearest)])
+where
+    G: LiveGraph<Store = QuantizedStore>,
+{
     let mut ahead = rows.iter().skip(LOOK_AHEAD);
     for rows in rows.chunks(ROWS_AT_A_TIME) {
         let mut is_first = true;
@@ -142,7 +154,10 @@ fn look(state: &State, rows: &[u32], queries: &mut [(&Query, Nearest)]) {
 }
 
 /// Offers rows with their distances.
-fn scan(state: &State, rows: impl Iterator<Item = u32>, query: &Query, best: &mut Nearest) {
+pub(crate) fn scan<G>(state: &living::State<G>, rows: impl Iterator<Item = u32>, query: &Query, best: &mut Nearest)
+where
+    G: LiveGraph<Store = QuantizedStore>,
+{
     let mut worst = best.worst();
     for row in rows {
         let distance = state.store.distance_to(query, row);
@@ -204,7 +219,10 @@ fn walked(state: &State, k: usize, filter: Option<&RowFilter>, scratch: &mut Scr
 }
 
 /// The best candidates by finer codes, as hits ordered by (distance, id).
-fn rank(state: &State, best: &Nearest, k: usize, scratch: &Scratch) -> Vec<Hit> {
+pub(crate) fn rank<G>(state: &living::State<G>, best: &Nearest, k: usize, scratch: &Scratch) -> Vec<Hit>
+where
+    G: LiveGraph<Store = QuantizedStore>,
+{
     for row in best.rows() {
         state.store.prefetch_fine(row);
         state.rows.prefetch_id(row);

@@ -9,9 +9,10 @@ use crate::kernels::{Kernels, prefetch};
 use crate::living::LiveStore;
 use crate::metric::Metric;
 use crate::snapshot::sections::{Section, Sections, Tag};
-use crate::spec::IndexSpec;
+use crate::spec::{IndexSpec, Kind};
 use crate::vectors::Arena;
 
+use super::coding::Coding;
 use super::query::Query;
 use super::rotation::Rotation;
 use super::scan::ScanCodes;
@@ -45,6 +46,8 @@ pub(crate) struct Code<'a> {
 pub(crate) struct QuantizedStore {
     pub(crate) metric: Metric,
     pub(crate) kernels: Kernels,
+    /// How differences are coded, of neighbours and of what is scanned while there is no graph.
+    pub(crate) coding: Coding,
     rotation: Arc<Rotation>,
     /// What is taken off each vector before it is rotated: for `l2` the first vector, so that distances are not small
     /// differences of large numbers; nothing for the others, which are not invariant under a shift.
@@ -58,7 +61,7 @@ pub(crate) struct QuantizedStore {
 }
 
 /// Writes the code of a rotated vector; the zero code where it has no normal scale.
-pub(super) fn quantize(rotated: &[f32], values: &mut [i8]) -> Measure {
+pub(crate) fn quantize(rotated: &[f32], values: &mut [i8]) -> Measure {
     let largest = rotated.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
     let scale = Some(largest / MAX_CODE as f32).filter(|scale| scale.is_normal()).unwrap_or_default();
     let inverse = if scale > 0.0 { MAX_CODE as f32 / largest } else { 0.0 };
@@ -71,27 +74,35 @@ pub(super) fn quantize(rotated: &[f32], values: &mut [i8]) -> Measure {
 impl QuantizedStore {
     pub(crate) fn new(spec: &IndexSpec) -> Result<Self> {
         let kernels = spec.kernels()?;
-        let rotation = Arc::new(Rotation::new(spec.dim, spec.qg.seed));
-        Ok(Self::with_rotation(spec.metric, kernels, rotation, Vec::new()))
+        let seed = if spec.kind == Kind::Pq { spec.pq.seed } else { spec.qg.seed };
+        let rotation = Arc::new(Rotation::new(spec.dim, seed));
+        Ok(Self::with_rotation(spec.metric, kernels, Coding::Signs, rotation, Vec::new()))
     }
 
-    fn with_rotation(metric: Metric, kernels: Kernels, rotation: Arc<Rotation>, centre: Vec<f32>) -> Self {
+    fn with_rotation(
+        metric: Metric,
+        kernels: Kernels,
+        coding: Coding,
+        rotation: Arc<Rotation>,
+        centre: Vec<f32>,
+    ) -> Self {
         let padded = rotation.padded();
         Self {
             metric,
             kernels,
+            scan: Some(ScanCodes::new(coding.clone(), padded)),
+            coding,
             rotation,
             centre,
             codes: Arena::new(padded),
             fine: Arena::new(padded / 2),
             measures: Arena::new(1),
             n_rows: 0,
-            scan: Some(ScanCodes::new(padded)),
         }
     }
 
     /// A store with the rows of a snapshot.
-    pub(super) fn restore(spec: &IndexSpec, sections: &mut Sections) -> Result<Self> {
+    pub(crate) fn restore(spec: &IndexSpec, sections: &mut Sections) -> Result<Self> {
         let (empty, n_rows) = (Self::new(spec)?, sections.n_rows);
         let padded = empty.padded();
         Ok(Self {
@@ -105,7 +116,7 @@ impl QuantizedStore {
     }
 
     /// The sections of a snapshot, all but the centre row by row.
-    pub(super) fn sections(&self, n_rows: usize) -> [Section; 4] {
+    pub(crate) fn sections(&self, n_rows: usize) -> [Section; 4] {
         let section = |tag, row_len, n_rows| Section { tag, row_len, n_rows };
         [
             section(Tag::Codes, self.padded(), n_rows),
@@ -115,20 +126,20 @@ impl QuantizedStore {
         ]
     }
 
-    pub(super) fn keep_before(&mut self) {
+    pub(crate) fn keep_before(&mut self) {
         self.codes.keep_before();
         self.fine.keep_before();
         self.measures.keep_before();
     }
 
-    pub(super) fn forget_before(&mut self) {
+    pub(crate) fn forget_before(&mut self) {
         self.codes.forget_before();
         self.fine.forget_before();
         self.measures.forget_before();
     }
 
     /// The bytes of a row of a section of the store, as they were at `keep_before`.
-    pub(super) fn row_before(&self, tag: Tag, row: u32) -> &[u8] {
+    pub(crate) fn row_before(&self, tag: Tag, row: u32) -> &[u8] {
         match tag {
             Tag::Codes => bytemuck::cast_slice(self.codes.row_before(row)),
             Tag::Fine => self.fine.row_before(row),
@@ -148,13 +159,13 @@ impl QuantizedStore {
     }
 
     /// What a search scans while there is no graph.
-    pub(super) fn scan_codes(&self) -> Option<&ScanCodes> {
+    pub(crate) fn scan_codes(&self) -> Option<&ScanCodes> {
         self.scan.as_ref()
     }
 
     /// Makes the codes of a scan, or frees them.
-    pub(super) fn set_scanned(&mut self, is_scanned: bool) {
-        self.scan = is_scanned.then(|| ScanCodes::new(self.padded()));
+    pub(crate) fn set_scanned(&mut self, is_scanned: bool) {
+        self.scan = is_scanned.then(|| ScanCodes::new(self.coding.clone(), self.padded()));
         if is_scanned {
             (0..self.n_rows as u32).for_each(|row| self.set_scan_code(row));
         }
@@ -244,7 +255,7 @@ impl QuantizedStore {
         let Code { values, scale } = self.code(row);
         rotated.clear();
         rotated.extend(values.iter().map(|&value| f32::from(value) * scale));
-        query.set(&self.kernels, rotated);
+        query.set(&self.kernels, &self.coding, rotated);
     }
 
     /// Codes of a vector, packed fine steps, and its measure.
@@ -273,7 +284,8 @@ impl QuantizedStore {
 
 impl LiveStore for QuantizedStore {
     fn empty_like(&self) -> Self {
-        Self::with_rotation(self.metric, self.kernels, Arc::clone(&self.rotation), self.centre.clone())
+        let (coding, rotation) = (self.coding.clone(), Arc::clone(&self.rotation));
+        Self::with_rotation(self.metric, self.kernels, coding, rotation, self.centre.clone())
     }
 
     fn ensure(&mut self, n_rows: usize) {

@@ -57,15 +57,15 @@ pub(crate) struct Scratch {
     /// The expanded nodes with their distances, in the order of their expansion.
     pub(super) visited: Vec<Candidate>,
     /// What a scan of codes found, or a filtered walk: rows that pass with their estimates, some of them more than once.
-    pub(super) met: Vec<Candidate>,
+    pub(crate) met: Vec<Candidate>,
     /// Whether a walk came to a region where too few rows pass.
     pub(super) is_far: bool,
-    pub(super) query: Query,
-    pub(super) rotated: Vec<f32>,
+    pub(crate) query: Query,
+    pub(crate) rotated: Vec<f32>,
 }
 
 impl Scratch {
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.marks.words.capacity() * 8
             + self.marks.marked.capacity() * 4
             + (self.pool.capacity() + self.visited.capacity() + self.met.capacity()) * size_of::<Candidate>()

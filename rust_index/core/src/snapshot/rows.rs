@@ -147,7 +147,7 @@ fn header(sequence: u64, spec: &IndexSpec, n_rows: usize, graph: Option<&GraphCo
     bytes.extend((HEADER_LEN as u32).to_le_bytes());
     bytes.push(match spec.kind {
         Kind::Flat => 0,
-        Kind::Hnsw | Kind::Qg => 1,
+        _ => 1,
     });
     bytes.push(match spec.metric {
         Metric::Cosine => 0,

@@ -1,15 +1,15 @@
-//! Format 2, of `qg`: tables of rows that are mapped into memory, so that opening does not depend on their size.
+//! Format 2, of `qg` and `pq`: tables of rows that are mapped into memory, so that opening does not depend on their size.
 //!
 //! ```text
 //! offset  bytes
 //!      0     16  as every format
-//!     16      1  kind: 2 qg
+//!     16      1  kind: 2 qg, 4 pq
 //!     17      1  metric: 0 cosine, 1 dot, 2 l2
 //!     18      6  zero
 //!     24      8  dim
 //!     32      8  n_rows: rows in use or free for use
 //!     40      8  sequence, the caller's
-//!     48     32  ef_construction, ef_search, scan_threshold, seed: 8 bytes each
+//!     48     32  ef_construction (of pq: subvector_dim), ef_search, scan_threshold, seed: 8 bytes each
 //!     80      8  n_sections
 //!     88  32 each  for each section: tag, length of a row, n_rows, offset: 8 bytes each
 //!      …         zero
@@ -18,7 +18,8 @@
 //!      …         for each section a checksum of 4 bytes for each 1,024 rows, the last with the padding; then theirs
 //! ```
 //!
-//! Sections: 1 ids, 2 statuses (see `rows::Status`), 3 codes, 4 fine steps, 5 measures, 6 blocks, 7 entries, 8 centre.
+//! Sections: 1 ids, 2 statuses (see `rows::Status`), 3 codes, 4 fine steps, 5 measures, 6 blocks, 7 entries, 8 centre,
+//! 9 codebooks, 10 origin of what they code, 11 training.
 //!
 //! A block of rows is checked before its first use: at once in a small file and where the whole is needed at once, else
 //! when a row of it is asked for, or by `maintain`. What does not match its checksum is noted in [`Damage`].
@@ -35,7 +36,7 @@ use memmap2::{MmapMut, MmapOptions};
 use crate::error::{Error, Result};
 use crate::metric::Metric;
 use crate::rows::MAX_ROWS;
-use crate::spec::{IndexSpec, Kind, QgParams};
+use crate::spec::{IndexSpec, Kind, PqParams, QgParams};
 use crate::vectors::Arena;
 
 use super::{Fields, MAGIC, PREFIX_LEN, Unpublished, corrupt, write_beside};
@@ -51,6 +52,8 @@ const ALIGNMENT: usize = 4096;
 pub(crate) const BLOCK_ROWS: usize = 1024;
 const CHECKSUM_LEN: usize = 4;
 const MAX_SECTIONS: usize = 16;
+/// The kinds of this format by their byte.
+const KINDS: [(u8, Kind); 2] = [(2, Kind::Qg), (4, Kind::Pq)];
 /// A file up to this size is checked as a whole when it is opened.
 const EAGER_LEN: u64 = 1 << 26;
 
@@ -66,11 +69,25 @@ pub(crate) enum Tag {
     Blocks = 6,
     Entries = 7,
     Centre = 8,
+    Codebooks = 9,
+    Origin = 10,
+    Training = 11,
 }
 
 impl Tag {
-    const ALL: [Self; 8] =
-        [Self::Ids, Self::Statuses, Self::Codes, Self::Fine, Self::Measures, Self::Blocks, Self::Entries, Self::Centre];
+    const ALL: [Self; 11] = [
+        Self::Ids,
+        Self::Statuses,
+        Self::Codes,
+        Self::Fine,
+        Self::Measures,
+        Self::Blocks,
+        Self::Entries,
+        Self::Centre,
+        Self::Codebooks,
+        Self::Origin,
+        Self::Training,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -82,6 +99,9 @@ impl Tag {
             Self::Blocks => "blocks",
             Self::Entries => "entries",
             Self::Centre => "centre",
+            Self::Codebooks => "codebooks",
+            Self::Origin => "origin",
+            Self::Training => "training",
         }
     }
 }
@@ -146,16 +166,20 @@ fn header(sequence: u64, spec: &IndexSpec, n_rows: usize, sections: &[Section]) 
     bytes.extend(MAGIC);
     bytes.extend(VERSION.to_le_bytes());
     bytes.extend((HEADER_LEN as u32).to_le_bytes());
-    bytes.push(2);
+    bytes.push(KINDS.iter().find(|(_, kind)| *kind == spec.kind).map_or(0, |(byte, _)| *byte));
     bytes.push(match spec.metric {
         Metric::Cosine => 0,
         Metric::Dot => 1,
         Metric::L2 => 2,
     });
     bytes.extend([0; 6]);
-    let QgParams { ef_construction, ef_search, scan_threshold, seed } = spec.qg;
+    let [first, ef_search, scan_threshold] = match spec.kind {
+        Kind::Pq => [spec.pq.subvector_dim, spec.pq.ef_search, spec.pq.scan_threshold],
+        _ => [spec.qg.ef_construction, spec.qg.ef_search, spec.qg.scan_threshold],
+    };
+    let seed = if spec.kind == Kind::Pq { spec.pq.seed } else { spec.qg.seed };
     let numbers = [spec.dim as u64, n_rows as u64, sequence];
-    let params = [ef_construction as u64, ef_search as u64, scan_threshold as u64, seed, sections.len() as u64];
+    let params = [first as u64, ef_search as u64, scan_threshold as u64, seed, sections.len() as u64];
     let mut offset = HEADER_LEN as u64;
     let entries = sections.iter().flat_map(|section| {
         let entry = [section.tag as u64, section.row_len as u64, section.n_rows as u64, offset];
@@ -321,19 +345,23 @@ struct Header {
 fn parse_header(bytes: &[u8]) -> Option<Header> {
     let mut fields = Fields(bytes);
     fields.take::<PREFIX_LEN>()?;
-    let [2, metric] = fields.take()? else { return None };
+    let [kind, metric] = fields.take()?;
+    let kind = KINDS.iter().find(|(byte, _)| *byte == kind)?.1;
     let metric = [Metric::Cosine, Metric::Dot, Metric::L2].get(usize::from(metric)).copied()?;
     fields.take::<6>()?;
     let dim = fields.size()?;
     let n_rows = fields.size().filter(|&n| n <= MAX_ROWS)?;
     let sequence = fields.u64()?;
-    let qg = QgParams {
-        ef_construction: fields.size()?,
-        ef_search: fields.size()?,
-        scan_threshold: fields.size()?,
-        seed: fields.u64()?,
-    };
-    let spec = IndexSpec { qg, ..IndexSpec::new(Kind::Qg, dim, metric) };
+    let (first, ef_search, scan_threshold) = (fields.size()?, fields.size()?, fields.size()?);
+    let seed = fields.u64()?;
+    let mut spec = IndexSpec::new(kind, dim, metric);
+    if kind == Kind::Pq {
+        spec.pq = PqParams { subvector_dim: first, ef_search, scan_threshold, seed };
+        spec.pq.check().ok()?;
+    } else {
+        spec.qg = QgParams { ef_construction: first, ef_search, scan_threshold, seed };
+        spec.qg.check().ok()?;
+    }
     let n_sections = fields.size().filter(|&n| n <= MAX_SECTIONS)?;
     let mut expected = HEADER_LEN as u64;
     let sections = (0..n_sections).map(|_| {
@@ -345,7 +373,7 @@ fn parse_header(bytes: &[u8]) -> Option<Header> {
         Some((section, offset))
     });
     let sections = sections.collect::<Option<_>>()?;
-    spec.kernels().and_then(|_| spec.qg.check()).ok()?;
+    spec.kernels().ok()?;
     Some(Header { spec, sequence, n_rows, sections })
 }
 

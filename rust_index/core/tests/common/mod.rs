@@ -1,7 +1,7 @@
 //! Data and checks that several test files share.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use adamem_index::{Hit, HnswParams, IndexSpec, Kind, Metric, QgParams, SearchOptions, VectorIndex};
+use adamem_index::{Hit, HnswParams, IndexSpec, Kind, Metric, PqParams, QgParams, SearchOptions, VectorIndex};
 
 /// A small deterministic generator of numbers.
 #[derive(Clone, Debug)]
@@ -51,7 +51,8 @@ pub fn clustered(seed: u64, n: usize, dim: usize, n_clusters: usize) -> Vec<f32>
 pub fn spec(kind: Kind, dim: usize, metric: Metric, scan_threshold: usize) -> IndexSpec {
     let hnsw = HnswParams { m: 8, ef_construction: 64, scan_threshold, ..HnswParams::default() };
     let qg = QgParams { ef_construction: 64, scan_threshold, ..QgParams::default() };
-    IndexSpec { hnsw, qg, deferred: true, ..IndexSpec::new(kind, dim, metric) }
+    let pq = PqParams { scan_threshold, ..PqParams::default() };
+    IndexSpec { hnsw, qg, pq, deferred: true, ..IndexSpec::new(kind, dim, metric) }
 }
 
 pub fn build(kind: Kind, dim: usize, metric: Metric, scan_threshold: usize) -> Box<dyn VectorIndex> {
@@ -85,7 +86,7 @@ pub fn recall(found: &[Vec<Hit>], truth: &[Vec<Hit>]) -> f64 {
 
 /// How far off the distances and vectors of a kind may be, relative to the size of what they come from.
 pub fn tolerance(kind: Kind) -> f32 {
-    if kind == Kind::Qg { 2e-3 } else { 1e-5 }
+    if matches!(kind, Kind::Qg | Kind::Pq) { 2e-3 } else { 1e-5 }
 }
 
 /// Results must agree with the oracle's up to rows at the same distance.
