@@ -40,6 +40,7 @@ class System:
 OURS: dict[str, Options] = {  # the first one that is there is "ours" in the ratios, flat aside
     "qg": {"kind": "qg"},
     "hnsw": {"kind": "hnsw"},
+    "qg-compact": {"kind": "qg-compact"},
     "pq": {"kind": "pq"},
     "flat": {"kind": "flat"},
 }

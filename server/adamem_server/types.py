@@ -43,6 +43,7 @@ class IndexKind(StrEnum):
     FLAT = "flat"
     HNSW = "hnsw"
     QG = "qg"
+    QG_COMPACT = "qg-compact"
     PQ = "pq"
 
 

@@ -37,13 +37,15 @@ pub enum Kind {
     Hnsw,
     /// Quantised graph: nodes keep the codes of their neighbours.
     Qg,
+    /// The same with a third of the memory: nodes keep their neighbours' numbers, and a sketch of themselves.
+    QgCompact,
     /// Product quantisation: codes of all vectors, scanned and looked at closer.
     Pq,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Flat, Self::Hnsw, Self::Qg, Self::Pq];
+    pub const ALL: [Self; 5] = [Self::Flat, Self::Hnsw, Self::Qg, Self::QgCompact, Self::Pq];
 
     /// The name that users write.
     pub fn name(self) -> &'static str {
@@ -51,6 +53,7 @@ impl Kind {
             Self::Flat => "flat",
             Self::Hnsw => "hnsw",
             Self::Qg => "qg",
+            Self::QgCompact => "qg-compact",
             Self::Pq => "pq",
         }
     }
@@ -199,7 +202,7 @@ impl IndexSpec {
         Ok(match self.kind {
             Kind::Flat => Box::new(FlatIndex::new(self)?),
             Kind::Hnsw => Box::new(HnswIndex::new(self)?),
-            Kind::Qg => Box::new(QuantizedGraphIndex::new(self)?),
+            Kind::Qg | Kind::QgCompact => Box::new(QuantizedGraphIndex::new(self)?),
             Kind::Pq => Box::new(ProductIndex::new(self)?),
         })
     }

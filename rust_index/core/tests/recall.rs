@@ -110,7 +110,8 @@ fn filters_of_every_width_keep_recall_of_hnsw() {
 #[test]
 fn filters_of_every_width_keep_recall_of_qg() {
     // Within a cluster all are as far from each other as can be: one-bit codes are at their worst.
-    filters_keep_recall(Kind::Qg, 256, Some(300));
+    filters_keep_recall(Kind::Qg, 256, Some(400));
+    filters_keep_recall(Kind::QgCompact, 256, Some(400));
 }
 
 fn filters_keep_recall(kind: Kind, dim: usize, ef_search: Option<usize>) {

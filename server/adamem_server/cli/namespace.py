@@ -33,7 +33,11 @@ def list_(session: Session, prefix: str, limit: int | None) -> None:
 @option("--description", default="", help="Free text.")
 @option("--dim", type=int, help="Dimension of its vectors; the encoder's unless given.")
 @option("--metric", type=click.Choice(["cosine", "dot", "l2"]), help="How vectors are compared; cosine unless given.")
-@option("--index-kind", type=click.Choice(["hnsw", "qg", "pq", "flat"]), help="Its vector index; hnsw unless given.")
+@option(
+    "--index-kind",
+    type=click.Choice(["hnsw", "qg", "qg-compact", "pq", "flat"]),
+    help="Its vector index; hnsw unless given.",
+)
 @option("--m", type=int, default=0, help="Links of a node; 0: the index's default.")
 @option("--ef-construction", type=int, default=0, help="Candidates that an insert keeps; 0: the index's default.")
 @option("--ef-search", type=int, default=0, help="Candidates that a search keeps; 0: the index's default.")

@@ -61,6 +61,7 @@ _INDEX_KINDS: Final = {
     types_pb2.INDEX_KIND_FLAT: IndexKind.FLAT,
     types_pb2.INDEX_KIND_HNSW: IndexKind.HNSW,
     types_pb2.INDEX_KIND_QG: IndexKind.QG,
+    types_pb2.INDEX_KIND_QG_COMPACT: IndexKind.QG_COMPACT,
     types_pb2.INDEX_KIND_PQ: IndexKind.PQ,
 }
 _VECTOR_TYPES: Final = {

@@ -44,7 +44,7 @@ def test_properties_and_defaults() -> None:
     assert _index.simd_level() in {"avx512", "avx2", "neon", "scalar"}
 
 
-@pytest.mark.parametrize("kind", ["flat", "hnsw", "qg", "pq"])
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "qg", "qg-compact", "pq"])
 def test_single_and_batch_search(kind: str) -> None:
     index = filled(500, kind)
     vectors = make_vectors(500)
@@ -117,7 +117,7 @@ def test_allowed_ids() -> None:
     assert index.search(make_vectors(1)[0], 10, allowed=make_ids(0))[0].size == 0
 
 
-@pytest.mark.parametrize("kind", ["flat", "hnsw", "qg"])
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "qg", "qg-compact", "pq"])
 def test_an_id_set_follows_the_index_and_serves_several(kind: str) -> None:
     """What the set knows of the rows is not used after a change, nor for another index."""
     allowed = _index.IdSet(np.array([5, 9, 1500], dtype=np.uint64))
@@ -327,7 +327,7 @@ def test_concurrent_readers_and_writers() -> None:
     assert len(index) == 800 + 2 * 20
 
 
-@pytest.mark.parametrize("kind", ["hnsw", "qg", "pq"])
+@pytest.mark.parametrize("kind", ["hnsw", "qg", "qg-compact", "pq"])
 @given(
     calls=st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=60),
     seed=st.integers(0, 2**32),

@@ -176,12 +176,12 @@ def enum_to_proto(value: str, kind: type[_E], prefix: str, field: str) -> str:
     known = [each.value for each in kind if each.value != "unknown"]
     if value not in known:
         raise invalid(field, f"{value!r} is none of {', '.join(known)}")
-    return prefix + value.upper()
+    return prefix + kind(value).name
 
 
 def enum_from_proto(name: str, kind: type[_E], prefix: str) -> _E:
     """The enum's value of this name in the protocol; UNKNOWN where a newer server uses one that is not known here."""
     try:
-        return kind(name.removeprefix(prefix).lower())
-    except ValueError:
+        return kind[name.removeprefix(prefix)]
+    except KeyError:
         return kind("unknown")

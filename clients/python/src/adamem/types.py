@@ -57,6 +57,7 @@ class IndexKind(StrEnum):
     FLAT = "flat"
     HNSW = "hnsw"
     QG = "qg"
+    QG_COMPACT = "qg-compact"
     PQ = "pq"
     UNKNOWN = "unknown"
 

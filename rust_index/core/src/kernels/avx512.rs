@@ -100,6 +100,19 @@ pub(super) fn dot_i16_i8(a: &[i16], b: &[i8]) -> i32 {
     _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1])) + scalar::dot_i16_i8(a_tail, b_tail)
 }
 
+/// Sum of the values whose bits are set.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn sum_where(values: &[i8], bits: &[u8]) -> i32 {
+    let one = _mm512_set1_epi8(1);
+    let mut sum = _mm512_setzero_si512();
+    for (values, bits) in values.as_chunks::<CODES>().0.iter().zip(bits.as_chunks::<8>().0) {
+        // SAFETY: the block has 64 bytes; the load needs no alignment.
+        let values = unsafe { _mm512_maskz_loadu_epi8(u64::from_le_bytes(*bits), values.as_ptr()) };
+        sum = _mm512_dpbusd_epi32(sum, one, values);
+    }
+    _mm512_reduce_add_epi32(sum)
+}
+
 /// Estimated distances of a block of codes.
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn scan(table: &[u8], block: ScanBlock<'_>, scale: &ScanScale, limit: f32, found: &mut [f32; BLOCK]) -> u32 {

@@ -155,6 +155,7 @@ pub(crate) struct Kernels {
     relate: RelateKernel,
     n_below: fn(&[u64], u64) -> usize,
     dot_i16_i4: fn(&[i16], &[u8]) -> i32,
+    sum_where: fn(&[i8], &[u8]) -> i32,
     hadamard: fn(&mut [f32]),
     prepare: fn(&[f32], &mut [i16], &mut [u8]) -> PreparedQuery,
     encode: fn(&[f32], Points<'_>, &mut [u8]) -> f32,
@@ -185,6 +186,8 @@ macro_rules! dispatch {
             n_below: |keys, key| unsafe { $module::n_below(keys, key) },
             // SAFETY: as above.
             dot_i16_i4: |a, packed| unsafe { $module::dot_i16_i4(a, packed) },
+            // SAFETY: as above.
+            sum_where: |values, bits| unsafe { $module::sum_where(values, bits) },
             // SAFETY: as above.
             hadamard: |vector| unsafe { $module::hadamard(vector) },
             // SAFETY: as above.
@@ -232,6 +235,7 @@ impl Kernels {
             relate: scalar::relate,
             n_below: scalar::n_below,
             dot_i16_i4: scalar::dot_i16_i4,
+            sum_where: scalar::sum_where,
             hadamard: scalar::hadamard,
             prepare: scalar::prepare,
             encode: points::encode,
@@ -265,6 +269,16 @@ impl Kernels {
     pub(crate) fn dot_i16_i8(&self, a: &[i16], b: &[i8]) -> i32 {
         debug_assert_eq!(a.len(), b.len());
         (self.dot_i16_i8)(a, b)
+    }
+
+    /// Sum of the values whose bits are set, the first in the lowest bit of the first byte.
+    ///
+    /// # Panics
+    /// When there are not eight values for each byte, or the values are no multiple of [`SCAN_DIM`].
+    #[inline]
+    pub(crate) fn sum_where(&self, values: &[i8], bits: &[u8]) -> i32 {
+        assert!(values.len().is_multiple_of(SCAN_DIM) && bits.len() * 8 == values.len());
+        (self.sum_where)(values, bits)
     }
 
     /// Estimated distances of a block of codes; bit `j` of the result is set when `found[j]` is below `limit`.
@@ -464,6 +478,21 @@ mod tests {
             for kernels in levels() {
                 for a in [&a, &vec![i16::MIN / 128; n], &vec![i16::MAX / 128; n]] {
                     assert_eq!(kernels.dot_i16_i8(a, &b), scalar::dot_i16_i8(a, &b), "{kernels:?} {n}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_bits_agree_on_every_level() {
+        for n in [0, 64, 128, 384, 1024] {
+            let values: Vec<i8> = numbers(n as u64, n).map(|x| x as i8).collect();
+            let bits: Vec<u8> = numbers(n as u64 + 1, n / 8).map(|x| x as u8).collect();
+            for bits in [bits, vec![0; n / 8], vec![255; n / 8]] {
+                let is_set = |i: usize| bits[i / 8] >> (i % 8) & 1 == 1;
+                let expected: i32 = (0..n).filter(|&i| is_set(i)).map(|i| i32::from(values[i])).sum();
+                for kernels in levels() {
+                    assert_eq!(kernels.sum_where(&values, &bits), expected, "{kernels:?} {n}");
                 }
             }
         }

@@ -1,10 +1,11 @@
 //! NEON, which every aarch64 processor has.
 
 use std::arch::aarch64::{
-    float32x4_t, int8x16_t, vaddq_f32, vaddq_u8, vaddvq_f32, vaddvq_s32, vaddw_high_u8, vaddw_u8, vandq_u8,
-    vdupq_n_f32, vdupq_n_s32, vdupq_n_u8, vdupq_n_u16, vfmaq_f32, vget_low_s8, vget_low_s16, vget_low_u8, vld1q_f32,
-    vld1q_s8, vld1q_s16, vld1q_u8, vmlal_high_s16, vmlal_s16, vmovl_high_s8, vmovl_s8, vmull_high_s8, vmull_s8,
-    vpadalq_s16, vqtbl1q_u8, vshrq_n_u8, vst1q_u16, vsubq_f32,
+    float32x4_t, int8x16_t, vaddq_f32, vaddq_u8, vaddvq_f32, vaddvq_s32, vaddw_high_u8, vaddw_u8, vandq_s8, vandq_u8,
+    vcombine_u8, vcreate_u8, vdup_n_u8, vdupq_n_f32, vdupq_n_s32, vdupq_n_u8, vdupq_n_u16, vfmaq_f32, vget_low_s8,
+    vget_low_s16, vget_low_u8, vld1q_f32, vld1q_s8, vld1q_s16, vld1q_u8, vmlal_high_s16, vmlal_s16, vmovl_high_s8,
+    vmovl_s8, vmull_high_s8, vmull_s8, vpadalq_s16, vpaddlq_s8, vqtbl1q_u8, vreinterpretq_s8_u8, vshrq_n_u8, vst1q_u16,
+    vsubq_f32, vtstq_u8,
 };
 
 use super::{BLOCK, N_POINTS, Points, PreparedQuery, Relation, ScanBlock, ScanScale, points, scalar};
@@ -71,6 +72,20 @@ pub(super) fn dot_i16_i8(a: &[i16], b: &[i8]) -> i32 {
         }
     }
     vaddvq_s32(sum) + scalar::dot_i16_i8(a_tail, b_tail)
+}
+
+/// Sum of the values whose bits are set.
+#[target_feature(enable = "neon")]
+pub(super) fn sum_where(values: &[i8], bits: &[u8]) -> i32 {
+    let bit = vcreate_u8(0x8040_2010_0804_0201);
+    let bit = vcombine_u8(bit, bit);
+    let mut sum = vdupq_n_s32(0);
+    for (values, bits) in values.as_chunks::<16>().0.iter().zip(bits.as_chunks::<2>().0) {
+        let is_set = vtstq_u8(vcombine_u8(vdup_n_u8(bits[0]), vdup_n_u8(bits[1])), bit);
+        let values = vandq_s8(load_i8(values), vreinterpretq_s8_u8(is_set));
+        sum = vpadalq_s16(sum, vpaddlq_s8(values));
+    }
+    vaddvq_s32(sum)
 }
 
 /// Estimated distances of a block of codes.

@@ -80,6 +80,14 @@ pub(super) fn n_below(keys: &[u64], key: u64) -> usize {
     keys.iter().map(|&other| usize::from(other < key)).sum()
 }
 
+/// Sum of the values whose bits are set.
+pub(super) fn sum_where(values: &[i8], bits: &[u8]) -> i32 {
+    let of_byte = |(values, &byte): (&[i8; 8], &u8)| {
+        values.iter().enumerate().map(|(i, &x)| i32::from(x) * i32::from(byte >> i & 1)).sum::<i32>()
+    };
+    values.as_chunks().0.iter().zip(bits).map(of_byte).sum()
+}
+
 /// Inner product of the halves of a finer code with half bytes, less eight each: the low ones, then the high ones.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled once for each level, with its instructions")]

@@ -23,12 +23,15 @@
 
 use crate::kernels::{BLOCK, ScanBlock};
 use crate::metric::Metric;
+use crate::spec::Kind;
 
 use super::coding::Coding;
 use super::store::{Code, Measure, QuantizedStore};
 
 /// Most neighbours of a node.
 pub(super) const DEGREE: usize = BLOCK;
+/// Most neighbours of a compact node: with one more, 384 components would take more than 800 bytes in all.
+const COMPACT_DEGREE: usize = 27;
 /// No row.
 pub(super) const NO_ROW: u32 = u32::MAX;
 
@@ -47,6 +50,122 @@ pub(super) struct Head {
     pub(super) links: [u32; DEGREE],
     pub(super) slopes: [i16; DEGREE],
     pub(super) offsets: [i16; DEGREE],
+}
+
+/// All that a compact node keeps of its neighbours.
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(super) struct Links {
+    chosen: u32,
+    n: u16,
+    n_lost: u16,
+    rows: [u32; COMPACT_DEGREE],
+}
+
+/// What a node is as to its neighbours, whatever its form.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node<'a> {
+    pub(super) links: &'a [u32],
+    /// A bit for each link that the selection rule chose.
+    pub(super) chosen: u32,
+    pub(super) n_lost: u32,
+}
+
+/// The form of all nodes of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// With the codes of the neighbours: a [`Head`] and what it is the head of.
+    Fast,
+    /// With [`Links`] alone. Nodes have a sketch each, elsewhere.
+    Compact,
+}
+
+impl Form {
+    pub(super) fn of(kind: Kind) -> Self {
+        if kind == Kind::QgCompact { Self::Compact } else { Self::Fast }
+    }
+
+    /// Most neighbours.
+    pub(super) fn degree(self) -> usize {
+        match self {
+            Self::Fast => DEGREE,
+            Self::Compact => COMPACT_DEGREE,
+        }
+    }
+
+    /// Bytes of a block.
+    pub(super) fn block_len(self, code_len: usize) -> usize {
+        match self {
+            Self::Fast => block_len(code_len),
+            Self::Compact => size_of::<Links>(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn node(self, block: &[u8]) -> Node<'_> {
+        match self {
+            Self::Fast => {
+                let head = parts(block).0;
+                Node { links: head.links(), chosen: head.chosen, n_lost: head.n_lost }
+            }
+            Self::Compact => {
+                let Links { chosen, n, n_lost, rows } = bytemuck::from_bytes(block);
+                let links = &rows[..usize::from(*n).min(COMPACT_DEGREE)];
+                Node { links, chosen: *chosen, n_lost: u32::from(*n_lost) }
+            }
+        }
+    }
+
+    /// Writes a whole block of a node with this measure.
+    pub(super) fn fill(self, block: &mut [u8], measure: Measure, neighbours: &[Neighbour], n_chosen: usize) {
+        match self {
+            Self::Fast => fill(block, measure, neighbours, n_chosen),
+            Self::Compact => {
+                let head: &mut Links = bytemuck::from_bytes_mut(block);
+                head.rows = [NO_ROW; COMPACT_DEGREE];
+                head.rows.iter_mut().zip(neighbours).for_each(|(link, neighbour)| *link = neighbour.row);
+                head.n = neighbours.len() as u16;
+                head.chosen = first_bits(n_chosen);
+                head.n_lost = 0;
+            }
+        }
+    }
+
+    /// Puts a neighbour in a slot of a block, the next one or one in use.
+    pub(super) fn put(self, block: &mut [u8], slot: usize, neighbour: &Neighbour) {
+        match self {
+            Self::Fast => put(block, slot, neighbour),
+            Self::Compact => {
+                let head: &mut Links = bytemuck::from_bytes_mut(block);
+                head.n = head.n.max(slot as u16 + 1);
+                head.rows[slot] = neighbour.row;
+            }
+        }
+    }
+
+    /// Notes which neighbours the selection rule chose.
+    pub(super) fn set_chosen(self, block: &mut [u8], chosen: u32) {
+        match self {
+            Self::Fast => parts_mut(block).0.chosen = chosen,
+            Self::Compact => bytemuck::from_bytes_mut::<Links>(block).chosen = chosen,
+        }
+    }
+
+    /// Notes how many neighbours were lost.
+    pub(super) fn set_lost(self, block: &mut [u8], n_lost: u32) {
+        match self {
+            Self::Fast => parts_mut(block).0.n_lost = n_lost,
+            Self::Compact => bytemuck::from_bytes_mut::<Links>(block).n_lost = n_lost.min(u32::from(u16::MAX)) as u16,
+        }
+    }
+
+    /// A neighbour as nodes of this form keep it.
+    pub(super) fn neighbour(self, store: &QuantizedStore, node: u32, row: u32) -> Neighbour {
+        match self {
+            Self::Fast => Neighbour::of(store, &store.coding, store.code(node), row),
+            Self::Compact => Neighbour { row, code: Vec::new(), slope: 0.0, offset: 0.0 },
+        }
+    }
 }
 
 /// Bytes of a [`Head`].
@@ -103,10 +222,15 @@ impl Neighbour {
         };
         Self { row, code, slope, offset }
     }
+
+    /// Code, slope and offset.
+    pub(super) fn parts(&self) -> (&[u8], f32, f32) {
+        (&self.code, self.slope, self.offset)
+    }
 }
 
 /// Writes a whole block of a node with this measure.
-pub(super) fn fill(block: &mut [u8], measure: Measure, neighbours: &[Neighbour], n_chosen: usize) {
+fn fill(block: &mut [u8], measure: Measure, neighbours: &[Neighbour], n_chosen: usize) {
     block.fill(0);
     let (head, codes) = parts_mut(block);
     head.measure = measure;
@@ -128,16 +252,6 @@ pub(super) fn put(block: &mut [u8], slot: usize, neighbour: &Neighbour) {
     widen(&mut head.slope_unit, &mut head.slopes, neighbour.slope);
     widen(&mut head.offset_unit, &mut head.offsets, neighbour.offset);
     write(head, codes, slot, neighbour);
-}
-
-/// Notes which neighbours the selection rule chose.
-pub(super) fn set_chosen(block: &mut [u8], chosen: u32) {
-    parts_mut(block).0.chosen = chosen;
-}
-
-/// Notes how many neighbours were lost.
-pub(super) fn set_lost(block: &mut [u8], n_lost: u32) {
-    parts_mut(block).0.n_lost = n_lost;
 }
 
 fn write(head: &mut Head, codes: &mut [u8], slot: usize, neighbour: &Neighbour) {

@@ -7,8 +7,9 @@ use crate::snapshot::sections::{Section, Sections, Tag};
 use crate::spec::IndexSpec;
 use crate::vectors::Arena;
 
-use super::block::{self, Head, NO_ROW};
+use super::block::{self, Form, Head, NO_ROW, Neighbour, Node};
 use super::save::SavedGraph;
+use super::sketch::{Centre, Sketches, line_len};
 use super::store::QuantizedStore;
 
 /// Nodes that a walk may begin at: the one nearest to the query is taken.
@@ -17,7 +18,10 @@ const N_ENTRIES: usize = 64;
 /// Graph of one layer whose nodes know their neighbours' codes.
 #[derive(Debug)]
 pub(crate) struct QuantizedGraph {
+    pub(super) form: Form,
     blocks: Arena<u8>,
+    /// Of compact nodes, when the first is linked.
+    sketches: Option<Sketches>,
     /// A sample of the nodes.
     entries: Vec<u32>,
     n_nodes: usize,
@@ -26,12 +30,19 @@ pub(crate) struct QuantizedGraph {
 }
 
 impl QuantizedGraph {
-    pub(super) fn with_code_len(code_len: usize) -> Self {
-        Self { blocks: Arena::new(block::block_len(code_len)), entries: Vec::new(), n_nodes: 0, n_linked: 0 }
+    pub(super) fn with_code_len(form: Form, code_len: usize) -> Self {
+        Self {
+            form,
+            blocks: Arena::new(form.block_len(code_len)),
+            sketches: None,
+            entries: Vec::new(),
+            n_nodes: 0,
+            n_linked: 0,
+        }
     }
 
     pub(super) fn check_next(&self) -> bool {
-        self.blocks.check_next()
+        self.blocks.check_next() || self.sketches.as_ref().is_some_and(|sketches| sketches.lines().check_next())
     }
 
     pub(super) fn n_nodes(&self) -> usize {
@@ -53,8 +64,38 @@ impl QuantizedGraph {
     }
 
     #[inline]
-    pub(super) fn head(&self, row: u32) -> &Head {
-        self.parts(row).0
+    pub(super) fn node(&self, row: u32) -> Node<'_> {
+        self.form.node(self.blocks.row(row))
+    }
+
+    /// What compact nodes are estimated by.
+    #[inline]
+    pub(super) fn sketches(&self) -> Option<&Sketches> {
+        self.sketches.as_ref()
+    }
+
+    /// Makes the sketches of a graph without nodes relative to a centre.
+    pub(super) fn take_centre(&mut self, centre: Centre) {
+        self.sketches = Some(Sketches::around(centre));
+    }
+
+    pub(super) fn put_sketch(&mut self, row: u32, sketch: &[u8]) {
+        if let Some(sketches) = &mut self.sketches {
+            sketches.put(row, sketch);
+        }
+    }
+
+    /// Puts a neighbour in a slot of a node, the next one or one in use.
+    pub(super) fn put(&mut self, row: u32, slot: usize, neighbour: &Neighbour) {
+        self.form.put(self.blocks.row_mut(row), slot, neighbour);
+    }
+
+    pub(super) fn set_chosen(&mut self, row: u32, chosen: u32) {
+        self.form.set_chosen(self.blocks.row_mut(row), chosen);
+    }
+
+    pub(super) fn set_lost(&mut self, row: u32, n_lost: u32) {
+        self.form.set_lost(self.blocks.row_mut(row), n_lost);
     }
 
     #[inline]
@@ -65,15 +106,12 @@ impl QuantizedGraph {
     /// Asks for all of a block but the codes.
     #[inline]
     pub(super) fn prefetch_head(&self, row: u32) {
-        prefetch(&self.blocks.row(row)[..size_of::<Head>()]);
+        let block = self.blocks.row(row);
+        prefetch(&block[..size_of::<Head>().min(block.len())]);
     }
 
     pub(super) fn block_len(&self) -> usize {
         self.blocks.stride()
-    }
-
-    pub(super) fn block_mut(&mut self, row: u32) -> &mut [u8] {
-        self.blocks.row_mut(row)
     }
 
     /// Makes a row a node with this block, or gives a node another one.
@@ -122,54 +160,101 @@ impl QuantizedGraph {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.blocks.memory_bytes() + self.entries.capacity() * size_of_val(&NO_ROW)
+        self.blocks.memory_bytes()
+            + self.sketches.as_ref().map_or(0, Sketches::memory_bytes)
+            + self.entries.capacity() * size_of_val(&NO_ROW)
     }
 }
 
 impl SavedGraph for QuantizedGraph {
-    /// The entries.
-    type Fixed = Vec<u32>;
+    /// The entries, and the centre of the sketches.
+    type Fixed = (Vec<u32>, Vec<u8>);
 
     fn sections(&self, n_rows: usize) -> Vec<Section> {
-        vec![
+        let mut sections = vec![
             Section { tag: Tag::Blocks, row_len: self.block_len(), n_rows: self.blocks.n_rows().min(n_rows) },
             Section { tag: Tag::Entries, row_len: size_of::<u32>(), n_rows: self.entries.len() },
-        ]
+        ];
+        if let Some(sketches) = &self.sketches {
+            let lines = sketches.lines();
+            let n_lines = lines.n_rows().min(n_rows);
+            sections.push(Section { tag: Tag::Sketches, row_len: lines.stride(), n_rows: n_lines });
+            let centre_len = size_of::<f32>() + sketches.centre().values.len();
+            sections.push(Section { tag: Tag::SketchCentre, row_len: 1, n_rows: centre_len });
+        }
+        sections
     }
 
-    fn fixed(&self) -> Vec<u32> {
-        self.entries.clone()
+    fn fixed(&self) -> (Vec<u32>, Vec<u8>) {
+        let bytes = |centre: &Centre| {
+            let mut bytes = centre.measure.scale.to_le_bytes().to_vec();
+            bytes.extend_from_slice(bytemuck::cast_slice(&centre.values));
+            bytes
+        };
+        let centre = self.sketches.as_ref().map(|sketches| bytes(sketches.centre()));
+        (self.entries.clone(), centre.unwrap_or_default())
     }
 
     fn keep_before(&mut self) {
         self.blocks.keep_before();
+        if let Some(sketches) = &mut self.sketches {
+            sketches.lines_mut().keep_before();
+        }
     }
 
     fn forget_before(&mut self) {
         self.blocks.forget_before();
+        if let Some(sketches) = &mut self.sketches {
+            sketches.lines_mut().forget_before();
+        }
     }
 
-    fn append(graph: Option<&Self>, entries: &Vec<u32>, tag: Tag, row: usize, out: &mut Vec<u8>) {
+    fn append(graph: Option<&Self>, (entries, centre): &Self::Fixed, tag: Tag, row: usize, out: &mut Vec<u8>) {
         match tag {
             Tag::Entries => out.extend(entries[row].to_le_bytes()),
+            Tag::SketchCentre => out.push(centre[row]),
+            Tag::Sketches => {
+                let sketches = graph.and_then(Self::sketches);
+                out.extend(sketches.iter().flat_map(|sketches| sketches.lines().row_before(row as u32)));
+            }
             _ => out.extend(graph.iter().flat_map(|graph| graph.blocks.row_before(row as u32))),
         }
     }
 
     fn restore(
         store: &QuantizedStore,
-        _spec: &IndexSpec,
+        spec: &IndexSpec,
         statuses: &[Status],
         from: &mut Sections,
     ) -> Result<Option<Self>> {
         let n_nodes = statuses.iter().filter(|status| status.is_in_graph()).count();
-        let stride = block::block_len(store.coding.code_len(store.padded()));
+        let form = Form::of(spec.kind);
+        let stride = form.block_len(store.coding.code_len(store.padded()));
         let n_blocks = from.n_rows_of(Tag::Blocks);
         let mut blocks = from.take(Tag::Blocks, stride, n_blocks)?;
         blocks.ensure(statuses.len());
         let entries: Vec<u32> = from.take_all(Tag::Entries)?;
         let is_node = |row: u32| statuses.get(row as usize).is_some_and(|status| status.is_in_graph());
         let is_whole = n_blocks <= statuses.len() && !entries.is_empty() && entries.iter().all(|&row| is_node(row));
-        Ok(is_whole.then_some(Self { blocks, entries, n_nodes, n_linked: n_nodes as u64 }))
+        if !is_whole {
+            return Ok(None);
+        }
+        let sketches = match form {
+            Form::Fast => None,
+            Form::Compact => {
+                let n_lines = from.n_rows_of(Tag::Sketches);
+                let mut lines = from.take(Tag::Sketches, line_len(store.padded()), n_lines)?;
+                lines.ensure(statuses.len());
+                let centre: Vec<u8> = from.take_all(Tag::SketchCentre)?;
+                let Some((scale, values)) = centre.split_first_chunk() else { return Ok(None) };
+                if n_lines > statuses.len() || values.len() != store.padded() {
+                    return Ok(None);
+                }
+                let values = bytemuck::cast_slice(values).to_vec();
+                let centre = Centre::from_code(&store.kernels, values, f32::from_le_bytes(*scale));
+                Some(Sketches::restored(centre, lines))
+            }
+        };
+        Ok(Some(Self { form, blocks, sketches, entries, n_nodes, n_linked: n_nodes as u64 }))
     }
 }

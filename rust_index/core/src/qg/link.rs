@@ -11,8 +11,10 @@ use crate::candidates::Candidate;
 use crate::living::ScratchPool;
 use crate::spec::IndexSpec;
 
-use super::block::{self, DEGREE, Neighbour, first_bits};
+use super::block::Form;
+use super::block::{Neighbour, first_bits};
 use super::graph::QuantizedGraph;
+use super::sketch::{Centre, Sketches};
 use super::store::QuantizedStore;
 use super::walk::{Course, Scratch, walk_all};
 use super::{N_TOGETHER, State};
@@ -29,6 +31,8 @@ struct NewBlock {
     row: u32,
     links: Vec<u32>,
     block: Vec<u8>,
+    /// Of a compact node.
+    sketch: Option<Vec<u8>>,
 }
 
 /// Changes to a neighbour's block.
@@ -42,6 +46,8 @@ struct BackLinks {
 /// How rows are to be linked.
 #[derive(Debug)]
 pub(crate) struct LinkPlan {
+    /// For the first compact nodes.
+    centre: Option<Centre>,
     blocks: Vec<NewBlock>,
     back: Vec<BackLinks>,
 }
@@ -87,8 +93,11 @@ pub(super) fn plan_links(
     scratches: &ScratchPool<Scratch>,
 ) -> LinkPlan {
     let ef = spec.qg.ef_construction;
+    let is_first = graph.form == Form::Compact && graph.sketches().is_none();
+    let new_centre = is_first.then(|| Centre::of(&state.store, state.pending.rows()));
+    let centre = new_centre.as_ref().or(graph.sketches().map(Sketches::centre));
     let together: Vec<&[u32]> = rows.chunks(N_TOGETHER).collect();
-    let blocks = map_all(&together, spec.n_threads, |rows| plan_rows(state, graph, rows, ef, scratches));
+    let blocks = map_all(&together, spec.n_threads, |rows| plan_rows(state, graph, rows, ef, centre, scratches));
     let blocks: Vec<NewBlock> = blocks.into_iter().flatten().collect();
     // (neighbour, whether it must take the row, row): those of one neighbour together.
     let mut links: Vec<(u32, bool, u32)> = blocks
@@ -102,7 +111,7 @@ pub(super) fn plan_links(
         graph.prefetch_head(group[0].0);
     }
     let back = map_all(&groups, spec.n_threads, |group| plan_back(&state.store, graph, group));
-    LinkPlan { blocks, back: back.into_iter().flatten().collect() }
+    LinkPlan { blocks, centre: new_centre, back: back.into_iter().flatten().collect() }
 }
 
 /// Plans the blocks of a few rows, whose walks take turns.
@@ -111,6 +120,7 @@ fn plan_rows(
     graph: &QuantizedGraph,
     rows: &[u32],
     ef: usize,
+    centre: Option<&Centre>,
     pool: &ScratchPool<Scratch>,
 ) -> Vec<NewBlock> {
     let store = &state.store;
@@ -120,12 +130,13 @@ fn plan_rows(
     }
     walk_all(store, graph, (ef, Course::Free), state.rows.n_rows(), scratches.iter_mut());
     let plan = |(&row, scratch): (&u32, &Scratch)| {
-        let had: &[u32] = if state.status(row).is_in_graph() { graph.head(row).links() } else { &[] };
+        let had: &[u32] = if state.status(row).is_in_graph() { graph.node(row).links } else { &[] };
         let usable = |&other: &u32| other != row && state.status(other).is_live();
         let met = scratch.visited.iter().map(|candidate| candidate.row());
         let candidates = measure(store, row, met.chain(had.iter().copied()).filter(usable));
-        let (links, n_chosen) = select(store, &candidates);
-        NewBlock { row, block: new_block(store, graph, row, &links, n_chosen), links }
+        let (links, n_chosen) = select(store, graph.form.degree(), &candidates);
+        let sketch = centre.map(|centre| centre.sketch(store, row));
+        NewBlock { row, block: new_block(store, graph, row, &links, n_chosen), links, sketch }
     };
     let blocks = rows.iter().zip(&scratches).map(plan).collect();
     for scratch in scratches {
@@ -148,11 +159,11 @@ fn relaxed(distance: f32) -> f32 {
 }
 
 /// The rows to link to, of candidates in order, and how many of them the rule chose; these come first.
-pub(super) fn select(store: &QuantizedStore, candidates: &[Candidate]) -> (Vec<u32>, usize) {
-    let mut chosen: Vec<u32> = Vec::with_capacity(DEGREE);
+pub(super) fn select(store: &QuantizedStore, degree: usize, candidates: &[Candidate]) -> (Vec<u32>, usize) {
+    let mut chosen: Vec<u32> = Vec::with_capacity(degree);
     let mut others: Vec<u32> = Vec::new();
     for candidate in candidates {
-        if chosen.len() == DEGREE {
+        if chosen.len() == degree {
             break;
         }
         let (row, distance) = (candidate.row(), candidate.distance());
@@ -163,7 +174,7 @@ pub(super) fn select(store: &QuantizedStore, candidates: &[Candidate]) -> (Vec<u
         }
     }
     let n_chosen = chosen.len();
-    chosen.extend(others.into_iter().take(DEGREE - n_chosen));
+    chosen.extend(others.into_iter().take(degree - n_chosen));
     (chosen, n_chosen)
 }
 
@@ -175,19 +186,19 @@ pub(super) fn new_block(
     links: &[u32],
     n_chosen: usize,
 ) -> Vec<u8> {
-    let neighbours: Vec<Neighbour> =
-        links.iter().map(|&link| Neighbour::of(store, &store.coding, store.code(row), link)).collect();
-    let mut block = bytemuck::allocation::zeroed_vec::<u64>(graph.block_len() / 8);
-    block::fill(bytemuck::cast_slice_mut(&mut block), store.measure(row), &neighbours, n_chosen);
+    let neighbours: Vec<Neighbour> = links.iter().map(|&link| graph.form.neighbour(store, row, link)).collect();
+    let mut block = bytemuck::allocation::zeroed_vec::<u32>(graph.block_len() / 4);
+    graph.form.fill(bytemuck::cast_slice_mut(&mut block), store.measure(row), &neighbours, n_chosen);
     bytemuck::cast_slice(&block).to_vec()
 }
 
 /// Plans which rows a node takes as neighbours, of those that link to it now.
 fn plan_back(store: &QuantizedStore, graph: &QuantizedGraph, group: &[(u32, bool, u32)]) -> Option<BackLinks> {
     let node = group.first()?.0;
-    let head = graph.head(node);
-    let mut links = head.links().to_vec();
-    let mut chosen = head.chosen;
+    let known = graph.node(node);
+    let degree = graph.form.degree();
+    let mut links = known.links.to_vec();
+    let mut chosen = known.chosen;
     let mut taken = 0_u32;
     for &link in &links {
         store.prefetch(link);
@@ -209,7 +220,7 @@ fn plan_back(store: &QuantizedStore, graph: &QuantizedGraph, group: &[(u32, bool
                 .filter(|&slot| distances[slot] >= distance && relaxed(apart[slot]) < distances[slot]);
             chosen = hidden.fold(chosen, |chosen, slot| chosen & !(1 << slot));
         }
-        let Some(slot) = free_slot(&distances, chosen, distance, is_hidden, must) else { continue };
+        let Some(slot) = free_slot(&distances, chosen, distance, (is_hidden, must, degree)) else { continue };
         if slot == links.len() {
             links.push(row);
             distances.push(distance);
@@ -224,19 +235,24 @@ fn plan_back(store: &QuantizedStore, graph: &QuantizedGraph, group: &[(u32, bool
         return None;
     }
     let slots = (0..links.len()).filter(|slot| taken >> slot & 1 == 1);
-    let slots = slots.map(|slot| (slot, Neighbour::of(store, &store.coding, store.code(node), links[slot]))).collect();
+    let slots = slots.map(|slot| (slot, graph.form.neighbour(store, node, links[slot]))).collect();
     Some(BackLinks { row: node, chosen, slots })
 }
 
 /// The slot for a new neighbour: a free one, else that of the farthest which the rule did not choose, else of the farthest.
-fn free_slot(distances: &[f32], chosen: u32, distance: f32, is_hidden: bool, must: bool) -> Option<usize> {
-    if distances.len() < DEGREE {
+fn free_slot(
+    distances: &[f32],
+    chosen: u32,
+    distance: f32,
+    (is_hidden, must, degree): (bool, bool, usize),
+) -> Option<usize> {
+    if distances.len() < degree {
         return Some(distances.len());
     }
     let farthest = |among: u32| {
-        (0..DEGREE).filter(|slot| among >> slot & 1 == 1).max_by(|&a, &b| distances[a].total_cmp(&distances[b]))
+        (0..degree).filter(|slot| among >> slot & 1 == 1).max_by(|&a, &b| distances[a].total_cmp(&distances[b]))
     };
-    match farthest(!chosen & first_bits(DEGREE)) {
+    match farthest(!chosen & first_bits(degree)) {
         Some(slot) => (must || !is_hidden || distance < distances[slot]).then_some(slot),
         None => farthest(chosen).filter(|&slot| must || (!is_hidden && distance < distances[slot])),
     }
@@ -244,10 +260,16 @@ fn free_slot(distances: &[f32], chosen: u32, distance: f32, is_hidden: bool, mus
 
 /// Carries out a plan.
 pub(super) fn apply_links(state: &mut State, plan: &LinkPlan) {
+    if let (Some(centre), Some(graph)) = (&plan.centre, &mut state.graph) {
+        graph.take_centre(centre.clone());
+    }
     for new in &plan.blocks {
         let is_new = !state.status(new.row).is_in_graph();
         let Some(graph) = &mut state.graph else { return };
         graph.insert(new.row, &new.block, is_new);
+        if let Some(sketch) = &new.sketch {
+            graph.put_sketch(new.row, sketch);
+        }
         if new.links.is_empty() {
             // Among tombstones alone nothing leads to the row.
             graph.enter_at(new.row);
@@ -256,10 +278,9 @@ pub(super) fn apply_links(state: &mut State, plan: &LinkPlan) {
     }
     let Some(graph) = &mut state.graph else { return };
     for back in &plan.back {
-        let block = graph.block_mut(back.row);
         for (slot, neighbour) in &back.slots {
-            block::put(block, *slot, neighbour);
+            graph.put(back.row, *slot, neighbour);
         }
-        block::set_chosen(block, back.chosen);
+        graph.set_chosen(back.row, back.chosen);
     }
 }

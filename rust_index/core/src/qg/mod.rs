@@ -14,6 +14,7 @@ mod rotation;
 pub(crate) mod save;
 pub(crate) mod scan;
 pub(crate) mod search;
+mod sketch;
 pub(crate) mod store;
 pub(crate) mod walk;
 mod wanted;
@@ -29,6 +30,7 @@ use crate::snapshot::Unpublished;
 use crate::snapshot::sections::Sections;
 use crate::spec::IndexSpec;
 
+use block::Form;
 use coding::Coding;
 use graph::QuantizedGraph;
 use link::LinkPlan;
@@ -63,7 +65,10 @@ impl LiveGraph for QuantizedGraph {
     }
 
     fn new(spec: &IndexSpec) -> Self {
-        Self::with_code_len(Coding::Signs.code_len(spec.dim.next_multiple_of(crate::kernels::SCAN_DIM)))
+        Self::with_code_len(
+            Form::of(spec.kind),
+            Coding::Signs.code_len(spec.dim.next_multiple_of(crate::kernels::SCAN_DIM)),
+        )
     }
 
     fn scan_threshold(spec: &IndexSpec) -> usize {
@@ -89,7 +94,7 @@ impl LiveGraph for QuantizedGraph {
     }
 
     fn links(&self, row: u32) -> &[u32] {
-        self.head(row).links()
+        self.node(row).links
     }
 
     fn starts(&self) -> Vec<u32> {

@@ -4,6 +4,9 @@ use crate::kernels::{GROUP, Kernels, N_POINTS, PreparedQuery, ScanScale};
 
 use super::coding::Coding;
 
+/// Adding 1.5 * 2^23 rounds to the nearest integer, which is then in the low bits.
+const ROUND: f32 = 12_582_912.0;
+
 /// What a search or a plan compares rows with. Kept and filled again.
 #[derive(Debug, Default)]
 pub(crate) struct Query {
@@ -14,6 +17,10 @@ pub(crate) struct Query {
     /// What the table is made from where codes are of points.
     products: Vec<[f32; N_POINTS]>,
     prepared: PreparedQuery,
+    /// The vector in eight bits, where asked for.
+    bytes: Vec<i8>,
+    byte_unit: f32,
+    byte_sum: i32,
 }
 
 impl Query {
@@ -30,6 +37,28 @@ impl Query {
             let found = kernels.tabulate(rotated, points.as_points(), &mut self.products, &mut self.table);
             (self.prepared.table_unit, self.prepared.table_start) = found;
         }
+    }
+
+    /// Makes what [`Query::product_with_signs`] takes, of the rotated vector that was set.
+    pub(crate) fn set_bytes(&mut self, rotated: &[f32]) {
+        let largest = rotated.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+        let inverse = if largest >= f32::MIN_POSITIVE { f32::from(i8::MAX) / largest } else { 0.0 };
+        self.bytes.clear();
+        self.bytes.extend(rotated.iter().map(|x| (x * inverse + ROUND).to_bits() as i8));
+        self.byte_unit = largest / f32::from(i8::MAX);
+        self.byte_sum = self.bytes.iter().map(|&x| i32::from(x)).sum();
+    }
+
+    /// Inner product with signs, of which a bit that is set is positive.
+    #[inline]
+    pub(crate) fn product_with_signs(&self, kernels: &Kernels, bits: &[u8]) -> f32 {
+        (2 * kernels.sum_where(&self.bytes, bits) - self.byte_sum) as f32 * self.byte_unit
+    }
+
+    /// Components, with those that fill up.
+    #[inline]
+    pub(crate) fn n_components(&self) -> usize {
+        self.words.len()
     }
 
     /// Squared norm.
@@ -62,6 +91,9 @@ impl Query {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.words.capacity() * 2 + self.table.capacity() + self.products.capacity() * size_of::<[f32; N_POINTS]>()
+        self.words.capacity() * 2
+            + self.table.capacity()
+            + self.bytes.capacity()
+            + self.products.capacity() * size_of::<[f32; N_POINTS]>()
     }
 }

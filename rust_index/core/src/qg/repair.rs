@@ -2,7 +2,6 @@
 //! dying ones linked to. Sources: Singh et al., `FreshDiskANN` (2021), section 5.2; Xu et al., IP-DiskANN (2025).
 
 use super::State;
-use super::block;
 use super::graph::QuantizedGraph;
 use super::link::{measure, new_block, select};
 use crate::rows::Status;
@@ -22,19 +21,19 @@ pub(crate) struct RepairPlan {
 
 /// Plans the repair of a node; nothing when none of its links is dying.
 pub(super) fn plan_repair(state: &State, graph: &QuantizedGraph, row: u32) -> Option<RepairPlan> {
-    let head = graph.head(row);
+    let node = graph.node(row);
     let is_live = |&link: &u32| state.status(link).is_live();
-    if !head.links().iter().any(|&link| state.status(link) == Status::DYING) {
+    if !node.links.iter().any(|&link| state.status(link) == Status::DYING) {
         return None;
     }
-    let mut candidates: Vec<u32> = head.links().iter().copied().filter(is_live).collect();
-    let n_lost = head.links().len() - candidates.len();
+    let mut candidates: Vec<u32> = node.links.iter().copied().filter(is_live).collect();
+    let n_lost = node.links.len() - candidates.len();
     // What the dead linked to, through the dead that they linked to when a whole neighbourhood is gone.
-    let mut frontier: Vec<u32> = head.links().iter().copied().filter(|link| !is_live(link)).collect();
+    let mut frontier: Vec<u32> = node.links.iter().copied().filter(|link| !is_live(link)).collect();
     let mut passed = frontier.clone();
     let mut n_reached = 0;
     while let Some(dead) = frontier.pop() {
-        for &next in graph.head(dead).links() {
+        for &next in graph.node(dead).links {
             if next == row || candidates.contains(&next) || passed.contains(&next) {
                 continue;
             }
@@ -51,14 +50,15 @@ pub(super) fn plan_repair(state: &State, graph: &QuantizedGraph, row: u32) -> Op
             break;
         }
     }
-    let (links, n_chosen) = select(&state.store, &measure(&state.store, row, candidates.into_iter()));
+    let (links, n_chosen) =
+        select(&state.store, graph.form.degree(), &measure(&state.store, row, candidates.into_iter()));
     let block = new_block(&state.store, graph, row, &links, n_chosen);
-    Some(RepairPlan { row, block, n_lost: head.n_lost + n_lost as u32 })
+    Some(RepairPlan { row, block, n_lost: node.n_lost + n_lost as u32 })
 }
 
 /// Carries out a repair; returns the node when it is worn.
 pub(super) fn apply_repair(graph: &mut QuantizedGraph, plan: &RepairPlan) -> Option<u32> {
     graph.insert(plan.row, &plan.block, false);
-    block::set_lost(graph.block_mut(plan.row), plan.n_lost);
-    (plan.n_lost * WORN_SHARE > block::DEGREE as u32).then_some(plan.row)
+    graph.set_lost(plan.row, plan.n_lost);
+    (plan.n_lost * WORN_SHARE > graph.form.degree() as u32).then_some(plan.row)
 }

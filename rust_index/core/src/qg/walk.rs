@@ -2,11 +2,13 @@
 //! itself is taken when it is expanded, from its eight-bit code: so nothing is visited only to be measured.
 
 use crate::candidates::{Candidate, rank};
-use crate::kernels::BLOCK;
+use crate::filter::RowFilter;
+use crate::kernels::{BLOCK, Kernels};
 
 use super::block::first_bits;
 use super::graph::QuantizedGraph;
 use super::query::Query;
+use super::sketch::Sketches;
 use super::store::QuantizedStore;
 use super::wanted::Wanted;
 
@@ -60,6 +62,8 @@ pub(crate) struct Scratch {
     pub(crate) met: Vec<Candidate>,
     /// Whether a walk came to a region where too few rows pass.
     pub(super) is_far: bool,
+    /// Neighbours that are to be estimated by their sketches.
+    fresh: Vec<u32>,
     pub(crate) query: Query,
     pub(crate) rotated: Vec<f32>,
 }
@@ -67,7 +71,7 @@ pub(crate) struct Scratch {
 impl Scratch {
     pub(crate) fn memory_bytes(&self) -> usize {
         self.marks.words.capacity() * 8
-            + self.marks.marked.capacity() * 4
+            + (self.marks.marked.capacity() + self.fresh.capacity()) * 4
             + (self.pool.capacity() + self.visited.capacity() + self.met.capacity()) * size_of::<Candidate>()
             + self.query.memory_bytes()
             + self.rotated.capacity() * 4
@@ -121,6 +125,61 @@ struct Walk<'a> {
     is_decided: bool,
     /// Of the course, see [`Wanted::n_telling`].
     n_telling: usize,
+    /// Distance of the centre of the sketches.
+    base: f32,
+}
+
+/// What takes in the neighbours that a walk sees.
+struct Intake<'a> {
+    filter: Option<&'a RowFilter>,
+    is_within: bool,
+    ef: usize,
+    /// The pool's farthest when it is full, before anything of the node was taken in.
+    limit: f32,
+    kept_limit: f32,
+}
+
+impl<'a> Intake<'a> {
+    fn of(course: Course<'a>, ef: usize, pool: &[Candidate], kept_limit: f32) -> Self {
+        Self {
+            filter: course.wanted().map(|wanted| wanted.filter),
+            is_within: matches!(course, Course::Within(_)),
+            ef,
+            limit: if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].distance() },
+            kept_limit,
+        }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "it is the inner loop of a walk")]
+    fn passes(&self, row: u32) -> bool {
+        self.filter.is_some_and(|filter| filter.allows(row))
+    }
+
+    /// Takes in a neighbour that was not seen before; returns its place in the pool.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "it is the inner loop of a walk")]
+    fn take(
+        &self,
+        kernels: &Kernels,
+        seen: Candidate,
+        passes: bool,
+        pool: &mut Vec<Candidate>,
+        met: &mut Vec<Candidate>,
+    ) -> Option<usize> {
+        if passes {
+            met.push(seen);
+        }
+        if pool.len() == self.ef {
+            if pool[self.ef - 1] < seen {
+                return None;
+            }
+            pool.pop();
+        }
+        let at = rank(kernels, pool, seen);
+        pool.insert(at, seen);
+        Some(at)
+    }
 }
 
 /// Walks with a pool of `ef` for the query of each scratch memory, whose `visited` has the nodes expanded, tombstones among
@@ -137,8 +196,19 @@ pub(super) fn walk_all<'a>(
         let n_telling = course.wanted().map_or(0, |wanted| wanted.n_telling());
         // What is beyond the pool's own limit is only worth keeping where the pool takes few of what is seen.
         let kept_limit = if matches!(course, Course::Within(_)) { f32::INFINITY } else { f32::NEG_INFINITY };
-        let mut walk =
-            Walk { store, graph, ef, course, ahead, scratch, cursor: 0, kept_limit, is_decided: false, n_telling };
+        let mut walk = Walk {
+            store,
+            graph,
+            ef,
+            course,
+            ahead,
+            scratch,
+            cursor: 0,
+            kept_limit,
+            is_decided: false,
+            n_telling,
+            base: 0.0,
+        };
         walk.start(n_rows);
         walk
     };
@@ -155,8 +225,13 @@ impl Walk<'_> {
     }
 
     fn start(&mut self, n_rows: usize) {
-        let Scratch { marks, pool, visited, met, is_far, query, .. } = &mut *self.scratch;
+        let Scratch { marks, pool, visited, met, is_far, fresh, query, rotated } = &mut *self.scratch;
         *is_far = false;
+        fresh.clear();
+        if let Some(sketches) = self.graph.sketches() {
+            query.set_bytes(rotated);
+            self.base = sketches.base(self.store, query);
+        }
         marks.clear(n_rows);
         visited.clear();
         pool.clear();
@@ -191,13 +266,29 @@ impl Walk<'_> {
         }
     }
 
-    /// Expands the best candidate that is not; false when there is none.
+    /// Expands the best candidate that is not, or goes on with that; false when there is none.
     fn step(&mut self) -> bool {
-        if !self.goes_on() {
-            return false;
+        let Some(sketches) = self.graph.sketches() else {
+            return self.expand().map(|row| self.see_by_block(row)).is_some();
+        };
+        if self.scratch.fresh.is_empty() {
+            let Some(row) = self.expand() else { return false };
+            self.look_around(sketches, row);
+            if self.ahead == Ahead::Next {
+                // The sketches are on their way while other walks work.
+                return true;
+            }
         }
-        let (store, graph, ef) = (self.store, self.graph, self.ef);
-        let Some(candidate) = self.scratch.pool.get_mut(self.cursor) else { return false };
+        self.see_by_sketches(sketches);
+        true
+    }
+
+    /// Takes the best candidate that is not expanded.
+    fn expand(&mut self) -> Option<u32> {
+        if !self.goes_on() {
+            return None;
+        }
+        let candidate = self.scratch.pool.get_mut(self.cursor)?;
         let row = candidate.row();
         *candidate = candidate.expanded();
         self.advance();
@@ -206,25 +297,67 @@ impl Walk<'_> {
         {
             self.prefetch(next.row());
         }
+        Some(row)
+    }
+
+    /// Measures a compact node and asks for the sketches of the neighbours that were not seen.
+    fn look_around(&mut self, sketches: &Sketches, row: u32) {
+        let intake = Intake::of(self.course, self.ef, &self.scratch.pool, self.kept_limit);
+        let Scratch { marks, visited, fresh, query, .. } = &mut *self.scratch;
+        for &link in self.graph.node(row).links {
+            if (!intake.is_within || intake.passes(link)) && marks.insert(link) {
+                sketches.prefetch(link);
+                fresh.push(link);
+            }
+        }
+        visited.push(Candidate::new(self.store.distance_by(query, row, sketches.measure(row)), row));
+    }
+
+    /// Estimates the neighbours whose sketches were asked for.
+    fn see_by_sketches(&mut self, sketches: &Sketches) {
+        let intake = Intake::of(self.course, self.ef, &self.scratch.pool, self.kept_limit);
+        let kernels = &self.store.kernels;
+        let mut cursor = self.cursor;
+        let Scratch { pool, met, fresh, query, .. } = &mut *self.scratch;
+        for row in fresh.drain(..) {
+            let estimate = sketches.estimate(kernels, query, self.base, row);
+            let passes = intake.passes(row);
+            let seen = Candidate::new(estimate, row);
+            if estimate > intake.limit {
+                if passes && estimate < intake.kept_limit {
+                    met.push(seen);
+                }
+                continue;
+            }
+            if let Some(at) = intake.take(kernels, seen, passes, pool, met) {
+                cursor = cursor.min(at);
+            }
+        }
+        self.cursor = cursor;
+        self.tidy();
+    }
+
+    /// Sees the neighbours of a node by the codes that it keeps of them.
+    fn see_by_block(&mut self, row: u32) {
+        let (store, graph) = (self.store, self.graph);
+        let intake = Intake::of(self.course, self.ef, &self.scratch.pool, self.kept_limit);
+        let limit = intake.limit;
         let Scratch { marks, pool, visited, met, query, .. } = &mut *self.scratch;
         let (head, codes) = graph.parts(row);
         let distance = store.distance_by(query, row, head.measure);
         visited.push(Candidate::new(distance, row));
-        let limit = if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].distance() };
         let scale = query.scale(distance, head.slope_unit, head.offset_unit);
         let mut estimates = [0.0; BLOCK];
         let looked_for = limit.max(self.kept_limit);
         let near = store.kernels.scan(query.table(), head.scan_block(codes), &scale, looked_for, &mut estimates);
         let mut near = near & first_bits(head.links().len());
         let mut cursor = self.cursor;
-        let is_within = matches!(self.course, Course::Within(_));
-        let filter = self.course.wanted().map(|wanted| wanted.filter);
         while near != 0 {
             let slot = near.trailing_zeros() as usize;
             near &= near - 1;
             let row = head.links[slot];
             let seen = Candidate::new(estimates[slot], row);
-            let passes = filter.is_some_and(|filter| filter.allows(row));
+            let passes = intake.passes(row);
             if estimates[slot] > limit {
                 // Not marked: a nearer node may estimate it better.
                 if passes {
@@ -232,21 +365,12 @@ impl Walk<'_> {
                 }
                 continue;
             }
-            if (is_within && !passes) || !marks.insert(row) {
+            if (intake.is_within && !passes) || !marks.insert(row) {
                 continue;
             }
-            if passes {
-                met.push(seen);
-            }
-            if pool.len() == ef {
-                if pool[ef - 1] < seen {
-                    continue;
-                }
-                pool.pop();
-            }
-            let at = rank(&store.kernels, pool, seen);
-            pool.insert(at, seen);
-            if at < cursor {
+            if let Some(at) = intake.take(&store.kernels, seen, passes, pool, met)
+                && at < cursor
+            {
                 cursor = at;
                 if self.ahead == Ahead::NextBest {
                     graph.prefetch(row);
@@ -255,12 +379,19 @@ impl Walk<'_> {
             }
         }
         self.cursor = cursor;
+        self.tidy();
+    }
+
+    /// Keeps the best of what passes, and asks for what comes next.
+    #[inline]
+    fn tidy(&mut self) {
+        let met = &mut self.scratch.met;
         if let Some(n_kept) = self.course.wanted().map(|wanted| wanted.n_kept())
             && met.len() >= 2 * n_kept
         {
             met.select_nth_unstable(n_kept - 1);
             met.truncate(n_kept);
-            if is_within {
+            if matches!(self.course, Course::Within(_)) {
                 self.kept_limit = met.last().map_or(f32::INFINITY, |last| last.distance());
             }
         }
@@ -269,7 +400,6 @@ impl Walk<'_> {
         {
             self.prefetch(next.row());
         }
-        true
     }
 
     /// Decides whether a walk through everything is in a region where rows pass, and how far to go there: at the end of

@@ -53,7 +53,7 @@ pub(crate) const BLOCK_ROWS: usize = 1024;
 const CHECKSUM_LEN: usize = 4;
 const MAX_SECTIONS: usize = 16;
 /// The kinds of this format by their byte.
-const KINDS: [(u8, Kind); 2] = [(2, Kind::Qg), (4, Kind::Pq)];
+const KINDS: [(u8, Kind); 3] = [(2, Kind::Qg), (3, Kind::QgCompact), (4, Kind::Pq)];
 /// A file up to this size is checked as a whole when it is opened.
 const EAGER_LEN: u64 = 1 << 26;
 
@@ -72,10 +72,12 @@ pub(crate) enum Tag {
     Codebooks = 9,
     Origin = 10,
     Training = 11,
+    Sketches = 12,
+    SketchCentre = 13,
 }
 
 impl Tag {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Ids,
         Self::Statuses,
         Self::Codes,
@@ -87,6 +89,8 @@ impl Tag {
         Self::Codebooks,
         Self::Origin,
         Self::Training,
+        Self::Sketches,
+        Self::SketchCentre,
     ];
 
     fn name(self) -> &'static str {
@@ -102,6 +106,8 @@ impl Tag {
             Self::Codebooks => "codebooks",
             Self::Origin => "origin",
             Self::Training => "training",
+            Self::Sketches => "sketches",
+            Self::SketchCentre => "sketch centre",
         }
     }
 }

@@ -33,6 +33,7 @@ class IndexKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INDEX_KIND_FLAT: _ClassVar[IndexKind]
     INDEX_KIND_HNSW: _ClassVar[IndexKind]
     INDEX_KIND_QG: _ClassVar[IndexKind]
+    INDEX_KIND_QG_COMPACT: _ClassVar[IndexKind]
     INDEX_KIND_PQ: _ClassVar[IndexKind]
 
 class VectorType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -66,6 +67,7 @@ INDEX_KIND_UNSPECIFIED: IndexKind
 INDEX_KIND_FLAT: IndexKind
 INDEX_KIND_HNSW: IndexKind
 INDEX_KIND_QG: IndexKind
+INDEX_KIND_QG_COMPACT: IndexKind
 INDEX_KIND_PQ: IndexKind
 VECTOR_TYPE_UNSPECIFIED: VectorType
 VECTOR_TYPE_FLOAT32: VectorType
