@@ -21,6 +21,7 @@ RIVALS = {  # name in the figures -> system, targets
     "faiss_ivfpq": ("faiss-ivfpq", (0.95,)),
 }
 COMPACT = "qg-compact"
+AVX2 = "qg-avx2"
 
 
 class Figures:
@@ -39,6 +40,9 @@ class Figures:
             for target in targets:
                 self._ratio(f"ratio_{rival}_r{100 * target:.0f}", ours, system, target)
         self._ratio("compact_ratio_hnswlib_r95", COMPACT, "hnswlib", 0.95)
+        self._ratio("compact_ratio_hnswlib_r99", COMPACT, "hnswlib", 0.99)
+        for target in (0.95, 0.99):
+            self._ratio(f"avx2_ratio_hnswlib_r{100 * target:.0f}", AVX2, "hnswlib", target)
         for figure, name in (("bytes_per_vector", ours), ("compact_bytes_per_vector", COMPACT)):
             if (curve := self._curve(figure, name)) and curve.built.memory_bytes is not None:
                 self.values[figure] = curve.built.memory_bytes / curve.built.n

@@ -33,7 +33,7 @@ class Options:
     rounds: int
     place: Place
     n_threads: int
-    n_million: int | None
+    n_million: int
     cache: Path
     out: Path | None
 
@@ -103,8 +103,8 @@ class Run:
                 self.figures.of_filters(measured)
 
     def million(self) -> None:
-        if self.options.n_million is None:
-            self.figures.missing["open_1m_ms"] = "--million is not given"
+        if not self.options.n_million:
+            self.figures.missing["open_1m_ms"] = "--million is 0"
             return
         measured = million.run(self.ours, self.options.vectors, self.options.n_million, self.options.place)
         self.results["million"] = asdict(measured)

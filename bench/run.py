@@ -56,8 +56,8 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--clock", choices=["wall", "cpu"], default="wall", help=clock)
     group.add_argument("--min-s", type=float, default=0.25, help="seconds that one measurement lasts at least")
     group.add_argument("--threads", type=int, default=2, help="threads of the parallel build")
-    help_text = "also build N rows, 1,000,000 unless said, save and open them: slow"
-    group.add_argument("--million", type=int, nargs="?", const=1_000_000, default=None, metavar="N", help=help_text)
+    help_text = "build N rows, 1,000,000 unless said, save and open them: some minutes; 0 leaves it out"
+    group.add_argument("--million", type=int, default=1_000_000, metavar="N", help=help_text)
     group.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder of what is made: missing truth")
 
 

@@ -42,6 +42,7 @@ OURS: dict[str, Options] = {  # the first one that is there is "ours" in the rat
     "hnsw": {"kind": "hnsw"},
     "qg-compact": {"kind": "qg-compact"},
     "pq": {"kind": "pq"},
+    "qg-avx2": {"kind": "qg", "simd": "avx2"},
     "flat": {"kind": "flat"},
 }
 
