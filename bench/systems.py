@@ -43,6 +43,7 @@ OURS: dict[str, Options] = {  # the first one that is there is "ours" in the rat
     "qg-compact": {"kind": "qg-compact"},
     "pq": {"kind": "pq"},
     "qg-avx2": {"kind": "qg", "simd": "avx2"},
+    "spiral": {"kind": "spiral"},
     "flat": {"kind": "flat"},
 }
 

@@ -109,8 +109,9 @@ class Index:
             dim: Components of each vector, 1 to 65,536.
             metric: `cosine`, `dot` or `l2`.
             kind: `qg`, a quantised graph, the fastest; `qg-compact`, the same in a third of the memory; `hnsw`; `pq`,
-                product quantisation without a graph, the smallest; or `flat` for exact search. `qg`, `qg-compact` and
-                `pq` keep twelve bits a component: their distances are right to about a thousandth of the vectors' size.
+                product quantisation without a graph, the smallest; `spiral`, `qg` with other codes of the neighbours;
+                or `flat` for exact search. All but `flat` and `hnsw` keep twelve bits a component: their distances are
+                right to about a thousandth of the vectors' size.
             m: Links that a new node of the graph asks for, 2 to 256; `hnsw` only.
             ef_construction: Candidates kept while linking, 1 to 65,536: more is a better graph and slower linking.
                 Not of `pq`.
@@ -120,7 +121,7 @@ class Index:
                 scanned.
             subvector_dim: Components that four bits stand for, 2 to 16; `pq` only.
             seed: The same seed and the same calls in the same order give the same index.
-            n_threads: Threads that link vectors of `qg` and `qg-compact`, 1 to 256.
+            n_threads: Threads that link vectors of `qg`, `qg-compact` and `spiral`, 1 to 256.
             deferred: Leave linking to `maintain`, so that `add` takes microseconds; until then vectors are scanned.
             simd: Instruction set, for tests; the best of this processor when absent.
 
@@ -251,7 +252,8 @@ class Index:
 
     @staticmethod
     def open(path: str | PathLike[str], *, n_threads: int = 1, deferred: bool = False) -> tuple[Index, int]:
-        """Opens a snapshot; one of `qg` is mapped, not read. The file must not be written to while the index is in use.
+        """Opens a snapshot; one of `qg`, `spiral` or `pq` is mapped, not read. The file must not be written to while
+        the index is in use.
 
         Args:
             n_threads: As for a new index.
@@ -262,7 +264,7 @@ class Index:
 
         Raises:
             InvalidParameterError: `n_threads` is out of its range.
-            SnapshotCorruptError: A byte is damaged, missing or too many. Of a file of `qg` above 64 MiB most is checked
+            SnapshotCorruptError: A byte is damaged, missing or too many. Of a mapped file above 64 MiB most is checked
                 later: a search, `maintain` or another call that meets the damage raises this.
             SnapshotVersionError: The format is newer than this build.
             SnapshotIoError: The operating system refused.

@@ -45,6 +45,7 @@ class IndexKind(StrEnum):
     QG = "qg"
     QG_COMPACT = "qg-compact"
     PQ = "pq"
+    SPIRAL = "spiral"
 
 
 class VectorType(StrEnum):

@@ -14,10 +14,10 @@
 //! # }
 //! ```
 //!
-//! Kinds: `flat`; `hnsw`, `qg` and `qg-compact`, graphs that `living` keeps alive under insertions, updates and deletions;
-//! `pq`, whose codes `living` keeps as if they were a graph. `flat` and `hnsw` keep their vectors in `store`, `qg` has a store
-//! of its own, which `pq` shares. All stand on `rows` (ids), `metric` and `filter`, those on `kernels`. Slots, namespaces and
-//! Python are unknown here.
+//! Kinds: `flat`; `hnsw`, `qg`, `qg-compact` and `spiral`, graphs that `living` keeps alive under insertions, updates and
+//! deletions; `pq`, whose codes `living` keeps as if they were a graph. `flat` and `hnsw` keep their vectors in `store`, `qg` has
+//! a store of its own, which `qg-compact`, `spiral` and `pq` share. All stand on `rows` (ids), `metric` and `filter`, those on
+//! `kernels`. Slots, namespaces and Python are unknown here.
 
 mod candidates;
 mod codes;

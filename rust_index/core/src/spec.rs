@@ -41,11 +41,13 @@ pub enum Kind {
     QgCompact,
     /// Product quantisation: codes of all vectors, scanned and looked at closer.
     Pq,
+    /// Quantised graph whose nodes keep directions on a spherical Fibonacci lattice instead of signs.
+    Spiral,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Flat, Self::Hnsw, Self::Qg, Self::QgCompact, Self::Pq];
+    pub const ALL: [Self; 6] = [Self::Flat, Self::Hnsw, Self::Qg, Self::QgCompact, Self::Pq, Self::Spiral];
 
     /// The name that users write.
     pub fn name(self) -> &'static str {
@@ -55,6 +57,7 @@ impl Kind {
             Self::Qg => "qg",
             Self::QgCompact => "qg-compact",
             Self::Pq => "pq",
+            Self::Spiral => "spiral",
         }
     }
 }
@@ -101,7 +104,7 @@ impl HnswParams {
     }
 }
 
-/// Parameters of `qg`. Defaults were measured on 100,000 sentence embeddings of 384 dimensions.
+/// Parameters of `qg` and `spiral`. Defaults were measured on 100,000 sentence embeddings of 384 dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QgParams {
     /// Size of the candidate pool while linking. 1 to [`MAX_EF`].
@@ -166,7 +169,7 @@ pub struct IndexSpec {
     pub metric: Metric,
     /// Parameters of `hnsw`.
     pub hnsw: HnswParams,
-    /// Parameters of `qg`.
+    /// Parameters of `qg` and `spiral`.
     pub qg: QgParams,
     /// Parameters of `pq`.
     pub pq: PqParams,
@@ -202,7 +205,7 @@ impl IndexSpec {
         Ok(match self.kind {
             Kind::Flat => Box::new(FlatIndex::new(self)?),
             Kind::Hnsw => Box::new(HnswIndex::new(self)?),
-            Kind::Qg | Kind::QgCompact => Box::new(QuantizedGraphIndex::new(self)?),
+            Kind::Qg | Kind::QgCompact | Kind::Spiral => Box::new(QuantizedGraphIndex::new(self)?),
             Kind::Pq => Box::new(ProductIndex::new(self)?),
         })
     }

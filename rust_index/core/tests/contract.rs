@@ -114,7 +114,7 @@ proptest! {
 
     #[test]
     fn any_history_of_low_dimension_agrees_with_flat(calls in calls(), metric in 0..3_usize) {
-        for kind in [Kind::Hnsw, Kind::Qg, Kind::QgCompact, Kind::Pq] {
+        for kind in [Kind::Hnsw, Kind::Qg, Kind::QgCompact, Kind::Pq, Kind::Spiral] {
             run(kind, 3, Metric::ALL[metric], 8, &calls);
         }
     }
@@ -172,7 +172,7 @@ fn deleting_all_then_adding_again() {
 #[test]
 fn memory_comes_back() {
     // usearch #445, #726.
-    for kind in [Kind::Hnsw, Kind::Qg, Kind::QgCompact, Kind::Pq] {
+    for kind in [Kind::Hnsw, Kind::Qg, Kind::QgCompact, Kind::Pq, Kind::Spiral] {
         let index = build(kind, 64, Metric::Cosine, 100);
         let ids: Vec<u64> = (0..8000).collect();
         index.add(&ids, &rows(&mut Random::new(3), 8000, 64)).unwrap();

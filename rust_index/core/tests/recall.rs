@@ -2,7 +2,9 @@
 
 mod common;
 
-use adamem_index::{HnswParams, IdSet, IndexSpec, Kind, Metric, PqParams, SearchOptions, SimdLevel, VectorIndex};
+use adamem_index::{
+    HnswParams, IdSet, IndexSpec, Kind, Metric, PqParams, QgParams, SearchOptions, SimdLevel, VectorIndex,
+};
 use common::{Random, clustered, drain, recall, with_ef};
 
 const DIM: usize = 64;
@@ -13,7 +15,8 @@ const K: usize = 10;
 fn build(kind: Kind, metric: Metric, simd: Option<SimdLevel>) -> Box<dyn VectorIndex> {
     let hnsw = HnswParams { scan_threshold: 1_000, ..HnswParams::default() };
     let pq = PqParams { scan_threshold: 1_000, ..PqParams::default() };
-    IndexSpec { hnsw, pq, simd, ..IndexSpec::new(kind, DIM, metric) }.build().unwrap()
+    let qg = QgParams { scan_threshold: 1_000, ..QgParams::default() };
+    IndexSpec { hnsw, pq, qg, simd, ..IndexSpec::new(kind, DIM, metric) }.build().unwrap()
 }
 
 fn queries() -> Vec<f32> {
@@ -216,5 +219,27 @@ fn product_codes_keep_recall_under_filters() {
         let truth = flat.search_batch(&queries(), K, options).unwrap();
         let found = pq.search_batch(&queries(), K, options).unwrap();
         assert!(recall(&found, &truth) >= 0.92, "{} allowed: {}", allowed.len(), recall(&found, &truth));
+    }
+}
+
+#[test]
+fn graphs_of_codes_find_the_nearest_on_every_metric_and_level() {
+    let ids: Vec<u64> = (0..N as u64).collect();
+    for metric in Metric::ALL {
+        let flat = build(Kind::Flat, metric, None);
+        flat.add(&ids, &data()).unwrap();
+        let truth = flat.search_batch(&queries(), K, SearchOptions::default()).unwrap();
+        for kind in [Kind::Qg, Kind::Spiral] {
+            // One metric tells the levels apart; walks by plain loops take long.
+            let levels = SimdLevel::ALL.into_iter().filter(|level| level.is_supported());
+            for level in levels.filter(|&level| metric == Metric::Cosine || level == SimdLevel::detect()) {
+                let index = build(kind, metric, Some(level));
+                index.add(&ids, &data()).unwrap();
+                drain(index.as_ref());
+                assert_eq!(index.stats().unwrap().n_unlinked, 0);
+                let found = index.search_batch(&queries(), K, SearchOptions::default()).unwrap();
+                assert!(recall(&found, &truth) >= 0.93, "{kind:?} {metric:?} {level:?} {}", recall(&found, &truth));
+            }
+        }
     }
 }

@@ -130,6 +130,7 @@ fn a_header_that_asks_for_too_much_is_refused() {
         (Kind::Qg, 4096, 24..344),
         (Kind::QgCompact, 4096, 24..440),
         (Kind::Pq, 4096, 24..440),
+        (Kind::Spiral, 4096, 24..344),
     ] {
         sample(kind).save(&path, 1).unwrap();
         let whole = fs::read(&path).unwrap();

@@ -44,7 +44,7 @@ def test_properties_and_defaults() -> None:
     assert _index.simd_level() in {"avx512", "avx2", "neon", "scalar"}
 
 
-@pytest.mark.parametrize("kind", ["flat", "hnsw", "qg", "qg-compact", "pq"])
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "qg", "qg-compact", "pq", "spiral"])
 def test_single_and_batch_search(kind: str) -> None:
     index = filled(500, kind)
     vectors = make_vectors(500)
@@ -327,7 +327,7 @@ def test_concurrent_readers_and_writers() -> None:
     assert len(index) == 800 + 2 * 20
 
 
-@pytest.mark.parametrize("kind", ["hnsw", "qg", "qg-compact", "pq"])
+@pytest.mark.parametrize("kind", ["hnsw", "qg", "qg-compact", "pq", "spiral"])
 @given(
     calls=st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=60),
     seed=st.integers(0, 2**32),

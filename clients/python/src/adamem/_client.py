@@ -419,7 +419,7 @@ class Client(BaseClient):
             dim: Dimension of its vectors. None: the encoder's. Another one means that clients supply all vectors.
             metric: How its vectors are compared. None: cosine.
             index_kind: Its vector index: `hnsw`, `qg` (a quantised graph, faster), `qg-compact` (the same in little
-                memory), `pq` (product quantisation, smaller) or `flat` (exact). None: hnsw.
+                memory), `pq` (product quantisation, smaller), `spiral` (research) or `flat` (exact). None: hnsw.
             index_params: Parameters of the index. None: its defaults.
             vector_type: How its vectors are stored. None: float32.
             external_vectors: Clients supply all vectors, so that text cannot be embedded for it.

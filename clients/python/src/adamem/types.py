@@ -59,6 +59,7 @@ class IndexKind(StrEnum):
     QG = "qg"
     QG_COMPACT = "qg-compact"
     PQ = "pq"
+    SPIRAL = "spiral"
     UNKNOWN = "unknown"
 
 

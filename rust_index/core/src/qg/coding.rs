@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use crate::kernels::{GROUP, Kernels, N_POINTS, Points, Relation, SCAN_DIM};
+use crate::spec::Kind;
 
+use super::spiral;
 use super::store::Code;
 
 /// A scan takes so many groups at a time.
@@ -73,6 +75,14 @@ impl PointSets {
 }
 
 impl Coding {
+    /// The coding of a kind of index whose vectors have `padded` components.
+    pub(super) fn of(kind: Kind, padded: usize) -> Self {
+        match kind {
+            Kind::Spiral => Self::Points(Arc::new(spiral::directions(padded))),
+            _ => Self::Signs,
+        }
+    }
+
     /// Bytes of a code of a vector of `padded` components.
     pub(crate) fn code_len(&self, padded: usize) -> usize {
         match self {

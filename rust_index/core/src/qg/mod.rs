@@ -1,6 +1,8 @@
 //! Quantised graph: one layer of nodes that keep the codes of their neighbours, walked by estimates and alive under
 //! insertions, updates and deletions. docs/index.md has the measurements behind it.
 //!
+//! `spiral` is the same graph with another coding of the neighbours.
+//!
 //! Source: Gou et al., `SymphonyQG` (SIGMOD 2025). What differs: an insertion touches its own block and one slot of each
 //! neighbour's; nodes hold eight-bit codes instead of vectors; deletions are repaired in place.
 
@@ -15,6 +17,7 @@ pub(crate) mod save;
 pub(crate) mod scan;
 pub(crate) mod search;
 mod sketch;
+mod spiral;
 pub(crate) mod store;
 pub(crate) mod walk;
 mod wanted;
@@ -24,6 +27,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::filter::RowFilter;
 use crate::index::Hit;
+use crate::kernels::SCAN_DIM;
 use crate::living::{LiveGraph, LivingIndex, ScratchPool};
 use crate::rows::Status;
 use crate::snapshot::Unpublished;
@@ -65,10 +69,8 @@ impl LiveGraph for QuantizedGraph {
     }
 
     fn new(spec: &IndexSpec) -> Self {
-        Self::with_code_len(
-            Form::of(spec.kind),
-            Coding::Signs.code_len(spec.dim.next_multiple_of(crate::kernels::SCAN_DIM)),
-        )
+        let padded = spec.dim.next_multiple_of(SCAN_DIM);
+        Self::with_code_len(Form::of(spec.kind), Coding::of(spec.kind, padded).code_len(padded))
     }
 
     fn scan_threshold(spec: &IndexSpec) -> usize {

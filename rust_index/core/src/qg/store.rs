@@ -76,7 +76,8 @@ impl QuantizedStore {
         let kernels = spec.kernels()?;
         let seed = if spec.kind == Kind::Pq { spec.pq.seed } else { spec.qg.seed };
         let rotation = Arc::new(Rotation::new(spec.dim, seed));
-        Ok(Self::with_rotation(spec.metric, kernels, Coding::Signs, rotation, Vec::new()))
+        let coding = Coding::of(spec.kind, rotation.padded());
+        Ok(Self::with_rotation(spec.metric, kernels, coding, rotation, Vec::new()))
     }
 
     fn with_rotation(

@@ -1,9 +1,9 @@
-//! Format 2, of `qg` and `pq`: tables of rows that are mapped into memory, so that opening does not depend on their size.
+//! Format 2, of `qg`, `spiral` and `pq`: tables of rows that are mapped into memory, so that opening does not depend on their size.
 //!
 //! ```text
 //! offset  bytes
 //!      0     16  as every format
-//!     16      1  kind: 2 qg, 4 pq
+//!     16      1  kind: 2 qg, 4 pq, 5 spiral
 //!     17      1  metric: 0 cosine, 1 dot, 2 l2
 //!     18      6  zero
 //!     24      8  dim
@@ -53,7 +53,7 @@ pub(crate) const BLOCK_ROWS: usize = 1024;
 const CHECKSUM_LEN: usize = 4;
 const MAX_SECTIONS: usize = 16;
 /// The kinds of this format by their byte.
-const KINDS: [(u8, Kind); 3] = [(2, Kind::Qg), (3, Kind::QgCompact), (4, Kind::Pq)];
+const KINDS: [(u8, Kind); 4] = [(2, Kind::Qg), (3, Kind::QgCompact), (4, Kind::Pq), (5, Kind::Spiral)];
 /// A file up to this size is checked as a whole when it is opened.
 const EAGER_LEN: u64 = 1 << 26;
 

@@ -86,7 +86,7 @@ pub fn recall(found: &[Vec<Hit>], truth: &[Vec<Hit>]) -> f64 {
 
 /// How far off the distances and vectors of a kind may be, relative to the size of what they come from.
 pub fn tolerance(kind: Kind) -> f32 {
-    if matches!(kind, Kind::Qg | Kind::QgCompact | Kind::Pq) { 2e-3 } else { 1e-5 }
+    if matches!(kind, Kind::Flat | Kind::Hnsw) { 1e-5 } else { 2e-3 }
 }
 
 /// Results must agree with the oracle's up to rows at the same distance.

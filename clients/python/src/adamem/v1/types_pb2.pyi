@@ -35,6 +35,7 @@ class IndexKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INDEX_KIND_QG: _ClassVar[IndexKind]
     INDEX_KIND_QG_COMPACT: _ClassVar[IndexKind]
     INDEX_KIND_PQ: _ClassVar[IndexKind]
+    INDEX_KIND_SPIRAL: _ClassVar[IndexKind]
 
 class VectorType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -69,6 +70,7 @@ INDEX_KIND_HNSW: IndexKind
 INDEX_KIND_QG: IndexKind
 INDEX_KIND_QG_COMPACT: IndexKind
 INDEX_KIND_PQ: IndexKind
+INDEX_KIND_SPIRAL: IndexKind
 VECTOR_TYPE_UNSPECIFIED: VectorType
 VECTOR_TYPE_FLOAT32: VectorType
 VECTOR_TYPE_FLOAT16: VectorType
