@@ -15,6 +15,7 @@ use crate::rows::{Rows, Status};
 use crate::snapshot::{self, rows::Content};
 use crate::spec::IndexSpec;
 use crate::store::{Store, prepare_batch, prepare_vector};
+use crate::vectors::Arena;
 
 /// Exact index. `O(n * dim)` a query.
 #[derive(Debug)]
@@ -54,7 +55,8 @@ impl FlatIndex {
         if content.graph.is_some() || !content.statuses.iter().all(is_flat) {
             return Err(snapshot::invalid(path, "status"));
         }
-        let rows = Rows::restore(&content.ids, &content.statuses).ok_or_else(|| snapshot::invalid(path, "ids"))?;
+        let rows =
+            Rows::restore(Arena::of(&content.ids), &content.statuses).ok_or_else(|| snapshot::invalid(path, "ids"))?;
         let index = Self::with_state(spec, rows, spec.kernels()?);
         {
             let mut state = index.write()?;

@@ -111,6 +111,16 @@ impl<T: Pod> Arena<T> {
         Self { n_mapped: rows.n_rows(), mapped: Some(rows), ..Self::new(stride) }
     }
 
+    /// An arena of rows of one element.
+    pub(crate) fn of(elements: &[T]) -> Self {
+        let mut arena = Self::new(1);
+        arena.ensure(elements.len());
+        for (row, &element) in (0_u32..).zip(elements) {
+            arena.set(row, element);
+        }
+        arena
+    }
+
     /// Makes rows `0..n_rows` usable; new ones are zero.
     pub(crate) fn ensure(&mut self, n_rows: usize) {
         let n_rows = n_rows.saturating_sub(self.n_mapped);

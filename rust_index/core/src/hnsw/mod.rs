@@ -22,6 +22,7 @@ use crate::snapshot::rows::Content;
 use crate::snapshot::{self, Unpublished};
 use crate::spec::IndexSpec;
 use crate::store::Store;
+use crate::vectors::Arena;
 
 use graph::Graph;
 use link::LinkPlan;
@@ -154,7 +155,8 @@ pub(crate) fn restore(spec: &IndexSpec, content: &Content, path: &Path) -> Resul
     if has_nodes != content.graph.is_some() {
         return Err(snapshot::invalid(path, "status"));
     }
-    let rows = Rows::restore(&content.ids, &content.statuses).ok_or_else(|| snapshot::invalid(path, "ids"))?;
+    let rows =
+        Rows::restore(Arena::of(&content.ids), &content.statuses).ok_or_else(|| snapshot::invalid(path, "ids"))?;
     let graph = match &content.graph {
         None => None,
         Some(graph) => Some(

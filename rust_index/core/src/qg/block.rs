@@ -26,7 +26,7 @@ use crate::metric::Metric;
 use crate::spec::Kind;
 
 use super::coding::Coding;
-use super::store::{Code, Measure, QuantizedStore};
+use super::store::{Code, Measure, QuantizedStore, rounded};
 
 /// Most neighbours of a node.
 pub(super) const DEGREE: usize = BLOCK;
@@ -265,7 +265,7 @@ fn write(head: &mut Head, codes: &mut [u8], slot: usize, neighbour: &Neighbour) 
 
 fn steps(value: f32, unit: f32) -> i16 {
     // Saturates, and is zero where nothing has a size.
-    if unit > 0.0 { (value / unit).round_ties_even() as i16 } else { 0 }
+    if unit > 0.0 { rounded(value / unit) as i16 } else { 0 }
 }
 
 /// Makes room for a value in factors that share a unit.
@@ -274,7 +274,7 @@ fn widen(unit: &mut f32, factors: &mut [i16; DEGREE], value: f32) {
     if needed > *unit {
         let shrink = *unit / needed;
         for factor in factors {
-            *factor = (f32::from(*factor) * shrink).round_ties_even() as i16;
+            *factor = rounded(f32::from(*factor) * shrink) as i16;
         }
         *unit = needed;
     }

@@ -3,9 +3,7 @@
 use crate::kernels::{GROUP, Kernels, N_POINTS, PreparedQuery, ScanScale};
 
 use super::coding::Coding;
-
-/// Adding 1.5 * 2^23 rounds to the nearest integer, which is then in the low bits.
-const ROUND: f32 = 12_582_912.0;
+use super::store::rounded;
 
 /// What a search or a plan compares rows with. Kept and filled again.
 #[derive(Debug, Default)]
@@ -44,7 +42,7 @@ impl Query {
         let largest = rotated.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
         let inverse = if largest >= f32::MIN_POSITIVE { f32::from(i8::MAX) / largest } else { 0.0 };
         self.bytes.clear();
-        self.bytes.extend(rotated.iter().map(|x| (x * inverse + ROUND).to_bits() as i8));
+        self.bytes.extend(rotated.iter().map(|x| rounded(x * inverse) as i8));
         self.byte_unit = largest / f32::from(i8::MAX);
         self.byte_sum = self.bytes.iter().map(|&x| i32::from(x)).sum();
     }

@@ -10,6 +10,7 @@ use crate::rows::{Rows, Status};
 use crate::snapshot::sections::{self, Section, Sections, Tag};
 use crate::snapshot::{Unpublished, invalid};
 use crate::spec::IndexSpec;
+use crate::vectors::Arena;
 
 use super::store::QuantizedStore;
 
@@ -104,14 +105,17 @@ fn forget_before<G: SavedGraph>(state: &mut State<G>) {
 
 /// The index that a snapshot holds.
 pub(crate) fn restore<G: SavedGraph>(spec: &IndexSpec, sections: &mut Sections, path: &Path) -> Result<LivingIndex<G>> {
-    let ids: Vec<u64> = sections.take_all(Tag::Ids)?;
+    let n_rows = sections.n_rows;
+    let ids: Arena<u64> = sections.take(Tag::Ids, 1, n_rows)?;
+    while ids.check_next() {}
+    sections.damage.check()?;
     let bytes: Vec<u8> = sections.take_all(Tag::Statuses)?;
     let statuses: Option<Vec<Status>> = bytes.iter().map(|&byte| Status::from_byte(byte)).collect();
     let statuses = statuses.ok_or_else(|| invalid(path, "status"))?;
-    if ids.len() != sections.n_rows || statuses.len() != sections.n_rows {
+    if statuses.len() != n_rows {
         return Err(invalid(path, "ids"));
     }
-    let rows = Rows::restore(&ids, &statuses).ok_or_else(|| invalid(path, "ids"))?;
+    let rows = Rows::restore(ids, &statuses).ok_or_else(|| invalid(path, "ids"))?;
     let store = QuantizedStore::restore(spec, sections)?;
     let graph = if statuses.iter().any(|status| status.is_in_graph()) {
         let graph = G::restore(&store, spec, &statuses, sections)?;

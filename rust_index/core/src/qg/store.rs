@@ -19,10 +19,16 @@ use super::scan::ScanCodes;
 
 /// Largest code. -128 is left out, so that codes are symmetric.
 const MAX_CODE: i32 = 127;
-/// Adding 1.5 * 2^23 rounds to the nearest integer, ties to even, in any vector unit.
+/// Adding 1.5 * 2^23 rounds to the nearest integer, ties to even, in any vector unit; taking it off again leaves a float.
 const ROUND: f32 = 12_582_912.0;
 /// Steps of `fine` in one step of a code.
 const FINE_STEPS: i32 = 16;
+
+/// The nearest integer of what is within 2^22. `round_ties_even` would be a call on a processor that is not known.
+#[inline]
+pub(super) fn rounded(x: f32) -> f32 {
+    (x + ROUND) - ROUND
+}
 
 /// Scale and squared norm of a vector.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -66,7 +72,7 @@ pub(crate) fn quantize(rotated: &[f32], values: &mut [i8]) -> Measure {
     let scale = Some(largest / MAX_CODE as f32).filter(|scale| scale.is_normal()).unwrap_or_default();
     let inverse = if scale > 0.0 { MAX_CODE as f32 / largest } else { 0.0 };
     for (value, x) in values.iter_mut().zip(rotated) {
-        *value = ((x * inverse + ROUND) - ROUND) as i8;
+        *value = rounded(x * inverse) as i8;
     }
     Measure { scale, squared: rotated.iter().map(|x| x * x).sum::<f32>().min(f32::MAX) }
 }
@@ -270,7 +276,7 @@ impl QuantizedStore {
         if scale > 0.0 {
             let inverse = (MAX_CODE * FINE_STEPS) as f32 / largest;
             for (i, x) in rotated.iter().enumerate() {
-                let steps = ((x * inverse + ROUND) - ROUND) as i32;
+                let steps = rounded(x * inverse) as i32;
                 let code = (steps + FINE_STEPS / 2).div_euclid(FINE_STEPS);
                 codes[i] = code as i8;
                 let nibble = (steps - code * FINE_STEPS + FINE_STEPS / 2) as u8;
