@@ -23,6 +23,7 @@ const N_ON_THE_WAY: usize = 16;
 #[derive(Debug, Default)]
 struct Marks {
     words: Vec<u64>,
+    n_rows: usize,
     marked: Vec<u32>,
 }
 
@@ -34,12 +35,14 @@ impl Marks {
         if self.words.len() * 64 < n_rows {
             self.words.resize(n_rows.next_power_of_two().div_ceil(64), 0);
         }
+        self.n_rows = n_rows;
     }
 
     /// Marks a row and tells whether it was not marked. A row beyond the marks is taken for marked.
     #[inline]
     fn insert(&mut self, row: u32) -> bool {
-        let Some(word) = self.words.get_mut(row as usize / 64) else { return false };
+        let word = self.words.get_mut(row as usize / 64).filter(|_| (row as usize) < self.n_rows);
+        let Some(word) = word else { return false };
         let bit = 1 << (row % 64);
         let is_new = *word & bit == 0;
         if is_new {

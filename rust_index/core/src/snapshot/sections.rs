@@ -1,9 +1,9 @@
-//! Format 2, of `qg`, `spiral` and `pq`: tables of rows that are mapped into memory, so that opening does not depend on their size.
+//! Format 2, of `qg`, `qg-compact`, `spiral` and `pq`: tables of rows that are mapped into memory, so that opening does not depend on their size.
 //!
 //! ```text
 //! offset  bytes
 //!      0     16  as every format
-//!     16      1  kind: 2 qg, 4 pq, 5 spiral
+//!     16      1  kind: 2 qg, 3 qg-compact, 4 pq, 5 spiral
 //!     17      1  metric: 0 cosine, 1 dot, 2 l2
 //!     18      6  zero
 //!     24      8  dim
@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Sections: 1 ids, 2 statuses (see `rows::Status`), 3 codes, 4 fine steps, 5 measures, 6 blocks, 7 entries, 8 centre,
-//! 9 codebooks, 10 origin of what they code, 11 training.
+//! 9 codebooks, 10 origin of what they code, 11 training, 12 sketches, 13 their centre.
 //!
 //! A block of rows is checked before its first use: at once in a small file and where the whole is needed at once, else
 //! when a row of it is asked for, or by `maintain`. What does not match its checksum is noted in [`Damage`].
@@ -55,7 +55,7 @@ const MAX_SECTIONS: usize = 16;
 /// The kinds of this format by their byte.
 const KINDS: [(u8, Kind); 4] = [(2, Kind::Qg), (3, Kind::QgCompact), (4, Kind::Pq), (5, Kind::Spiral)];
 /// A file up to this size is checked as a whole when it is opened.
-const EAGER_LEN: u64 = 1 << 26;
+pub(crate) const EAGER_LEN: usize = 1 << 26;
 
 /// What a section holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -429,7 +429,7 @@ pub(super) fn load(path: &Path, file: &File, length: u64) -> Result<Sections> {
         };
         parts.push(Part { tag: section.tag, rows });
     }
-    if length <= EAGER_LEN {
+    if length <= EAGER_LEN as u64 {
         parts.iter().filter_map(|part| part.rows.as_ref()).for_each(|rows| while rows.check_next() {});
         damage.check()?;
     }
