@@ -29,7 +29,7 @@ RUST_SOURCES := $(shell find rust_index -path '*/target' -prune -o \( -name '*.r
 	Cargo.toml $(wildcard Cargo.lock rust-toolchain.toml)
 LOCKED := $(if $(wildcard Cargo.lock),--locked,)
 
-.PHONY: help setup demo serve test test-python test-rust test-crash test-slow check fix lock proto model wheels \
+.PHONY: help setup demo serve test test-python test-rust test-crash test-slow stress check fix lock proto model wheels \
 	bench-index bench-ingest bench-namespaces clean
 
 help: ## list the commands
@@ -99,6 +99,9 @@ test-rust: $(DONE)/dependencies
 
 test-crash: setup ## kill the server at random moments and check what survived
 	$(PY) -m pytest -m crash --timeout 1800 $(ARGS)
+
+stress: ## the index under writers, readers, maintenance and snapshots for MINUTES, 10 unless given
+	ADAMEM_STRESS_MINUTES=$(or $(MINUTES),10) cargo test $(LOCKED) --release --package adamem-index --test stress -- --ignored --nocapture
 
 test-slow: setup ## slow tests and many more random examples
 	HYPOTHESIS_PROFILE=slow $(PY) -m pytest -m "not crash" --timeout 1800 $(ARGS)
