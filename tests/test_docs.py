@@ -28,6 +28,13 @@ def between(name: str) -> str:
     return found[1]
 
 
+def test_the_index_alone_works_as_shown(tmp_path: Path) -> None:
+    code = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"), re.M | re.S)
+    assert code
+    for each in code:
+        subprocess.run([sys.executable, "-c", each], cwd=tmp_path, check=True)
+
+
 def test_settings_table_is_that_of_the_code() -> None:
     assert between("settings") == markdown_table().strip(), "run `.venv/bin/python .ci/readme.py`"
 

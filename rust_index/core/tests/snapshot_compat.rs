@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use adamem_index::{Error, Kind, Metric, SearchOptions, VectorIndex, open};
@@ -110,6 +111,63 @@ fn a_cut_or_padded_file_is_refused() {
             assert!(is_refused(&path, &whole[..length]), "{kind:?}: cut to {length}");
         }
         assert!(is_refused(&path, &[&whole[..], &[0]].concat()));
+    }
+}
+
+/// A file that is too large to be checked when it is opened, of each kind that has a graph in it.
+#[test]
+fn a_flipped_or_missing_byte_of_a_large_file_is_found_at_the_latest_by_maintain() {
+    const LARGE_DIM: usize = 2048;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index");
+    for (kind, n) in [(Kind::Qg, 6_000), (Kind::QgCompact, 21_000)] {
+        let spec = common::spec(kind, LARGE_DIM, Metric::Cosine, 100);
+        let qg = adamem_index::QgParams { ef_construction: 8, ..spec.qg };
+        let index = adamem_index::IndexSpec { qg, ..spec }.build().unwrap();
+        let mut random = Random::new(3);
+        for first in (0..n).step_by(1000) {
+            let ids: Vec<u64> = (first..first + 1000).collect();
+            let vectors: Vec<f32> = (0..1000 * LARGE_DIM).map(|_| random.float()).collect();
+            index.add(&ids, &vectors).unwrap();
+        }
+        drain(index.as_ref());
+        index.save(&path, 1).unwrap();
+        let whole = fs::read(&path).unwrap();
+        assert!(whole.len() > 1 << 26, "{kind:?}: {} bytes are checked at once", whole.len());
+        let is_found = |bytes_changed: &str| {
+            let Ok((opened, _)) = open(&path) else { return true };
+            let query = Random::new(8).vector(LARGE_DIM);
+            let _ = opened.search(&query, 10, SearchOptions::default());
+            loop {
+                match opened.maintain(100_000) {
+                    Ok(0) => return false,
+                    Ok(_) => {}
+                    Err(Error::SnapshotCorrupt { .. }) => {
+                        let after = opened.search(&query, 10, SearchOptions::default());
+                        assert!(after.is_err(), "{kind:?} {bytes_changed}: damage that is known is not searched");
+                        return true;
+                    }
+                    Err(error) => panic!("{kind:?} {bytes_changed}: {error}"),
+                }
+            }
+        };
+        assert!(!is_found("nothing"));
+        let positions = (0..350).step_by(7).chain((0..60).map(|_| random.below(whole.len()))).chain([whole.len() - 1]);
+        for at in positions {
+            let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+            let mut put = |byte: u8| {
+                file.seek(SeekFrom::Start(at as u64)).unwrap();
+                file.write_all(&[byte]).unwrap();
+            };
+            put(whole[at] ^ 0x10);
+            let was_found = is_found(&format!("byte {at}"));
+            put(whole[at]);
+            assert!(was_found, "{kind:?}: byte {at} of {}", whole.len());
+        }
+        for length in [whole.len() - 1, whole.len() / 2, 5_000, 100] {
+            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length as u64).unwrap();
+            assert!(open(&path).is_err(), "{kind:?}: cut to {length}");
+        }
     }
 }
 
