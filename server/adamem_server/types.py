@@ -46,6 +46,7 @@ class IndexKind(StrEnum):
     QG_COMPACT = "qg-compact"
     PQ = "pq"
     SPIRAL = "spiral"
+    USEARCH = "usearch"
 
 
 class VectorType(StrEnum):

@@ -35,7 +35,7 @@ def list_(session: Session, prefix: str, limit: int | None) -> None:
 @option("--metric", type=click.Choice(["cosine", "dot", "l2"]), help="How vectors are compared; cosine unless given.")
 @option(
     "--index-kind",
-    type=click.Choice(["hnsw", "qg", "qg-compact", "pq", "spiral", "flat"]),
+    type=click.Choice(["hnsw", "qg", "qg-compact", "pq", "spiral", "usearch", "flat"]),
     help="Its vector index; hnsw unless given.",
 )
 @option("--m", type=int, default=0, help="Links of a node; 0: the index's default.")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from adamem_server import _index
 from adamem_server.errors import NamespaceNotFoundError, ShardStaleError
 from adamem_server.memory.columns import FilterColumns, SlotChange
+from adamem_server.memory.indexes import VectorIndex, new_index, open_index
 from adamem_server.memory.policy import scores
 from adamem_server.store.slot_store import ReadView, SlotStore
 from adamem_server.types import Filter, FloatVector, IndexParams, Namespace, Slot
@@ -47,7 +48,7 @@ class Applied:
 class Shard:
     """An open namespace. Searches run from any thread, beside each other and beside `apply`, which has one caller."""
 
-    def __init__(self, store: SlotStore, namespace: Namespace, index: _index.Index, sequence: int, next_expiry: int):
+    def __init__(self, store: SlotStore, namespace: Namespace, index: VectorIndex, sequence: int, next_expiry: int):
         self.namespace = namespace
         self.sequence = sequence
         self.next_expiry = next_expiry
@@ -151,25 +152,14 @@ def default_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexP
 
     Raises:
         VectorIndexError: A parameter is out of the index's range.
+        IndexKindMissingError: The package of the kind is not installed.
     """
-    index = _new_index(namespace_dim, "cosine", kind, params)
+    index = new_index(namespace_dim, "cosine", kind, params)
     filled = index.params
     return IndexParams(**{name: filled.get(name, 0) for name in ("m", "ef_construction", "ef_search")})
 
 
-def _new_index(dim: int, metric: str, kind: str, params: IndexParams) -> _index.Index:
-    return _index.Index(
-        dim=dim,
-        metric=metric,
-        kind=kind,
-        m=params.m or None,
-        ef_construction=params.ef_construction or None,
-        ef_search=params.ef_search or None,
-        deferred=True,
-    )
-
-
-def _restore(view: ReadView, namespace: Namespace, snapshot: Path) -> _index.Index:
+def _restore(view: ReadView, namespace: Namespace, snapshot: Path) -> VectorIndex:
     head = view.head(namespace.number)
     index = _load(view, namespace, snapshot) if snapshot.exists() else None
     if index is not None and len(index) == head.n_slots:
@@ -177,7 +167,7 @@ def _restore(view: ReadView, namespace: Namespace, snapshot: Path) -> _index.Ind
     if index is not None:
         _log.warning("index_snapshot_disagrees", namespace=namespace.name, found=len(index), expected=head.n_slots)
     started = time.perf_counter()
-    index = _new_index(namespace.dim, namespace.metric, namespace.index_kind, namespace.index_params)
+    index = new_index(namespace.dim, namespace.metric, namespace.index_kind, namespace.index_params)
     for rows, vectors in view.vector_chunks(namespace):
         index.add(np.array(rows, np.uint64), vectors)
     if head.n_slots >= MIN_SNAPSHOT_SLOTS:
@@ -186,10 +176,10 @@ def _restore(view: ReadView, namespace: Namespace, snapshot: Path) -> _index.Ind
     return index
 
 
-def _load(view: ReadView, namespace: Namespace, snapshot: Path) -> _index.Index | None:
+def _load(view: ReadView, namespace: Namespace, snapshot: Path) -> VectorIndex | None:
     """The snapshot brought up to the journal's end; None when it cannot be used."""
     try:
-        index, sequence = _index.Index.open(str(snapshot), deferred=True)
+        index, sequence = open_index(snapshot, namespace.index_kind)
     except _index.VectorIndexError as error:
         _log.warning("index_snapshot_unusable", namespace=namespace.name, problem=str(error))
         return None
@@ -205,7 +195,7 @@ def _load(view: ReadView, namespace: Namespace, snapshot: Path) -> _index.Index 
     return index
 
 
-def _replay(view: ReadView, namespace: Namespace, index: _index.Index, changed: Sequence[int]) -> None:
+def _replay(view: ReadView, namespace: Namespace, index: VectorIndex, changed: Sequence[int]) -> None:
     for start in range(0, len(changed), 1024):
         rows = changed[start : start + 1024]
         found, vectors = view.vectors(namespace, rows)

@@ -64,6 +64,7 @@ _INDEX_KINDS: Final = {
     types_pb2.INDEX_KIND_QG_COMPACT: IndexKind.QG_COMPACT,
     types_pb2.INDEX_KIND_PQ: IndexKind.PQ,
     types_pb2.INDEX_KIND_SPIRAL: IndexKind.SPIRAL,
+    types_pb2.INDEX_KIND_USEARCH: IndexKind.USEARCH,
 }
 _VECTOR_TYPES: Final = {
     types_pb2.VECTOR_TYPE_UNSPECIFIED: VectorType.FLOAT32,

@@ -60,6 +60,7 @@ class IndexKind(StrEnum):
     QG_COMPACT = "qg-compact"
     PQ = "pq"
     SPIRAL = "spiral"
+    USEARCH = "usearch"
     UNKNOWN = "unknown"
 
 

@@ -79,10 +79,19 @@ pub(super) fn dot_i16_i8(a: &[i16], b: &[i8]) -> i32 {
     reduce_i32(_mm256_add_epi32(sums[0], sums[1])) + scalar::dot_i16_i8(a_tail, b_tail)
 }
 
+/// For each row of bits the sum of the values whose bits are set.
+#[target_feature(enable = "avx2")]
+pub(super) fn sums_where(values: &[i8], rows: &[&[u8]], sums: &mut [i32; BLOCK]) {
+    for (sum, bits) in sums.iter_mut().zip(rows) {
+        *sum = sum_where(values, bits);
+    }
+}
+
 /// Sum of the values whose bits are set.
 #[target_feature(enable = "avx2")]
+#[inline]
 #[allow(clippy::cast_ptr_alignment, reason = "the loads need no alignment, their types only say so")]
-pub(super) fn sum_where(values: &[i8], bits: &[u8]) -> i32 {
+fn sum_where(values: &[i8], bits: &[u8]) -> i32 {
     // Byte i of a register takes byte i / 8 of the bits, and of that bit i % 8.
     let spread = _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303);
     let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64.cast_signed());

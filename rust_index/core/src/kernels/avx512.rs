@@ -100,9 +100,18 @@ pub(super) fn dot_i16_i8(a: &[i16], b: &[i8]) -> i32 {
     _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1])) + scalar::dot_i16_i8(a_tail, b_tail)
 }
 
+/// For each row of bits the sum of the values whose bits are set.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn sums_where(values: &[i8], rows: &[&[u8]], sums: &mut [i32; BLOCK]) {
+    for (sum, bits) in sums.iter_mut().zip(rows) {
+        *sum = sum_where(values, bits);
+    }
+}
+
 /// Sum of the values whose bits are set.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn sum_where(values: &[i8], bits: &[u8]) -> i32 {
+#[inline]
+fn sum_where(values: &[i8], bits: &[u8]) -> i32 {
     let one = _mm512_set1_epi8(1);
     let mut sum = _mm512_setzero_si512();
     for (values, bits) in values.as_chunks::<CODES>().0.iter().zip(bits.as_chunks::<8>().0) {

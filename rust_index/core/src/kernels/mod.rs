@@ -155,7 +155,7 @@ pub(crate) struct Kernels {
     relate: RelateKernel,
     n_below: fn(&[u64], u64) -> usize,
     dot_i16_i4: fn(&[i16], &[u8]) -> i32,
-    sum_where: fn(&[i8], &[u8]) -> i32,
+    sums_where: fn(&[i8], &[&[u8]], &mut [i32; BLOCK]),
     hadamard: fn(&mut [f32]),
     prepare: fn(&[f32], &mut [i16], &mut [u8]) -> PreparedQuery,
     encode: fn(&[f32], Points<'_>, &mut [u8]) -> f32,
@@ -187,7 +187,7 @@ macro_rules! dispatch {
             // SAFETY: as above.
             dot_i16_i4: |a, packed| unsafe { $module::dot_i16_i4(a, packed) },
             // SAFETY: as above.
-            sum_where: |values, bits| unsafe { $module::sum_where(values, bits) },
+            sums_where: |values, rows, sums| unsafe { $module::sums_where(values, rows, sums) },
             // SAFETY: as above.
             hadamard: |vector| unsafe { $module::hadamard(vector) },
             // SAFETY: as above.
@@ -235,7 +235,7 @@ impl Kernels {
             relate: scalar::relate,
             n_below: scalar::n_below,
             dot_i16_i4: scalar::dot_i16_i4,
-            sum_where: scalar::sum_where,
+            sums_where: scalar::sums_where,
             hadamard: scalar::hadamard,
             prepare: scalar::prepare,
             encode: points::encode,
@@ -271,14 +271,15 @@ impl Kernels {
         (self.dot_i16_i8)(a, b)
     }
 
-    /// Sum of the values whose bits are set, the first in the lowest bit of the first byte.
+    /// For each of up to [`BLOCK`] rows of bits the sum of the values whose bits are set, the first in the lowest bit of the
+    /// first byte.
     ///
     /// # Panics
-    /// When there are not eight values for each byte, or the values are no multiple of [`SCAN_DIM`].
+    /// When a row has not a byte for each eight values, or the values are no multiple of [`SCAN_DIM`].
     #[inline]
-    pub(crate) fn sum_where(&self, values: &[i8], bits: &[u8]) -> i32 {
-        assert!(values.len().is_multiple_of(SCAN_DIM) && bits.len() * 8 == values.len());
-        (self.sum_where)(values, bits)
+    pub(crate) fn sums_where(&self, values: &[i8], rows: &[&[u8]], sums: &mut [i32; BLOCK]) {
+        assert!(values.len().is_multiple_of(SCAN_DIM) && rows.iter().all(|bits| bits.len() * 8 == values.len()));
+        (self.sums_where)(values, rows, sums);
     }
 
     /// Estimated distances of a block of codes; bit `j` of the result is set when `found[j]` is below `limit`.
@@ -492,7 +493,9 @@ mod tests {
                 let is_set = |i: usize| bits[i / 8] >> (i % 8) & 1 == 1;
                 let expected: i32 = (0..n).filter(|&i| is_set(i)).map(|i| i32::from(values[i])).sum();
                 for kernels in levels() {
-                    assert_eq!(kernels.sum_where(&values, &bits), expected, "{kernels:?} {n}");
+                    let mut sums = [7; BLOCK];
+                    kernels.sums_where(&values, &[&bits, &vec![0; n / 8], &bits], &mut sums);
+                    assert_eq!(sums[..4], [expected, 0, expected, 7], "{kernels:?} {n}");
                 }
             }
         }

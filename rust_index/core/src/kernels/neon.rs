@@ -74,9 +74,18 @@ pub(super) fn dot_i16_i8(a: &[i16], b: &[i8]) -> i32 {
     vaddvq_s32(sum) + scalar::dot_i16_i8(a_tail, b_tail)
 }
 
+/// For each row of bits the sum of the values whose bits are set.
+#[target_feature(enable = "neon")]
+pub(super) fn sums_where(values: &[i8], rows: &[&[u8]], sums: &mut [i32; BLOCK]) {
+    for (sum, bits) in sums.iter_mut().zip(rows) {
+        *sum = sum_where(values, bits);
+    }
+}
+
 /// Sum of the values whose bits are set.
 #[target_feature(enable = "neon")]
-pub(super) fn sum_where(values: &[i8], bits: &[u8]) -> i32 {
+#[inline]
+fn sum_where(values: &[i8], bits: &[u8]) -> i32 {
     let bit = vcreate_u8(0x8040_2010_0804_0201);
     let bit = vcombine_u8(bit, bit);
     let mut sum = vdupq_n_s32(0);

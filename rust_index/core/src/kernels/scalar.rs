@@ -80,8 +80,15 @@ pub(super) fn n_below(keys: &[u64], key: u64) -> usize {
     keys.iter().map(|&other| usize::from(other < key)).sum()
 }
 
+/// For each row of bits the sum of the values whose bits are set.
+pub(super) fn sums_where(values: &[i8], rows: &[&[u8]], sums: &mut [i32; BLOCK]) {
+    for (sum, bits) in sums.iter_mut().zip(rows) {
+        *sum = sum_where(values, bits);
+    }
+}
+
 /// Sum of the values whose bits are set.
-pub(super) fn sum_where(values: &[i8], bits: &[u8]) -> i32 {
+fn sum_where(values: &[i8], bits: &[u8]) -> i32 {
     let of_byte = |(values, &byte): (&[i8; 8], &u8)| {
         values.iter().enumerate().map(|(i, &x)| i32::from(x) * i32::from(byte >> i & 1)).sum::<i32>()
     };

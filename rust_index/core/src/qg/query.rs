@@ -1,6 +1,6 @@
 //! A rotated vector in the forms that distances to codes are taken from.
 
-use crate::kernels::{GROUP, Kernels, N_POINTS, PreparedQuery, ScanScale};
+use crate::kernels::{BLOCK, GROUP, Kernels, N_POINTS, PreparedQuery, ScanScale};
 
 use super::coding::Coding;
 use super::store::rounded;
@@ -47,10 +47,14 @@ impl Query {
         self.byte_sum = self.bytes.iter().map(|&x| i32::from(x)).sum();
     }
 
-    /// Inner product with signs, of which a bit that is set is positive.
+    /// Inner products with up to [`BLOCK`] rows of signs, of which a bit that is set is positive.
     #[inline]
-    pub(crate) fn product_with_signs(&self, kernels: &Kernels, bits: &[u8]) -> f32 {
-        (2 * kernels.sum_where(&self.bytes, bits) - self.byte_sum) as f32 * self.byte_unit
+    pub(crate) fn products_with_signs(&self, kernels: &Kernels, rows: &[&[u8]], products: &mut [f32; BLOCK]) {
+        let mut sums = [0; BLOCK];
+        kernels.sums_where(&self.bytes, rows, &mut sums);
+        for (product, sum) in products.iter_mut().zip(sums) {
+            *product = (2 * sum - self.byte_sum) as f32 * self.byte_unit;
+        }
     }
 
     /// Components, with those that fill up.

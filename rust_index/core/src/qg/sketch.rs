@@ -14,7 +14,7 @@
 //! The estimate is that of `block`, with a centre that is farther off: its error is a fifth larger with sentence embeddings. A
 //! node need not be estimated anew from each of its neighbours.
 
-use crate::kernels::{Kernels, prefetch};
+use crate::kernels::{BLOCK, Kernels, prefetch};
 use crate::metric::Metric;
 use crate::vectors::Arena;
 
@@ -137,12 +137,21 @@ impl Sketches {
         }
     }
 
-    /// The estimated distance of a node, where the centre is `base` away.
+    /// The estimated distances of up to [`BLOCK`] nodes, where the centre is `base` away.
     #[inline]
-    pub(super) fn estimate(&self, kernels: &Kernels, query: &Query, base: f32, row: u32) -> f32 {
-        let line = self.lines.row(row);
-        let Factors { slope, offset, .. } = factors(line, query.n_components());
-        base + offset + slope * query.product_with_signs(kernels, &line[..query.n_components() / 8])
+    pub(super) fn estimate(&self, kernels: &Kernels, query: &Query, base: f32, rows: &[u32]) -> [f32; BLOCK] {
+        let n = query.n_components();
+        let mut signs: [&[u8]; BLOCK] = [&[]; BLOCK];
+        for (signs, &row) in signs.iter_mut().zip(rows) {
+            *signs = &self.lines.row(row)[..n / 8];
+        }
+        let mut estimates = [0.0; BLOCK];
+        query.products_with_signs(kernels, &signs[..rows.len().min(BLOCK)], &mut estimates);
+        for (estimate, &row) in estimates.iter_mut().zip(rows) {
+            let Factors { slope, offset, .. } = factors(self.lines.row(row), n);
+            *estimate = base + offset + slope * *estimate;
+        }
+        estimates
     }
 
     /// Scale and norm of a node's own code.

@@ -38,7 +38,24 @@ impl Marks {
         self.n_rows = n_rows;
     }
 
-    /// Marks a row and tells whether it was not marked. A row beyond the marks is taken for marked.
+    /// Marks a row and tells whether it was not marked; those that were not are to be noted. A row beyond the marks is taken
+    /// for marked.
+    #[inline]
+    fn mark(&mut self, row: u32) -> bool {
+        let word = self.words.get_mut(row as usize / 64).filter(|_| (row as usize) < self.n_rows);
+        let Some(word) = word else { return false };
+        let bit = 1 << (row % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    }
+
+    /// Notes rows that were marked, to be forgotten.
+    fn note(&mut self, rows: &[u32]) {
+        self.marked.extend_from_slice(rows);
+    }
+
+    /// As `mark`, and notes the row: for rows of which few are new.
     #[inline]
     fn insert(&mut self, row: u32) -> bool {
         let word = self.words.get_mut(row as usize / 64).filter(|_| (row as usize) < self.n_rows);
@@ -307,11 +324,17 @@ impl Walk<'_> {
     fn look_around(&mut self, sketches: &Sketches, row: u32) {
         let intake = Intake::of(self.course, self.ef, &self.scratch.pool, self.kept_limit);
         let Scratch { marks, visited, fresh, query, .. } = &mut *self.scratch;
+        // Which links are new cannot be predicted: a place is written for each, and kept for those.
+        let mut new = [0; BLOCK];
+        let mut n_new = 0;
         for &link in self.graph.node(row).links {
-            if (!intake.is_within || intake.passes(link)) && marks.insert(link) {
-                sketches.prefetch(link);
-                fresh.push(link);
-            }
+            new[n_new] = link;
+            n_new += usize::from((!intake.is_within || intake.passes(link)) && marks.mark(link));
+        }
+        fresh.extend_from_slice(&new[..n_new]);
+        marks.note(fresh);
+        for &link in &*fresh {
+            sketches.prefetch(link);
         }
         visited.push(Candidate::new(self.store.distance_by(query, row, sketches.measure(row)), row));
     }
@@ -322,8 +345,8 @@ impl Walk<'_> {
         let kernels = &self.store.kernels;
         let mut cursor = self.cursor;
         let Scratch { pool, met, fresh, query, .. } = &mut *self.scratch;
-        for row in fresh.drain(..) {
-            let estimate = sketches.estimate(kernels, query, self.base, row);
+        let estimates = sketches.estimate(kernels, query, self.base, fresh);
+        for (row, estimate) in fresh.drain(..).zip(estimates) {
             let passes = intake.passes(row);
             let seen = Candidate::new(estimate, row);
             if estimate > intake.limit {

@@ -4,10 +4,11 @@ use crate::candidates::Candidate;
 use crate::filter::RowFilter;
 
 /// Places of the pool for each row that has to be passed over on the way to a row that passes.
-const WIDENING: f64 = 1.2;
+const WIDENING: f64 = 1.1;
 /// Room in a pool beyond what the share of the whole index asks for: fewer may pass near the query.
-const ROOM: f64 = 1.15;
-/// A walk within the rows that pass has so many times the pool of one without a filter: it has fewer ways to go.
+const ROOM: f64 = 1.05;
+/// A walk within the rows that pass has so many times the pool of one without a filter: it has fewer ways
+/// to go.
 const WITHIN: usize = 4;
 /// A region where this part of the share of the whole index passes is left for a walk within the filter.
 const FAR_SHARE: f64 = 0.65;

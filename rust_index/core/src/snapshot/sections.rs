@@ -234,9 +234,18 @@ pub(crate) struct MappedRows {
     section: Section,
     offset: u64,
     sums: Vec<u32>,
-    /// A bit for each block that was checked.
-    checked: Vec<AtomicU64>,
+    /// A bit for each block that was checked and is as it was written.
+    whole: Vec<AtomicU64>,
+    /// A bit for each block that was checked and is not.
+    damaged: Vec<AtomicU64>,
+    /// What stands for each row of a damaged block, until the damage is reported: links to rows that are not there must not be
+    /// followed.
+    zeros: Vec<u64>,
     damage: Arc<Damage>,
+}
+
+fn has_bit(bits: &[AtomicU64], at: usize) -> bool {
+    bits[at / 64].load(Ordering::Relaxed) >> (at % 64) & 1 == 1
 }
 
 impl MappedRows {
@@ -248,8 +257,8 @@ impl MappedRows {
     #[inline]
     pub(crate) fn row(&self, row: usize) -> &[u8] {
         let block = row / BLOCK_ROWS;
-        if self.checked[block / 64].load(Ordering::Relaxed) >> (block % 64) & 1 == 0 {
-            self.check(block);
+        if !has_bit(&self.whole, block) && !self.check(block) {
+            return &bytemuck::cast_slice(&self.zeros)[..self.section.row_len];
         }
         &self.map[row * self.section.row_len..][..self.section.row_len]
     }
@@ -262,20 +271,26 @@ impl MappedRows {
 
     /// Checks the next block that was not, and tells whether there was one.
     pub(crate) fn check_next(&self) -> bool {
-        let next = (0..self.sums.len())
-            .find(|block| self.checked[block / 64].load(Ordering::Relaxed) >> (block % 64) & 1 == 0);
-        next.inspect(|&block| self.check(block)).is_some()
+        let next = (0..self.sums.len()).find(|&block| !has_bit(&self.whole, block) && !has_bit(&self.damaged, block));
+        next.map(|block| self.check(block)).is_some()
     }
 
+    /// Whether a block is as it was written.
     #[cold]
-    fn check(&self, block: usize) {
+    fn check(&self, block: usize) -> bool {
+        if has_bit(&self.damaged, block) {
+            return false;
+        }
         let start = block * BLOCK_ROWS * self.section.row_len;
         let end =
             if block + 1 == self.sums.len() { self.map.len() } else { (block + 1) * BLOCK_ROWS * self.section.row_len };
-        if crc32fast::hash(&self.map[start..end]) != self.sums[block] {
+        let is_whole = crc32fast::hash(&self.map[start..end]) == self.sums[block];
+        if !is_whole {
             self.damage.note(self.section.tag, self.offset + start as u64);
         }
-        self.checked[block / 64].fetch_or(1 << (block % 64), Ordering::Relaxed);
+        let bits = if is_whole { &self.whole } else { &self.damaged };
+        bits[block / 64].fetch_or(1 << (block % 64), Ordering::Relaxed);
+        is_whole
     }
 }
 
@@ -424,8 +439,10 @@ pub(super) fn load(path: &Path, file: &File, length: u64) -> Result<Sections> {
             // SAFETY: the file is private to this process by contract: a snapshot is only ever replaced as a whole, never
             // written in place, so that the pages do not change under the map. The map itself is private.
             let map = unsafe { MmapOptions::new().offset(offset).len(len).map_copy(file) }.map_err(os_error)?;
-            let checked = (0..sums.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-            Some(MappedRows { map, section, offset, sums, checked, damage: Arc::clone(&damage) })
+            let bits = || (0..sums.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+            let zeros = vec![0; section.row_len.div_ceil(size_of::<u64>())];
+            let (whole, damaged) = (bits(), bits());
+            Some(MappedRows { map, section, offset, sums, whole, damaged, zeros, damage: Arc::clone(&damage) })
         };
         parts.push(Part { tag: section.tag, rows });
     }

@@ -36,6 +36,7 @@ class IndexKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INDEX_KIND_QG_COMPACT: _ClassVar[IndexKind]
     INDEX_KIND_PQ: _ClassVar[IndexKind]
     INDEX_KIND_SPIRAL: _ClassVar[IndexKind]
+    INDEX_KIND_USEARCH: _ClassVar[IndexKind]
 
 class VectorType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -71,6 +72,7 @@ INDEX_KIND_QG: IndexKind
 INDEX_KIND_QG_COMPACT: IndexKind
 INDEX_KIND_PQ: IndexKind
 INDEX_KIND_SPIRAL: IndexKind
+INDEX_KIND_USEARCH: IndexKind
 VECTOR_TYPE_UNSPECIFIED: VectorType
 VECTOR_TYPE_FLOAT32: VectorType
 VECTOR_TYPE_FLOAT16: VectorType
