@@ -29,8 +29,8 @@ RUST_SOURCES := $(shell find rust_index -path '*/target' -prune -o \( -name '*.r
 	Cargo.toml $(wildcard Cargo.lock rust-toolchain.toml)
 LOCKED := $(if $(wildcard Cargo.lock),--locked,)
 
-.PHONY: help setup demo serve test test-python test-rust test-crash test-slow stress check fix lock proto model wheels \
-	bench-index bench-ingest bench-namespaces clean
+.PHONY: help setup demo serve test test-python test-rust test-crash test-slow test-miri test-sanitizer stress check \
+	fix lock proto model wheels bench-index bench-ingest bench-namespaces clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +105,12 @@ stress: ## the index under writers, readers, maintenance and snapshots for MINUT
 
 test-slow: setup ## slow tests and many more random examples
 	HYPOTHESIS_PROFILE=slow $(PY) -m pytest -m "not crash" --timeout 1800 $(ARGS)
+
+test-miri: ## interpret tests of the index with Miri, which finds undefined behaviour (needs nightly Rust)
+	@.ci/nightly.sh miri
+
+test-sanitizer: ## readers beside writers of every index kind, under a sanitizer (needs nightly Rust)
+	@.ci/nightly.sh sanitizer
 
 # --- check -----------------------------------------------------------------------------------------------------------
 

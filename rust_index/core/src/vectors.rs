@@ -24,7 +24,7 @@ const HUGE_PAGE: usize = 1 << 21;
 /// One cache line: the unit of allocation, for its alignment.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
-struct Line([u8; 64]);
+pub(crate) struct Line([u8; 64]);
 
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Line {
 
 /// The memory of a chunk, zero when it is made.
 #[derive(Debug)]
-enum Memory {
+pub(crate) enum Memory {
     Heap(Vec<Line>),
     /// From a multiple of `HUGE_PAGE` on.
     Pages {
@@ -44,8 +44,10 @@ enum Memory {
 }
 
 impl Memory {
-    fn zeroed(n_bytes: usize) -> Self {
-        if n_bytes >= HUGE_PAGE
+    pub(crate) fn zeroed(n_bytes: usize) -> Self {
+        // Miri knows no advice.
+        if cfg!(not(miri))
+            && n_bytes >= HUGE_PAGE
             && let Ok(map) = MmapMut::map_anon(n_bytes + HUGE_PAGE)
         {
             // Without huge pages it is only slower.
@@ -58,7 +60,7 @@ impl Memory {
     }
 
     #[inline]
-    fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Heap(lines) => bytemuck::must_cast_slice(lines),
             Self::Pages { map, start } => &map[*start..],
@@ -66,7 +68,7 @@ impl Memory {
     }
 
     #[inline]
-    fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Heap(lines) => bytemuck::must_cast_slice_mut(lines),
             Self::Pages { map, start } => &mut map[*start..],

@@ -31,7 +31,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytemuck::Pod;
-use memmap2::{MmapMut, MmapOptions};
 
 use crate::error::{Error, Result};
 use crate::metric::Metric;
@@ -39,6 +38,7 @@ use crate::rows::MAX_ROWS;
 use crate::spec::{IndexSpec, Kind, PqParams, QgParams};
 use crate::vectors::Arena;
 
+use super::map::{FileBytes, map};
 use super::{Fields, MAGIC, PREFIX_LEN, Unpublished, corrupt, write_beside};
 
 #[cfg(target_endian = "big")]
@@ -230,7 +230,7 @@ impl Damage {
 /// The rows of a section, as they are in the file. Changes stay in memory.
 #[derive(Debug)]
 pub(crate) struct MappedRows {
-    map: MmapMut,
+    map: FileBytes,
     section: Section,
     offset: u64,
     sums: Vec<u32>,
@@ -436,9 +436,7 @@ pub(super) fn load(path: &Path, file: &File, length: u64) -> Result<Sections> {
             None
         } else {
             let len = section.padded_len().unwrap_or_default() as usize;
-            // SAFETY: the file is private to this process by contract: a snapshot is only ever replaced as a whole, never
-            // written in place, so that the pages do not change under the map. The map itself is private.
-            let map = unsafe { MmapOptions::new().offset(offset).len(len).map_copy(file) }.map_err(os_error)?;
+            let map = map(file, offset, len).map_err(os_error)?;
             let bits = || (0..sums.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
             let zeros = vec![0; section.row_len.div_ceil(size_of::<u64>())];
             let (whole, damaged) = (bits(), bits());
