@@ -19,8 +19,9 @@ case $1 in
     # Snapshots are read from files.
     export MIRIFLAGS="${MIRIFLAGS:-} -Zmiri-disable-isolation"
     miri=(cargo +nightly miri test --locked -p adamem-index --target-dir target/miri)
-    "${miri[@]}" --lib -- vectors:: kernels:: snapshot::
+    "${miri[@]}" --lib -- vectors:: kernels:: codes::
     "${miri[@]}" --test contract -- an_empty_index a_bad_batch the_last_of_equal_ids
+    "${miri[@]}" --test snapshot_compat -- files_of_every_version_open
     ;;
   sanitizer)
     sanitizer=(cargo +nightly test --locked -p adamem-index --release --target "$host" --test concurrency)
