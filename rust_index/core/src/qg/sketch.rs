@@ -142,13 +142,14 @@ impl Sketches {
     pub(super) fn estimate(&self, kernels: &Kernels, query: &Query, base: f32, rows: &[u32]) -> [f32; BLOCK] {
         let n = query.n_components();
         let mut signs: [&[u8]; BLOCK] = [&[]; BLOCK];
-        for (signs, &row) in signs.iter_mut().zip(rows) {
-            *signs = &self.lines.row(row)[..n / 8];
+        let mut rests: [&[u8]; BLOCK] = [&[]; BLOCK];
+        for ((signs, rest), &row) in signs.iter_mut().zip(&mut rests).zip(rows) {
+            (*signs, *rest) = self.lines.row(row).split_at(n / 8);
         }
         let mut estimates = [0.0; BLOCK];
         query.products_with_signs(kernels, &signs[..rows.len().min(BLOCK)], &mut estimates);
-        for (estimate, &row) in estimates.iter_mut().zip(rows) {
-            let Factors { slope, offset, .. } = factors(self.lines.row(row), n);
+        for (estimate, rest) in estimates.iter_mut().zip(&rests[..rows.len().min(BLOCK)]) {
+            let Factors { slope, offset, .. } = factors(rest);
             *estimate = base + offset + slope * *estimate;
         }
         estimates
@@ -157,7 +158,7 @@ impl Sketches {
     /// Scale and norm of a node's own code.
     #[inline]
     pub(super) fn measure(&self, row: u32) -> Measure {
-        factors(self.lines.row(row), self.centre.values.len()).measure
+        factors(&self.lines.row(row)[self.centre.values.len() / 8..]).measure
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -166,6 +167,6 @@ impl Sketches {
 }
 
 #[inline]
-fn factors(line: &[u8], padded: usize) -> Factors {
-    bytemuck::pod_read_unaligned(&line[padded / 8..][..size_of::<Factors>()])
+fn factors(rest: &[u8]) -> Factors {
+    bytemuck::pod_read_unaligned(&rest[..size_of::<Factors>()])
 }

@@ -266,10 +266,20 @@ impl Walk<'_> {
                 self.graph.entries().to_vec()
             }
         };
-        for &row in &sample {
-            self.store.prefetch(row);
+        match (self.graph.sketches(), self.course) {
+            (Some(sketches), Course::Free | Course::Through(_)) => {
+                for rows in sample.chunks(BLOCK) {
+                    let estimates = sketches.estimate(&self.store.kernels, query, self.base, rows);
+                    pool.extend(rows.iter().zip(estimates).map(|(&row, estimate)| Candidate::new(estimate, row)));
+                }
+            }
+            _ => {
+                for &row in &sample {
+                    self.store.prefetch(row);
+                }
+                pool.extend(sample.iter().map(|&row| Candidate::new(self.store.distance_to(query, row), row)));
+            }
         }
-        pool.extend(sample.iter().map(|&row| Candidate::new(self.store.distance_to(query, row), row)));
         // A pool for everything starts everywhere, so that it reaches all that a sweep does.
         let n_starts = (self.ef / STARTS_SHARE).max(1);
         if n_starts < pool.len() {
@@ -320,7 +330,9 @@ impl Walk<'_> {
         Some(row)
     }
 
-    /// Measures a compact node and asks for the sketches of the neighbours that were not seen.
+    /// Measures a compact node and asks for the sketches of the neighbours that were not seen. Not inlined, to leave the
+    /// registers to the loop for fast nodes.
+    #[inline(never)]
     fn look_around(&mut self, sketches: &Sketches, row: u32) {
         let intake = Intake::of(self.course, self.ef, &self.scratch.pool, self.kept_limit);
         let Scratch { marks, visited, fresh, query, .. } = &mut *self.scratch;
@@ -340,6 +352,7 @@ impl Walk<'_> {
     }
 
     /// Estimates the neighbours whose sketches were asked for.
+    #[inline(never)]
     fn see_by_sketches(&mut self, sketches: &Sketches) {
         let intake = Intake::of(self.course, self.ef, &self.scratch.pool, self.kept_limit);
         let kernels = &self.store.kernels;
