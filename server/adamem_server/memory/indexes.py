@@ -1,7 +1,7 @@
-"""Which class is behind a kind of index: all kinds are the compiled module's, but for `usearch`, a package of its own."""
+"""Which class is behind a kind of index: the compiled module's, but for `usearch`, a package of its own."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from adamem_server import _index
 from adamem_server.errors import IndexKindMissingError
 from adamem_server.types import IndexKind, IndexParams
+
+if TYPE_CHECKING:
+    from adamem_server.memory.usearch_index import UsearchIndex
 
 
 class VectorIndex(Protocol):

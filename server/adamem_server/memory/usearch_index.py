@@ -1,10 +1,10 @@
 """The index kind `usearch`: the package of that name (HNSW, float32 vectors), made to behave as the other kinds do.
 
-What its users report is kept away from here. A removed or replaced vector is not removed from the graph: each vector has
-a key that is never used again, and hits whose key is no longer bound to an id are passed over; so there are no ghosts
-(usearch #355, #399) and no links that decay. The graph is built anew when it holds more dead vectors than live ones, which
-gives their memory back (#726). A search asks for more until it has `k` live hits, and at last compares with all (#445).
-A snapshot has a checksum of its own and replaces the old one at once (#458, #488).
+What its users report is kept away from here. A removed or replaced vector is not removed from the graph: each vector
+has a key that is never used again, and hits whose key is no longer bound to an id are passed over; so there are no
+ghosts (usearch #355, #399) and no links that decay. The graph is built anew when it holds more dead vectors than live
+ones, which gives their memory back (#726). A search asks for more until it has `k` live hits, and at last compares with
+all (#445). A snapshot has a checksum of its own and replaces the old one at once (#458, #488).
 """
 
 import json
@@ -101,7 +101,7 @@ class UsearchIndex:
                 return self._scan(queries, k, list(live))
             self._graph.expansion_search = ef_search or self.params["ef_search"]
             n_asked = k
-            while 0 < k and n_asked < len(self._graph):
+            while k > 0 and n_asked < len(self._graph):
                 # usearch returns fewer than it has when the graph is worn: then what is asked for has no end.
                 n_asked = min(2 * n_asked + 8, len(self._graph))
                 found = self._graph.search(queries, n_asked, threads=1)
@@ -181,7 +181,7 @@ class UsearchIndex:
         except OSError as error:
             raise _index.SnapshotIoError(str(error)) from error
         body = memoryview(whole)[:-4]
-        if body[: len(_MAGIC)] != _MAGIC or zlib.crc32(body) != int.from_bytes(whole[-4:], "little"):
+        if not whole.startswith(_MAGIC) or zlib.crc32(body) != int.from_bytes(whole[-4:], "little"):
             raise _index.SnapshotCorruptError(f"{path}: damaged, or no index of usearch")
         at = len(_MAGIC) + 16
         version, length = np.frombuffer(body[len(_MAGIC) : at], np.uint64).tolist()

@@ -266,19 +266,17 @@ impl Walk<'_> {
                 self.graph.entries().to_vec()
             }
         };
-        match (self.graph.sketches(), self.course) {
-            (Some(sketches), Course::Free | Course::Through(_)) => {
-                for rows in sample.chunks(BLOCK) {
-                    let estimates = sketches.estimate(&self.store.kernels, query, self.base, rows);
-                    pool.extend(rows.iter().zip(estimates).map(|(&row, estimate)| Candidate::new(estimate, row)));
-                }
+        // Rows that pass a filter may not be nodes yet, which have no sketch.
+        if let Some(sketches) = self.graph.sketches().filter(|_| !matches!(self.course, Course::Within(_))) {
+            for rows in sample.chunks(BLOCK) {
+                let estimates = sketches.estimate(&self.store.kernels, query, self.base, rows);
+                pool.extend(rows.iter().zip(estimates).map(|(&row, estimate)| Candidate::new(estimate, row)));
             }
-            _ => {
-                for &row in &sample {
-                    self.store.prefetch(row);
-                }
-                pool.extend(sample.iter().map(|&row| Candidate::new(self.store.distance_to(query, row), row)));
+        } else {
+            for &row in &sample {
+                self.store.prefetch(row);
             }
+            pool.extend(sample.iter().map(|&row| Candidate::new(self.store.distance_to(query, row), row)));
         }
         // A pool for everything starts everywhere, so that it reaches all that a sweep does.
         let n_starts = (self.ef / STARTS_SHARE).max(1);
