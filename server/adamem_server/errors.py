@@ -110,19 +110,6 @@ class DimensionMismatchError(FailedPreconditionError):
         )
 
 
-class IndexKindMissingError(FailedPreconditionError):
-    """A kind of index whose package is not installed."""
-
-    reason = "INDEX_KIND_MISSING"
-
-    def __init__(self, kind: str, extra: str) -> None:
-        super().__init__(
-            f"index_kind: {kind} needs a package that is not installed: pip install 'adamem-server[{extra}]'",
-            field="index_kind",
-            received=kind,
-        )
-
-
 class ModelMismatchError(FailedPreconditionError):
     """Text for a namespace whose vectors were made by another encoder than the one that serves."""
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adamem_server import _index
-from adamem_server.errors import IndexKindMissingError
+from adamem_server.errors import FailedPreconditionError
 from adamem_server.types import IndexKind, IndexParams
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def new_index(dim: int, metric: str, kind: str, params: IndexParams) -> VectorIn
     """An empty index.
 
     Raises:
-        IndexKindMissingError: The package of the kind is not installed.
+        FailedPreconditionError: The package of the kind is not installed.
         _index.VectorIndexError: A parameter is out of its range.
     """
     if kind == IndexKind.USEARCH:
@@ -87,7 +87,7 @@ def open_index(path: Path, kind: str) -> tuple[VectorIndex, int]:
     """The index of a snapshot and the sequence that it was saved with.
 
     Raises:
-        IndexKindMissingError: The package of the kind is not installed.
+        FailedPreconditionError: The package of the kind is not installed.
         _index.VectorIndexError: The file cannot be used.
     """
     if kind == IndexKind.USEARCH:
@@ -99,5 +99,9 @@ def _usearch() -> type["UsearchIndex"]:
     try:
         from adamem_server.memory.usearch_index import UsearchIndex
     except ImportError as error:
-        raise IndexKindMissingError(IndexKind.USEARCH, "usearch") from error
+        raise FailedPreconditionError(
+            "index_kind: usearch needs a package that is not installed: pip install 'adamem-server[usearch]'",
+            field="index_kind",
+            received=IndexKind.USEARCH,
+        ) from error
     return UsearchIndex

@@ -152,7 +152,7 @@ def default_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexP
 
     Raises:
         VectorIndexError: A parameter is out of the index's range.
-        IndexKindMissingError: The package of the kind is not installed.
+        FailedPreconditionError: The package of the kind is not installed.
     """
     index = new_index(namespace_dim, "cosine", kind, params)
     filled = index.params

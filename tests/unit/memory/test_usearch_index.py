@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from adamem_server import _index
-from adamem_server.errors import IndexKindMissingError
+from adamem_server.errors import FailedPreconditionError
 from adamem_server.memory import indexes
 from adamem_server.memory.indexes import new_index, open_index
 from adamem_server.memory.usearch_index import UsearchIndex
@@ -109,5 +109,5 @@ def test_parameters_out_of_range_and_a_package_that_is_missing(monkeypatch: pyte
     with pytest.raises(_index.VectorIndexError, match=r"m: 1 is not in 2\.\.256"):
         new_index(DIM, "cosine", IndexKind.USEARCH, IndexParams(m=1))
     monkeypatch.setitem(__import__("sys").modules, "adamem_server.memory.usearch_index", None)
-    with pytest.raises(IndexKindMissingError, match=r"adamem-server\[usearch\]"):
+    with pytest.raises(FailedPreconditionError, match=r"adamem-server\[usearch\]"):
         indexes.new_index(DIM, "cosine", IndexKind.USEARCH, IndexParams())
