@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-/// Ids that a search may return. Which rows of an index hold them is looked up by the first search, in some 5 ns an id, and
-/// again after a change of the index; searches in between, from any thread, find it done.
+/// Ids that a search may return. Which rows of an index hold them is looked up by the first search, in some 5 ns an id where
+/// they follow each other, and again after a change of the index; searches in between, from any thread, find it done.
 #[derive(Debug, Default)]
 pub struct IdSet {
     ids: Vec<u64>,

@@ -52,7 +52,7 @@ pub trait VectorIndex: Send + Sync + std::fmt::Debug {
     /// Metric of all distances.
     fn metric(&self) -> Metric;
 
-    /// Name of the kind: `flat`, `hnsw`.
+    /// Name of the kind, see [`crate::Kind`].
     fn kind(&self) -> &'static str;
 
     /// Parameters by name.

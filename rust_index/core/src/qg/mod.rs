@@ -1,7 +1,7 @@
 //! Quantised graph: one layer of nodes that keep the codes of their neighbours, walked by estimates and alive under
 //! insertions, updates and deletions. docs/index.md has the measurements behind it.
 //!
-//! `spiral` is the same graph with another coding of the neighbours.
+//! `spiral` is the same graph with another coding of the neighbours, `qg-compact` one whose nodes keep no codes of them.
 //!
 //! Source: Gou et al., `SymphonyQG` (SIGMOD 2025). What differs: an insertion touches its own block and one slot of each
 //! neighbour's; nodes hold eight-bit codes instead of vectors; deletions are repaired in place.

@@ -11,8 +11,8 @@
 //!                zero, to a multiple of 64
 //! ```
 //!
-//! The estimate is that of `block`, with a centre that is farther off: its error is a fifth larger with sentence embeddings. A
-//! node need not be estimated anew from each of its neighbours.
+//! The estimate is that of `block`, with a centre that is farther off, so it is less exact. But it is the same from wherever a
+//! walk comes: a node is estimated once.
 
 use crate::kernels::{BLOCK, Kernels, prefetch};
 use crate::metric::Metric;
