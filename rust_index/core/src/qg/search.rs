@@ -9,7 +9,7 @@ use super::State;
 use super::graph::QuantizedGraph;
 use super::query::Query;
 use super::store::QuantizedStore;
-use super::walk::{Course, Scratch, walk_all};
+use super::walk::{Course, Region, Scratch, walk_all};
 use super::wanted::Wanted;
 
 /// Candidates ranked by finer codes beyond one and a half times the wanted: what eight bits may put in the wrong order.
@@ -179,14 +179,15 @@ fn walk(state: &State, graph: &QuantizedGraph, ef: usize, wanted: Option<Wanted<
         return;
     };
     walk_all(store, graph, (ef, Course::Through(wanted)), n_rows, scratches.iter_mut());
-    let far: Vec<&mut Scratch> = scratches.iter_mut().filter(|scratch| scratch.is_far).collect();
-    let ef = wanted.ef_within();
-    if (wanted.filter.rows().len() as f64) < SCAN_GAIN * WALK_COST * ef as f64 {
-        for scratch in far {
-            scratch.met.clear();
+    for region in [Region::Border, Region::Outside] {
+        let there = scratches.iter_mut().filter(|scratch| scratch.region == region);
+        let ef = wanted.ef_within(region);
+        if region == Region::Outside && (wanted.filter.rows().len() as f64) < SCAN_GAIN * WALK_COST * ef as f64 {
+            there.for_each(|scratch| scratch.met.clear());
+        } else {
+            let there: Vec<&mut Scratch> = there.collect();
+            walk_all(store, graph, (ef, Course::Within(wanted)), n_rows, there.into_iter());
         }
-    } else {
-        walk_all(store, graph, (ef, Course::Within(wanted)), n_rows, far.into_iter());
     }
 }
 

@@ -80,8 +80,8 @@ pub(crate) struct Scratch {
     pub(super) visited: Vec<Candidate>,
     /// What a scan of codes found, or a filtered walk: rows that pass with their estimates, some of them more than once.
     pub(crate) met: Vec<Candidate>,
-    /// Whether a walk came to a region where too few rows pass.
-    pub(super) is_far: bool,
+    /// What a walk came to.
+    pub(super) region: Region,
     /// Neighbours that are to be estimated by their sketches.
     fresh: Vec<u32>,
     pub(crate) query: Query,
@@ -96,6 +96,18 @@ impl Scratch {
             + self.query.memory_bytes()
             + self.rotated.capacity() * 4
     }
+}
+
+/// Where a filtered walk came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Region {
+    /// Where enough rows pass.
+    #[default]
+    Inside,
+    /// Where some pass, too few.
+    Border,
+    /// Where next to none passes.
+    Outside,
 }
 
 /// How a walk asks for the memory that it is about to read.
@@ -245,8 +257,8 @@ impl Walk<'_> {
     }
 
     fn start(&mut self, n_rows: usize) {
-        let Scratch { marks, pool, visited, met, is_far, fresh, query, rotated } = &mut *self.scratch;
-        *is_far = false;
+        let Scratch { marks, pool, visited, met, region, fresh, query, rotated } = &mut *self.scratch;
+        *region = Region::Inside;
         fresh.clear();
         if let Some(sketches) = self.graph.sketches() {
             query.set_bytes(rotated);
@@ -439,25 +451,29 @@ impl Walk<'_> {
         }
     }
 
-    /// Decides whether a walk through everything is in a region where rows pass, and how far to go there: at the end of
-    /// what a walk without a filter would do, or before, when nothing has passed for long.
+    /// Decides what kind of region a walk through everything came to, and how far to go there: at the end of what a walk
+    /// without a filter would do, or before, when hardly anything passes.
     fn goes_on(&mut self) -> bool {
         let Course::Through(wanted) = self.course else { return true };
-        let Scratch { visited, pool, is_far, .. } = &mut *self.scratch;
-        if visited.len() == N_ON_THE_WAY + self.n_telling {
-            *is_far = wanted.n_passing(&visited[N_ON_THE_WAY..]) == 0;
-        }
-        if self.cursor >= wanted.ef && !self.is_decided {
+        let Scratch { visited, pool, region, met, marks, .. } = &mut *self.scratch;
+        let is_outside = match visited.len().checked_sub(N_ON_THE_WAY) {
+            Some(0) => wanted.is_outside(met.len(), marks.marked.len()),
+            Some(n) if n == self.n_telling => wanted.n_passing(&visited[N_ON_THE_WAY..]) == 0,
+            _ => false,
+        };
+        if is_outside {
+            *region = Region::Outside;
+        } else if self.cursor >= wanted.ef && !self.is_decided {
             self.is_decided = true;
             match wanted.ef_among(visited) {
                 Some(ef) => {
                     self.ef = ef.min(self.ef);
                     pool.truncate(self.ef);
                 }
-                None => *is_far = true,
+                None => *region = Region::Border,
             }
         }
-        !*is_far
+        *region == Region::Inside
     }
 
     /// Moves the cursor to the best candidate that is not expanded.

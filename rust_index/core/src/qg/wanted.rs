@@ -3,6 +3,8 @@
 use crate::candidates::Candidate;
 use crate::filter::RowFilter;
 
+use super::walk::Region;
+
 /// Places of the pool for each row that has to be passed over on the way to a row that passes.
 const WIDENING: f64 = 1.1;
 /// Room in a pool beyond what the share of the whole index asks for: fewer may pass near the query.
@@ -10,6 +12,10 @@ const ROOM: f64 = 1.05;
 /// A walk within the rows that pass has so many times the pool of one without a filter: it has fewer ways
 /// to go.
 const WITHIN: usize = 4;
+/// The same for one that begins with rows that pass and are near.
+const WITHIN_FROM_BORDER: usize = 2;
+/// A region where less than this part of the share of the whole index passes is left at once.
+const OUTSIDE_SHARE: f64 = 0.15;
 /// A region where this part of the share of the whole index passes is left for a walk within the filter.
 const FAR_SHARE: f64 = 0.65;
 /// The share of the whole index counts as much as so many nodes met.
@@ -51,9 +57,14 @@ impl Wanted<'_> {
         (share > self.share * FAR_SHARE).then(|| self.ef_for(share).ceil() as usize)
     }
 
+    /// Whether so few of the rows seen pass that those wanted are elsewhere.
+    pub(super) fn is_outside(&self, n_passing: usize, n_seen: usize) -> bool {
+        (n_passing as f64) < OUTSIDE_SHARE * self.share * n_seen as f64
+    }
+
     /// The pool of a walk within the rows that pass.
-    pub(super) fn ef_within(&self) -> usize {
-        WITHIN.saturating_mul(self.ef)
+    pub(super) fn ef_within(&self, region: Region) -> usize {
+        self.ef.saturating_mul(if region == Region::Border { WITHIN_FROM_BORDER } else { WITHIN })
     }
 
     /// Nodes of which only by chance none passes, where the share of the whole index holds.
