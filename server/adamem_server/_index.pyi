@@ -208,8 +208,9 @@ class Index:
             queries: float32 `[dim]` for one query or `[n, dim]` for a batch, C order.
             k: Results wanted, 1 to 65,536.
             ef_search: Candidates kept, never fewer than `k`; the index's own when absent. `flat` ignores it.
-            allowed: uint64 `[m]`, ids that may be returned, in any order; unknown ones are ignored. An `IdSet` where
-                several searches have the same.
+            allowed: uint64 `[m]`, ids that may be returned, in any order; unknown ones are ignored. Which rows they are
+                is looked up once for the last four arrays, as long as the index does not change; an `IdSet` need not
+                be compared with these either.
 
         Returns:
             Ids (uint64) and exact distances (float32), ordered by (distance, id). For one query both have the shape

@@ -24,6 +24,11 @@ impl IdSet {
         &self.ids
     }
 
+    fn memory_bytes(&self) -> usize {
+        let of_rows = self.rows.lock().as_ref().map_or(0, |(_, rows)| rows.bits.len() * 8 + rows.rows.capacity() * 4);
+        self.ids.capacity() * 8 + of_rows
+    }
+
     /// The rows of an index that is at a generation; `find` gives the live ones below `n_rows`.
     pub(crate) fn rows<'a, I: Iterator<Item = u32>>(
         &'a self,
@@ -40,6 +45,40 @@ impl IdSet {
         let rows = Arc::new(RowFilter::new(n_rows, find(&self.ids)));
         *self.rows.lock() = Some((generation, Arc::clone(&rows)));
         rows
+    }
+}
+
+/// The last sets of ids that searches were given: who gives the same ids again finds their rows looked up.
+#[derive(Debug, Default)]
+pub struct RecentIdSets(Mutex<Vec<Arc<IdSet>>>);
+
+impl RecentIdSets {
+    /// Sets that are kept.
+    const MAX_SETS: usize = 4;
+    /// Ids in all of them, at some 12 bytes.
+    const MAX_IDS: usize = 1 << 20;
+
+    /// The set of some ids: one that is kept, if it has the same ids in the same order, else a new one, which is kept for the
+    /// next search. `O(n)`, some 0.4 ns an id where it is kept.
+    pub fn set_of(&self, ids: &[u64]) -> Arc<IdSet> {
+        // Compared outside the lock, and then moved to the front.
+        let mut kept = self.0.lock().clone();
+        let place = kept.iter().position(|set| set.ids() == ids);
+        let set = place.map_or_else(|| Arc::new(IdSet::new(ids.to_vec())), |place| kept.remove(place));
+        kept.insert(0, Arc::clone(&set));
+        let mut n_ids = 0;
+        kept.retain(|set| {
+            n_ids += set.ids().len();
+            n_ids <= Self::MAX_IDS
+        });
+        kept.truncate(Self::MAX_SETS);
+        *self.0.lock() = kept;
+        set
+    }
+
+    /// Bytes allocated.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.lock().iter().map(|set| set.memory_bytes()).sum()
     }
 }
 
@@ -128,6 +167,23 @@ mod tests {
         for row in 0..200 {
             assert_eq!(filter.allows(row), [0, 64, 129].contains(&row));
         }
+    }
+
+    #[test]
+    fn recent_sets_are_found_again_and_are_few() {
+        let recent = RecentIdSets::default();
+        let first = recent.set_of(&[1, 2, 3]);
+        assert_eq!(first.ids(), [1, 2, 3]);
+        assert!(Arc::ptr_eq(&first, &recent.set_of(&[1, 2, 3])));
+        assert!(!Arc::ptr_eq(&first, &recent.set_of(&[1, 2, 4])));
+        assert!(Arc::ptr_eq(&first, &recent.set_of(&[1, 2, 3])));
+        for n in 0..RecentIdSets::MAX_SETS as u64 {
+            recent.set_of(&[n]);
+        }
+        assert!(!Arc::ptr_eq(&first, &recent.set_of(&[1, 2, 3])));
+        assert_eq!(recent.0.lock().len(), RecentIdSets::MAX_SETS);
+        assert_eq!(recent.set_of(&vec![7; RecentIdSets::MAX_IDS + 1]).ids().len(), RecentIdSets::MAX_IDS + 1);
+        assert_eq!(recent.memory_bytes(), 0);
     }
 
     #[test]

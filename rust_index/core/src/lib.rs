@@ -38,7 +38,7 @@ mod store;
 mod vectors;
 
 pub use error::{Error, Result};
-pub use filter::IdSet;
+pub use filter::{IdSet, RecentIdSets};
 pub use index::{Hit, SearchOptions, Stats, VectorIndex};
 pub use kernels::SimdLevel;
 pub use metric::Metric;

@@ -1,8 +1,9 @@
 //! The class `Index`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use adamem_index::{Error, Hit, IdSet as CoreIdSet, IndexSpec, RESERVED_ID, SearchOptions, VectorIndex};
+use adamem_index::{Error, Hit, IdSet as CoreIdSet, IndexSpec, RESERVED_ID, RecentIdSets, SearchOptions, VectorIndex};
 use numpy::{
     IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
 };
@@ -19,6 +20,13 @@ const QUERIES: &str = "a C-contiguous float32 array of shape [dim] or [n, dim]";
 #[pyclass(frozen, module = "adamem_server._index")]
 pub(crate) struct Index {
     inner: Box<dyn VectorIndex>,
+    recent: RecentIdSets,
+}
+
+impl From<Box<dyn VectorIndex>> for Index {
+    fn from(inner: Box<dyn VectorIndex>) -> Self {
+        Self { inner, recent: RecentIdSets::default() }
+    }
 }
 
 /// Ids that a search may return.
@@ -31,7 +39,7 @@ pub(crate) struct IdSet {
 impl IdSet {
     #[new]
     fn new(ids: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Ok(Self { inner: id_set("ids", ids)? })
+        Ok(Self { inner: CoreIdSet::new(ids_of("ids", ids)?.as_slice()?.to_vec()) })
     }
 
     fn __len__(&self) -> usize {
@@ -39,30 +47,26 @@ impl IdSet {
     }
 }
 
-/// The set that an argument is, or makes.
+/// The set that an argument is, or stands for.
 enum Allowed<'py> {
-    Given(PyRef<'py, IdSet>),
-    Made(CoreIdSet),
+    Set(PyRef<'py, IdSet>),
+    Ids(Arc<CoreIdSet>),
 }
 
 impl Allowed<'_> {
-    fn of<'py>(argument: &Bound<'py, PyAny>) -> PyResult<Allowed<'py>> {
+    fn of<'py>(argument: &Bound<'py, PyAny>, recent: &RecentIdSets) -> PyResult<Allowed<'py>> {
         match argument.extract() {
-            Ok(set) => Ok(Allowed::Given(set)),
-            Err(_) => Ok(Allowed::Made(id_set("allowed", argument)?)),
+            Ok(set) => Ok(Allowed::Set(set)),
+            Err(_) => Ok(Allowed::Ids(recent.set_of(ids_of("allowed", argument)?.as_slice()?))),
         }
     }
 
     fn set(&self) -> &CoreIdSet {
         match self {
-            Self::Given(set) => &set.inner,
-            Self::Made(set) => set,
+            Self::Set(set) => &set.inner,
+            Self::Ids(set) => set,
         }
     }
-}
-
-fn id_set(argument: &'static str, array: &Bound<'_, PyAny>) -> PyResult<CoreIdSet> {
-    Ok(CoreIdSet::new(ids_of(argument, array)?.as_slice()?.to_vec()))
 }
 
 /// Runs the core without the interpreter's lock and translates its error.
@@ -161,7 +165,7 @@ impl Index {
             spec.simd = simd.map(str::parse).transpose()?;
             spec.build()
         };
-        build().map(|inner| Self { inner }).map_err(|error| to_python(py, &error))
+        build().map(Self::from).map_err(|error| to_python(py, &error))
     }
 
     #[getter]
@@ -235,7 +239,7 @@ impl Index {
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let queries = Floats::of("queries", queries)?;
         self.check_dim(py, queries.dim())?;
-        let allowed = allowed.map(Allowed::of).transpose()?;
+        let allowed = allowed.map(|allowed| Allowed::of(allowed, &self.recent)).transpose()?;
         let options = SearchOptions { ef_search, allowed: allowed.as_ref().map(Allowed::set) };
         let flat = queries.as_slice()?;
         if let Floats::Many(array) = &queries {
@@ -267,7 +271,7 @@ impl Index {
         sizes.set_item("n_unlinked", stats.n_unlinked)?;
         sizes.set_item("n_tombstones", stats.n_tombstones)?;
         sizes.set_item("n_rows", stats.n_rows)?;
-        sizes.set_item("memory_bytes", stats.memory_bytes)?;
+        sizes.set_item("memory_bytes", stats.memory_bytes + self.recent.memory_bytes())?;
         Ok(sizes)
     }
 
@@ -281,6 +285,6 @@ impl Index {
     #[allow(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
     fn open(py: Python<'_>, path: PathBuf, n_threads: usize, deferred: bool) -> PyResult<(Self, u64)> {
         let (inner, sequence) = detached(py, || adamem_index::open_with(&path, n_threads, deferred))?;
-        Ok((Self { inner }, sequence))
+        Ok((inner.into(), sequence))
     }
 }
