@@ -15,7 +15,7 @@ use super::block::Form;
 use super::block::{Neighbour, first_bits};
 use super::graph::QuantizedGraph;
 use super::sketch::{Centre, Sketches};
-use super::store::QuantizedStore;
+use super::store::{Held, QuantizedStore};
 use super::walk::{Course, Scratch, walk_all};
 use super::{N_TOGETHER, State};
 
@@ -147,7 +147,9 @@ fn plan_rows(
 
 /// Rows with their distances to a node, in order, each once.
 pub(super) fn measure(store: &QuantizedStore, node: u32, rows: impl Iterator<Item = u32>) -> Vec<Candidate> {
-    let mut candidates: Vec<Candidate> = rows.map(|row| Candidate::new(store.distance(node, row), row)).collect();
+    let node = store.hold(node);
+    let mut candidates: Vec<Candidate> =
+        rows.map(|row| Candidate::new(store.distance(node, store.hold(row)), row)).collect();
     candidates.sort_unstable();
     candidates.dedup();
     candidates
@@ -161,14 +163,17 @@ fn relaxed(distance: f32) -> f32 {
 /// The rows to link to, of candidates in order, and how many of them the rule chose; these come first.
 pub(super) fn select(store: &QuantizedStore, degree: usize, candidates: &[Candidate]) -> (Vec<u32>, usize) {
     let mut chosen: Vec<u32> = Vec::with_capacity(degree);
+    let mut held = Vec::with_capacity(degree);
     let mut others: Vec<u32> = Vec::new();
     for candidate in candidates {
         if chosen.len() == degree {
             break;
         }
         let (row, distance) = (candidate.row(), candidate.distance());
-        if chosen.iter().all(|&other| relaxed(store.distance(row, other)) >= distance) {
+        let this = store.hold(row);
+        if held.iter().all(|&other| relaxed(store.distance(this, other)) >= distance) {
             chosen.push(row);
+            held.push(this);
         } else {
             others.push(row);
         }
@@ -203,29 +208,34 @@ fn plan_back(store: &QuantizedStore, graph: &QuantizedGraph, group: &[(u32, bool
     for &link in &links {
         store.prefetch(link);
     }
-    let mut distances: Vec<f32> = links.iter().map(|&link| store.distance(node, link)).collect();
+    let this = store.hold(node);
+    let mut held: Vec<Held<'_>> = links.iter().map(|&link| store.hold(link)).collect();
+    let mut distances: Vec<f32> = held.iter().map(|&link| store.distance(this, link)).collect();
     for &(_, must, row) in group {
         if links.contains(&row) {
             continue;
         }
-        let distance = store.distance(node, row);
-        let apart: Vec<f32> = links.iter().map(|&link| store.distance(row, link)).collect();
+        let new = store.hold(row);
+        let distance = store.distance(this, new);
+        let is_near = |slot: usize, limit: f32| relaxed(store.distance(new, held[slot])) < limit;
         let is_chosen = |slot: &usize| chosen >> slot & 1 == 1;
-        let hides = |slot: usize| distances[slot] < distance && relaxed(apart[slot]) < distance;
+        let hides = |slot: usize| distances[slot] < distance && is_near(slot, distance);
         let is_hidden = (0..links.len()).filter(is_chosen).any(hides);
         if !is_hidden {
             // What the new neighbour hides is not chosen any more, and may be replaced.
             let hidden = (0..links.len())
                 .filter(is_chosen)
-                .filter(|&slot| distances[slot] >= distance && relaxed(apart[slot]) < distances[slot]);
+                .filter(|&slot| distances[slot] >= distance && is_near(slot, distances[slot]));
             chosen = hidden.fold(chosen, |chosen, slot| chosen & !(1 << slot));
         }
         let Some(slot) = free_slot(&distances, chosen, distance, (is_hidden, must, degree)) else { continue };
         if slot == links.len() {
             links.push(row);
+            held.push(new);
             distances.push(distance);
         } else {
             links[slot] = row;
+            held[slot] = new;
             distances[slot] = distance;
         }
         taken |= 1 << slot;

@@ -47,6 +47,13 @@ pub(crate) struct Code<'a> {
     pub(crate) scale: f32,
 }
 
+/// A row whose place need not be found again for each comparison.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held<'a> {
+    code: Code<'a>,
+    squared: f32,
+}
+
 /// The vectors of all rows.
 #[derive(Debug)]
 pub(crate) struct QuantizedStore {
@@ -200,12 +207,18 @@ impl QuantizedStore {
         prefetch(self.fine.row(row));
     }
 
+    /// A row, to be compared with others.
+    #[inline]
+    pub(crate) fn hold(&self, row: u32) -> Held<'_> {
+        let Measure { scale, squared } = self.measure(row);
+        Held { code: Code { values: self.codes.row(row), scale }, squared }
+    }
+
     /// Distance of two rows.
     #[inline]
-    pub(crate) fn distance(&self, a: u32, b: u32) -> f32 {
-        let (of_a, of_b) = (self.measure(a), self.measure(b));
-        let product = self.kernels.dot_i8(self.codes.row(a), self.codes.row(b)) as f32 * (of_a.scale * of_b.scale);
-        self.distance_of(product, of_a.squared, of_b.squared)
+    pub(crate) fn distance(&self, a: Held<'_>, b: Held<'_>) -> f32 {
+        let product = self.kernels.dot_i8(a.code.values, b.code.values) as f32 * (a.code.scale * b.code.scale);
+        self.distance_of(product, a.squared, b.squared)
     }
 
     /// Distance of a row to a query, as walks take it.
