@@ -31,7 +31,7 @@ use upkeep::{Sweep, Upkeep};
 
 /// Rows that are stored under one exclusive lock.
 const PUT_ROWS: usize = 32;
-/// Scratch memories that are kept for the next search.
+/// Scratch memories that are kept for the next search, for each thread that links.
 const MAX_IDLE_SCRATCH: usize = 4;
 
 /// The vectors of a living index, by row, in the form that its graph works on.
@@ -138,17 +138,24 @@ pub(crate) trait LiveGraph: Debug + Send + Sync + Sized {
 }
 
 /// Scratch memories that wait for their next use.
-#[derive(Debug, Default)]
-pub(crate) struct ScratchPool<S>(Mutex<Vec<S>>);
+#[derive(Debug)]
+pub(crate) struct ScratchPool<S> {
+    idle: Mutex<Vec<S>>,
+    max_idle: usize,
+}
 
 impl<S: Default> ScratchPool<S> {
+    fn new(max_idle: usize) -> Self {
+        Self { idle: Mutex::default(), max_idle }
+    }
+
     pub(crate) fn take(&self) -> S {
-        self.0.lock().pop().unwrap_or_default()
+        self.idle.lock().pop().unwrap_or_default()
     }
 
     pub(crate) fn keep(&self, scratch: S) {
-        let mut idle = self.0.lock();
-        if idle.len() < MAX_IDLE_SCRATCH {
+        let mut idle = self.idle.lock();
+        if idle.len() < self.max_idle {
             idle.push(scratch);
         }
     }
@@ -180,7 +187,7 @@ impl<G: LiveGraph> LivingIndex<G> {
             state: RwLock::new(state),
             upkeep: Mutex::new(Upkeep::with_tombstones(tombstones)),
             saving: Mutex::new(()),
-            scratches: ScratchPool(Mutex::new(Vec::new())),
+            scratches: ScratchPool::new(MAX_IDLE_SCRATCH.saturating_mul(spec.n_threads)),
         }
     }
 
@@ -306,7 +313,7 @@ impl<G: LiveGraph> VectorIndex for LivingIndex<G> {
 
     fn stats(&self) -> Result<Stats> {
         let state = self.read()?;
-        let scratch_bytes: usize = self.scratches.0.lock().iter().map(G::scratch_bytes).sum();
+        let scratch_bytes: usize = self.scratches.idle.lock().iter().map(G::scratch_bytes).sum();
         Ok(Stats {
             n_live: state.n_live(),
             n_unlinked: state.pending.rows().len(),

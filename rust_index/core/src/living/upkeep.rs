@@ -160,7 +160,7 @@ impl<G: LiveGraph> LivingIndex<G> {
         let old = std::mem::replace(&mut *self.write()?, compacted);
         drop(old);
         *upkeep = Upkeep::default();
-        self.scratches.0.lock().clear();
+        self.scratches.idle.lock().clear();
         Ok(1 + n_rows / NODES_PER_ROW)
     }
 

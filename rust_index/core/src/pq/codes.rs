@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::kernels::{BLOCK, N_POINTS};
 use crate::living::State;
-use crate::qg::block::Neighbour;
+use crate::qg::block::{Neighbour, Neighbours};
 use crate::qg::coding::{Coding, PointSets, n_groups};
 use crate::qg::save::SavedGraph;
 use crate::qg::scan::ScanCodes;
@@ -37,16 +37,6 @@ impl Generation {
             n_trained: trained.n_rows,
         }
     }
-
-    fn code(&self, store: &QuantizedStore, rows: impl Iterator<Item = u32>) -> Vec<(u32, Neighbour)> {
-        rows.map(|row| (row, self.codes.code(store, row))).collect()
-    }
-
-    fn place(&mut self, coded: &[(u32, Neighbour)]) {
-        for (row, code) in coded {
-            self.codes.place(*row, code);
-        }
-    }
 }
 
 /// The codes of all linked rows.
@@ -66,9 +56,9 @@ pub(crate) struct CodePlan {
     /// Codebooks that are put in use with this, or as the next ones where there are some.
     trained: Option<Trained>,
     /// Codes by the current codebooks, of rows that are linked with this.
-    current: Vec<(u32, Neighbour)>,
+    current: Neighbours,
     /// Codes by the next ones.
-    next: Vec<(u32, Neighbour)>,
+    next: Neighbours,
     /// The row from which on the renewal goes on.
     reached: Option<u32>,
 }
@@ -109,13 +99,13 @@ impl ProductCodes {
         let rows = || rows.iter().copied();
         let mut plan = CodePlan::default();
         if let Some(current) = &self.current {
-            plan.current = current.code(&state.store, rows());
+            plan.current = current.codes.code(&state.store, rows());
         } else if let Some(trained) = train_on_live(state, spec) {
-            plan.current = Generation::new(&state.store, &trained).code(&state.store, rows());
+            plan.current = Generation::new(&state.store, &trained).codes.code(&state.store, rows());
             plan.trained = Some(trained);
         }
         if let Some((next, _)) = &self.next {
-            plan.next = next.code(&state.store, rows());
+            plan.next = next.codes.code(&state.store, rows());
         }
         plan
     }
@@ -127,7 +117,7 @@ impl ProductCodes {
         };
         let end = start.saturating_add(ROWS_PER_STEP as u32).min(state.rows.n_rows() as u32);
         let rows = (*start..end).filter(|&row| state.status(row).is_in_graph());
-        CodePlan { next: next.code(&state.store, rows), reached: Some(end), ..CodePlan::default() }
+        CodePlan { next: next.codes.code(&state.store, rows), reached: Some(end), ..CodePlan::default() }
     }
 
     pub(super) fn check_next(&self) -> bool {
@@ -151,9 +141,9 @@ pub(super) fn apply(state: &mut State<ProductCodes>, plan: &CodePlan) {
         }
     }
     let Some(current) = &mut graph.current else { return };
-    current.place(&plan.current);
+    current.codes.place(&plan.current);
     if let Some((next, start)) = &mut graph.next {
-        next.place(&plan.next);
+        next.codes.place(&plan.next);
         *start = plan.reached.unwrap_or(*start);
     }
     if plan.reached == Some(rows.n_rows() as u32) {
@@ -161,8 +151,8 @@ pub(super) fn apply(state: &mut State<ProductCodes>, plan: &CodePlan) {
     }
     graph.n_coded += plan.current.len();
     graph.n_places = rows.n_rows();
-    for (row, _) in &plan.current {
-        state.settle(*row);
+    for Neighbour { row, .. } in plan.current.iter() {
+        state.settle(row);
     }
 }
 

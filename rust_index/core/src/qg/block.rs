@@ -117,13 +117,13 @@ impl Form {
     }
 
     /// Writes a whole block of a node with this measure.
-    pub(super) fn fill(self, block: &mut [u8], measure: Measure, neighbours: &[Neighbour], n_chosen: usize) {
+    pub(super) fn fill(self, block: &mut [u8], measure: Measure, neighbours: &Neighbours, n_chosen: usize) {
         match self {
             Self::Fast => fill(block, measure, neighbours, n_chosen),
             Self::Compact => {
                 let head: &mut Links = bytemuck::from_bytes_mut(block);
                 head.rows = [NO_ROW; COMPACT_DEGREE];
-                head.rows.iter_mut().zip(neighbours).for_each(|(link, neighbour)| *link = neighbour.row);
+                head.rows.iter_mut().zip(neighbours.iter()).for_each(|(link, neighbour)| *link = neighbour.row);
                 head.n = neighbours.len() as u16;
                 head.chosen = first_bits(n_chosen);
                 head.n_lost = 0;
@@ -132,7 +132,7 @@ impl Form {
     }
 
     /// Puts a neighbour in a slot of a block, the next one or one in use.
-    pub(super) fn put(self, block: &mut [u8], slot: usize, neighbour: &Neighbour) {
+    pub(super) fn put(self, block: &mut [u8], slot: usize, neighbour: Neighbour<'_>) {
         match self {
             Self::Fast => put(block, slot, neighbour),
             Self::Compact => {
@@ -159,11 +159,20 @@ impl Form {
         }
     }
 
-    /// A neighbour as nodes of this form keep it.
-    pub(super) fn neighbour(self, store: &QuantizedStore, node: u32, row: u32) -> Neighbour {
+    /// No neighbours, as nodes of this form keep them.
+    pub(super) fn neighbours(self, store: &QuantizedStore, capacity: usize) -> Neighbours {
+        let code_len = match self {
+            Self::Fast => store.coding.code_len(store.padded()),
+            Self::Compact => 0,
+        };
+        Neighbours::new(code_len, capacity)
+    }
+
+    /// Adds a neighbour of a node.
+    pub(super) fn add_neighbour(self, neighbours: &mut Neighbours, store: &QuantizedStore, node: u32, row: u32) {
         match self {
-            Self::Fast => Neighbour::of(store, &store.coding, store.code(node), row),
-            Self::Compact => Neighbour { row, code: Vec::new(), slope: 0.0, offset: 0.0 },
+            Self::Fast => neighbours.push(store, &store.coding, store.code(node), row),
+            Self::Compact => neighbours.factors.push((row, 0.0, 0.0)),
         }
     }
 }
@@ -202,42 +211,67 @@ impl Head {
 }
 
 /// A neighbour as its node keeps it.
-#[derive(Clone, Debug)]
-pub(crate) struct Neighbour {
-    row: u32,
-    code: Vec<u8>,
-    slope: f32,
-    offset: f32,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Neighbour<'a> {
+    pub(crate) row: u32,
+    pub(crate) code: &'a [u8],
+    pub(crate) slope: f32,
+    pub(crate) offset: f32,
 }
 
-impl Neighbour {
+/// Neighbours in one piece of memory: threads that allocate each of them wait for each other.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbours {
+    code_len: usize,
+    codes: Vec<u8>,
+    /// Row, slope, offset.
+    factors: Vec<(u32, f32, f32)>,
+}
+
+impl Neighbours {
+    /// No neighbours, whose codes are of this length.
+    pub(crate) fn new(code_len: usize, capacity: usize) -> Self {
+        let codes = Vec::with_capacity(capacity * code_len);
+        Self { code_len, codes, factors: Vec::with_capacity(capacity) }
+    }
+
     /// Relates a row to a centre.
-    pub(super) fn of(store: &QuantizedStore, coding: &Coding, centre: Code<'_>, row: u32) -> Self {
-        let mut code = vec![0; coding.code_len(store.padded())];
-        let relation = coding.relate(&store.kernels, store.code(row), centre, &mut code);
+    pub(crate) fn push(&mut self, store: &QuantizedStore, coding: &Coding, centre: Code<'_>, row: u32) {
+        let start = self.codes.len();
+        self.codes.resize(start + self.code_len, 0);
+        let relation = coding.relate(&store.kernels, store.code(row), centre, &mut self.codes[start..]);
         let f = if relation.code_offset > 0.0 { relation.squared / relation.code_offset } else { 0.0 };
         let (slope, offset) = match store.metric {
             Metric::Cosine | Metric::Dot => (-f, f * relation.code_centre - relation.offset_centre),
             Metric::L2 => (-2.0 * f, relation.squared + 2.0 * f * relation.code_centre),
         };
-        Self { row, code, slope, offset }
+        self.factors.push((row, slope, offset));
     }
 
-    /// Code, slope and offset.
-    pub(super) fn parts(&self) -> (&[u8], f32, f32) {
-        (&self.code, self.slope, self.offset)
+    /// The neighbour that came at this place.
+    pub(crate) fn get(&self, i: usize) -> Neighbour<'_> {
+        let (row, slope, offset) = self.factors[i];
+        Neighbour { row, code: &self.codes[i * self.code_len..][..self.code_len], slope, offset }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.factors.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Neighbour<'_>> {
+        (0..self.len()).map(|i| self.get(i))
     }
 }
 
 /// Writes a whole block of a node with this measure.
-fn fill(block: &mut [u8], measure: Measure, neighbours: &[Neighbour], n_chosen: usize) {
+fn fill(block: &mut [u8], measure: Measure, neighbours: &Neighbours, n_chosen: usize) {
     block.fill(0);
     let (head, codes) = parts_mut(block);
     head.measure = measure;
     head.links = [NO_ROW; DEGREE];
     head.n = neighbours.len() as u32;
     head.chosen = first_bits(n_chosen);
-    let largest = |factor: fn(&Neighbour) -> f32| neighbours.iter().map(factor).fold(0.0_f32, |m, x| m.max(x.abs()));
+    let largest = |factor: fn(Neighbour<'_>) -> f32| neighbours.iter().map(factor).fold(0.0_f32, |m, x| m.max(x.abs()));
     head.slope_unit = largest(|neighbour| neighbour.slope) / f32::from(i16::MAX);
     head.offset_unit = largest(|neighbour| neighbour.offset) / f32::from(i16::MAX);
     for (slot, neighbour) in neighbours.iter().enumerate() {
@@ -246,7 +280,7 @@ fn fill(block: &mut [u8], measure: Measure, neighbours: &[Neighbour], n_chosen: 
 }
 
 /// Puts a neighbour in a slot of a block, the next one or one in use.
-pub(super) fn put(block: &mut [u8], slot: usize, neighbour: &Neighbour) {
+pub(super) fn put(block: &mut [u8], slot: usize, neighbour: Neighbour<'_>) {
     let (head, codes) = parts_mut(block);
     head.n = head.n.max(slot as u32 + 1);
     widen(&mut head.slope_unit, &mut head.slopes, neighbour.slope);
@@ -254,11 +288,11 @@ pub(super) fn put(block: &mut [u8], slot: usize, neighbour: &Neighbour) {
     write(head, codes, slot, neighbour);
 }
 
-fn write(head: &mut Head, codes: &mut [u8], slot: usize, neighbour: &Neighbour) {
+fn write(head: &mut Head, codes: &mut [u8], slot: usize, neighbour: Neighbour<'_>) {
     head.links[slot] = neighbour.row;
     head.slopes[slot] = steps(neighbour.slope, head.slope_unit);
     head.offsets[slot] = steps(neighbour.offset, head.offset_unit);
-    for (to, byte) in codes.iter_mut().skip(slot).step_by(BLOCK).zip(&neighbour.code) {
+    for (to, byte) in codes.iter_mut().skip(slot).step_by(BLOCK).zip(neighbour.code) {
         *to = *byte;
     }
 }

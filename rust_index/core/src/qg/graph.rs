@@ -86,7 +86,7 @@ impl QuantizedGraph {
     }
 
     /// Puts a neighbour in a slot of a node, the next one or one in use.
-    pub(super) fn put(&mut self, row: u32, slot: usize, neighbour: &Neighbour) {
+    pub(super) fn put(&mut self, row: u32, slot: usize, neighbour: Neighbour<'_>) {
         self.form.put(self.blocks.row_mut(row), slot, neighbour);
     }
 

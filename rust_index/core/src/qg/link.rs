@@ -12,10 +12,10 @@ use crate::living::ScratchPool;
 use crate::spec::IndexSpec;
 
 use super::block::Form;
-use super::block::{Neighbour, first_bits};
+use super::block::{DEGREE, NO_ROW, Neighbours, first_bits};
 use super::graph::QuantizedGraph;
 use super::sketch::{Centre, Sketches};
-use super::store::{Held, QuantizedStore};
+use super::store::QuantizedStore;
 use super::walk::{Course, Scratch, walk_all};
 use super::{N_TOGETHER, State};
 
@@ -23,24 +23,31 @@ use super::{N_TOGETHER, State};
 /// has them: 1.06 finds 2 to 6 % more at the same speed than 1, with 300 candidates.
 const ALPHA: f32 = 1.06;
 /// Items that a thread takes at a time.
-const ITEMS_AT_A_TIME: usize = 2;
+const ITEMS_AT_A_TIME: usize = 1;
+
+/// Neighbours that a thread looks at for links back at a time.
+const GROUPS_AT_A_TIME: usize = 32;
+/// Blocks asked for ahead of the one that is changed.
+const BLOCKS_AHEAD: usize = 4;
 
 /// A row's own block.
 #[derive(Debug)]
 struct NewBlock {
     row: u32,
     links: Vec<u32>,
-    block: Vec<u8>,
+    block: Vec<u32>,
     /// Of a compact node.
     sketch: Option<Vec<u8>>,
 }
 
-/// Changes to a neighbour's block.
+/// Changes to the blocks of some neighbours.
 #[derive(Debug)]
 struct BackLinks {
-    row: u32,
-    chosen: u32,
-    slots: Vec<(usize, Neighbour)>,
+    /// Each with what is chosen now, and how many of the slots are its.
+    nodes: Vec<(u32, u32, usize)>,
+    slots: Vec<usize>,
+    /// What comes into the slots.
+    neighbours: Neighbours,
 }
 
 /// How rows are to be linked.
@@ -110,8 +117,9 @@ pub(super) fn plan_links(
     for group in &groups {
         graph.prefetch_head(group[0].0);
     }
-    let back = map_all(&groups, spec.n_threads, |group| plan_back(&state.store, graph, group));
-    LinkPlan { blocks, centre: new_centre, back: back.into_iter().flatten().collect() }
+    let together: Vec<_> = groups.chunks(GROUPS_AT_A_TIME).collect();
+    let back = map_all(&together, spec.n_threads, |groups| plan_back(&state.store, graph, groups));
+    LinkPlan { blocks, centre: new_centre, back }
 }
 
 /// Plans the blocks of a few rows, whose walks take turns.
@@ -148,8 +156,8 @@ fn plan_rows(
 /// Rows with their distances to a node, in order, each once.
 pub(super) fn measure(store: &QuantizedStore, node: u32, rows: impl Iterator<Item = u32>) -> Vec<Candidate> {
     let node = store.hold(node);
-    let mut candidates: Vec<Candidate> =
-        rows.map(|row| Candidate::new(store.distance(node, store.hold(row)), row)).collect();
+    let mut candidates: Vec<Candidate> = Vec::with_capacity(rows.size_hint().1.unwrap_or(0));
+    candidates.extend(rows.map(|row| Candidate::new(store.distance(node, store.hold(row)), row)));
     candidates.sort_unstable();
     candidates.dedup();
     candidates
@@ -164,7 +172,7 @@ fn relaxed(distance: f32) -> f32 {
 pub(super) fn select(store: &QuantizedStore, degree: usize, candidates: &[Candidate]) -> (Vec<u32>, usize) {
     let mut chosen: Vec<u32> = Vec::with_capacity(degree);
     let mut held = Vec::with_capacity(degree);
-    let mut others: Vec<u32> = Vec::new();
+    let mut others: Vec<u32> = Vec::with_capacity(degree);
     for candidate in candidates {
         if chosen.len() == degree {
             break;
@@ -174,7 +182,7 @@ pub(super) fn select(store: &QuantizedStore, degree: usize, candidates: &[Candid
         if held.iter().all(|&other| relaxed(store.distance(this, other)) >= distance) {
             chosen.push(row);
             held.push(this);
-        } else {
+        } else if others.len() < degree {
             others.push(row);
         }
     }
@@ -190,29 +198,49 @@ pub(super) fn new_block(
     row: u32,
     links: &[u32],
     n_chosen: usize,
-) -> Vec<u8> {
-    let neighbours: Vec<Neighbour> = links.iter().map(|&link| graph.form.neighbour(store, row, link)).collect();
+) -> Vec<u32> {
+    let mut neighbours = graph.form.neighbours(store, links.len());
+    links.iter().for_each(|&link| graph.form.add_neighbour(&mut neighbours, store, row, link));
     let mut block = bytemuck::allocation::zeroed_vec::<u32>(graph.block_len() / 4);
     graph.form.fill(bytemuck::cast_slice_mut(&mut block), store.measure(row), &neighbours, n_chosen);
-    bytemuck::cast_slice(&block).to_vec()
+    block
+}
+
+/// Plans which rows some nodes take as neighbours.
+fn plan_back(store: &QuantizedStore, graph: &QuantizedGraph, groups: &[&[(u32, bool, u32)]]) -> BackLinks {
+    let neighbours = graph.form.neighbours(store, groups.len());
+    let (nodes, slots) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
+    let mut back = BackLinks { nodes, slots, neighbours };
+    for group in groups {
+        plan_node(store, graph, group, &mut back);
+    }
+    back
 }
 
 /// Plans which rows a node takes as neighbours, of those that link to it now.
-fn plan_back(store: &QuantizedStore, graph: &QuantizedGraph, group: &[(u32, bool, u32)]) -> Option<BackLinks> {
-    let node = group.first()?.0;
+fn plan_node(store: &QuantizedStore, graph: &QuantizedGraph, group: &[(u32, bool, u32)], back: &mut BackLinks) {
+    let node = group[0].0;
     let known = graph.node(node);
     let degree = graph.form.degree();
-    let mut links = known.links.to_vec();
+    let mut n = known.links.len();
     let mut chosen = known.chosen;
     let mut taken = 0_u32;
-    for &link in &links {
+    for &link in known.links {
         store.prefetch(link);
     }
+    // Not on the heap: threads would wait for each other there.
     let this = store.hold(node);
-    let mut held: Vec<Held<'_>> = links.iter().map(|&link| store.hold(link)).collect();
-    let mut distances: Vec<f32> = held.iter().map(|&link| store.distance(this, link)).collect();
+    let (mut links, mut held, mut distances) = ([NO_ROW; DEGREE], [this; DEGREE], [0.0; DEGREE]);
+    for (slot, &link) in known.links.iter().enumerate() {
+        links[slot] = link;
+        held[slot] = store.hold(link);
+    }
+    // When all codes are on their way.
+    for (distance, &link) in distances.iter_mut().zip(&held[..n]) {
+        *distance = store.distance(this, link);
+    }
     for &(_, must, row) in group {
-        if links.contains(&row) {
+        if links[..n].contains(&row) {
             continue;
         }
         let new = store.hold(row);
@@ -220,33 +248,27 @@ fn plan_back(store: &QuantizedStore, graph: &QuantizedGraph, group: &[(u32, bool
         let is_near = |slot: usize, limit: f32| relaxed(store.distance(new, held[slot])) < limit;
         let is_chosen = |slot: &usize| chosen >> slot & 1 == 1;
         let hides = |slot: usize| distances[slot] < distance && is_near(slot, distance);
-        let is_hidden = (0..links.len()).filter(is_chosen).any(hides);
+        let is_hidden = (0..n).filter(is_chosen).any(hides);
         if !is_hidden {
             // What the new neighbour hides is not chosen any more, and may be replaced.
-            let hidden = (0..links.len())
-                .filter(is_chosen)
-                .filter(|&slot| distances[slot] >= distance && is_near(slot, distances[slot]));
+            let hidden =
+                (0..n).filter(is_chosen).filter(|&slot| distances[slot] >= distance && is_near(slot, distances[slot]));
             chosen = hidden.fold(chosen, |chosen, slot| chosen & !(1 << slot));
         }
-        let Some(slot) = free_slot(&distances, chosen, distance, (is_hidden, must, degree)) else { continue };
-        if slot == links.len() {
-            links.push(row);
-            held.push(new);
-            distances.push(distance);
-        } else {
-            links[slot] = row;
-            held[slot] = new;
-            distances[slot] = distance;
-        }
+        let Some(slot) = free_slot(&distances[..n], chosen, distance, (is_hidden, must, degree)) else { continue };
+        n = n.max(slot + 1);
+        (links[slot], held[slot], distances[slot]) = (row, new, distance);
         taken |= 1 << slot;
         chosen = if is_hidden { chosen & !(1 << slot) } else { chosen | 1 << slot };
     }
     if taken == 0 {
-        return None;
+        return;
     }
-    let slots = (0..links.len()).filter(|slot| taken >> slot & 1 == 1);
-    let slots = slots.map(|slot| (slot, graph.form.neighbour(store, node, links[slot]))).collect();
-    Some(BackLinks { row: node, chosen, slots })
+    for slot in (0..n).filter(|slot| taken >> slot & 1 == 1) {
+        back.slots.push(slot);
+        graph.form.add_neighbour(&mut back.neighbours, store, node, links[slot]);
+    }
+    back.nodes.push((node, chosen, taken.count_ones() as usize));
 }
 
 /// The slot for a new neighbour: a free one, else that of the farthest which the rule did not choose, else of the farthest.
@@ -276,7 +298,7 @@ pub(super) fn apply_links(state: &mut State, plan: &LinkPlan) {
     for new in &plan.blocks {
         let is_new = !state.status(new.row).is_in_graph();
         let Some(graph) = &mut state.graph else { return };
-        graph.insert(new.row, &new.block, is_new);
+        graph.insert(new.row, bytemuck::cast_slice(&new.block), is_new);
         if let Some(sketch) = &new.sketch {
             graph.put_sketch(new.row, sketch);
         }
@@ -287,10 +309,16 @@ pub(super) fn apply_links(state: &mut State, plan: &LinkPlan) {
         state.settle(new.row);
     }
     let Some(graph) = &mut state.graph else { return };
-    for back in &plan.back {
-        for (slot, neighbour) in &back.slots {
-            graph.put(back.row, *slot, neighbour);
+    for BackLinks { nodes, slots, neighbours } in &plan.back {
+        let mut changes = slots.iter().zip(neighbours.iter());
+        for (i, &(row, chosen, n)) in nodes.iter().enumerate() {
+            if let Some(&(ahead, ..)) = nodes.get(i + BLOCKS_AHEAD) {
+                graph.prefetch(ahead);
+            }
+            for (&slot, neighbour) in changes.by_ref().take(n) {
+                graph.put(row, slot, neighbour);
+            }
+            graph.set_chosen(row, chosen);
         }
-        graph.set_chosen(back.row, back.chosen);
     }
 }

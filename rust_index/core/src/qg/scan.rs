@@ -8,7 +8,7 @@ use crate::kernels::{BLOCK, Kernels};
 use crate::metric::Metric;
 use crate::vectors::Arena;
 
-use super::block::{self, Neighbour, first_bits};
+use super::block::{self, Neighbours, first_bits};
 use super::coding::Coding;
 use super::query::Query;
 use super::store::{Code, Measure, QuantizedStore};
@@ -85,21 +85,25 @@ impl ScanCodes {
     }
 
     fn put(&mut self, store: &QuantizedStore, row: u32) {
-        let coded = self.code(store, row);
-        self.place(row, &coded);
+        let coded = self.code(store, std::iter::once(row));
+        self.place(&coded);
     }
 
-    /// The code of a row, to be put in its place.
-    pub(crate) fn code(&self, store: &QuantizedStore, row: u32) -> Neighbour {
+    /// The codes of rows, to be put in their places.
+    pub(crate) fn code(&self, store: &QuantizedStore, rows: impl Iterator<Item = u32>) -> Neighbours {
         let centre = Code { values: &self.centre, scale: self.measure.scale };
-        Neighbour::of(store, &self.coding, centre, row)
+        let mut coded = Neighbours::new(self.coding.code_len(store.padded()), rows.size_hint().0);
+        rows.for_each(|row| coded.push(store, &self.coding, centre, row));
+        coded
     }
 
-    /// Puts the code of a row in its place.
-    pub(crate) fn place(&mut self, row: u32, coded: &Neighbour) {
-        let (number, slot) = (row as usize / BLOCK, row as usize % BLOCK);
-        self.blocks.ensure(number + 1);
-        block::put(self.blocks.row_mut(number as u32), slot, coded);
+    /// Puts codes in their places.
+    pub(crate) fn place(&mut self, coded: &Neighbours) {
+        for one in coded.iter() {
+            let (number, slot) = (one.row as usize / BLOCK, one.row as usize % BLOCK);
+            self.blocks.ensure(number + 1);
+            block::put(self.blocks.row_mut(number as u32), slot, one);
+        }
     }
 
     /// Makes the mean of the rows the centre, and all codes anew.

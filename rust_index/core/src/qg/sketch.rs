@@ -18,7 +18,7 @@ use crate::kernels::{BLOCK, Kernels, prefetch};
 use crate::metric::Metric;
 use crate::vectors::Arena;
 
-use super::block::Neighbour;
+use super::block::{Neighbour, Neighbours};
 use super::coding::Coding;
 use super::query::Query;
 use super::store::{Code, Measure, QuantizedStore, quantize};
@@ -78,8 +78,9 @@ impl Centre {
     /// The sketch of a row.
     pub(super) fn sketch(&self, store: &QuantizedStore, row: u32) -> Vec<u8> {
         let centre = Code { values: &self.values, scale: self.measure.scale };
-        let neighbour = Neighbour::of(store, &Coding::Signs, centre, row);
-        let (code, slope, offset) = neighbour.parts();
+        let mut coded = Neighbours::new(store.padded() / 8, 1);
+        coded.push(store, &Coding::Signs, centre, row);
+        let Neighbour { code, slope, offset, .. } = coded.get(0);
         let mut line = vec![0; line_len(store.padded())];
         let (signs, rest) = line.split_at_mut(code.len());
         signs.copy_from_slice(code);
