@@ -200,7 +200,9 @@ pub(super) fn new_block(
     n_chosen: usize,
 ) -> Vec<u32> {
     let mut neighbours = graph.form.neighbours(store, links.len());
-    links.iter().for_each(|&link| graph.form.add_neighbour(&mut neighbours, store, row, link));
+    for &link in links {
+        graph.form.add_neighbour(&mut neighbours, store, row, link);
+    }
     let mut block = bytemuck::allocation::zeroed_vec::<u32>(graph.block_len() / 4);
     graph.form.fill(bytemuck::cast_slice_mut(&mut block), store.measure(row), &neighbours, n_chosen);
     block
