@@ -84,7 +84,9 @@ class Figures:
         self.values["filter_slowdown_single_max"] = max(one.slowdown(one.single_us) for one in filters)
 
     def of_million(self, opened: Opened) -> None:
-        """Opening a large snapshot."""
+        """Opening a large snapshot, and inserts one by one."""
+        if opened.insert_ms is not None:
+            self.values["insert_300k_ms"] = opened.insert_ms
         if opened.n != N_MILLION:
             self.missing["open_1m_ms"] = f"only {opened.n} rows"
             return

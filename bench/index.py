@@ -78,7 +78,7 @@ class Run:
             self.figures.missing[name] = "the index does not take n_threads"
             return
         truth = options.vectors.truth(options.cache)
-        measured = threads.run(self.ours, options.vectors, truth, options.n_threads, options.place)
+        measured = threads.run(self.ours, options.vectors, truth, options.n_threads, options.rounds, options.place)
         self.results["threads"] = asdict(measured)
         self.figures.of_threads(measured)
 

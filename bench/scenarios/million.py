@@ -1,4 +1,7 @@
-"""Opening a large snapshot in a new process: 1,000,000 rows, made of the base's with a little noise."""
+"""A large index: single inserts into 300,000 rows, and opening the snapshot of 1,000,000 in a new process.
+
+The rows are those of the base with a little noise.
+"""
 
 import tempfile
 import time
@@ -11,7 +14,7 @@ import numpy as np
 from adamem_server import _index
 from bench import systems
 from bench.adapters import adamem
-from bench.adapters.base import Rows
+from bench.adapters.base import Ids, Rows
 from bench.child import Place, State, cores, once, pin
 from bench.datasets import Vectors
 from bench.scenarios import threads
@@ -21,6 +24,9 @@ N = 1_000_000
 NOISE = 0.1
 """Length of what is added to a row of length 1."""
 N_OPENINGS = 5
+INSERTED_AT = 300_000
+"""Rows that an index has when rows are added to it one by one."""
+N_INSERTED = 1_000
 
 
 @dataclass
@@ -35,10 +41,15 @@ class Opened:
     """Median of several openings, each in a new process."""
     first_query_ms: float
     second_query_ms: float
+    insert_ms: float | None
+    """Mean of single inserts; absent where there are fewer rows."""
+    insert_p99_ms: float | None
 
 
-def save(_state: State, kind: str, vectors: Vectors, n: int, path: Path, chosen: list[int]) -> tuple[float, float]:
-    """Seconds of building, on all cores where the index can, and of saving; in the child."""
+def save(
+    _state: State, kind: str, vectors: Vectors, n: int, path: Path, chosen: list[int]
+) -> tuple[float, float, list[float]]:
+    """Seconds of building, on all cores where the index can, of saving, and of single inserts; in the child."""
     options = dict(systems.OURS[kind])
     if threads.accepted(kind, len(chosen)):
         pin(set(chosen))
@@ -46,12 +57,23 @@ def save(_state: State, kind: str, vectors: Vectors, n: int, path: Path, chosen:
     base = vectors.base()
     adapter = adamem.AdaMem()
     adapter.configure(base.shape[1], n, options)
+    inserts: list[float] = []
     started = time.perf_counter()
     for first, rows in _noisy(base, n):
-        adapter.load(np.arange(first, first + len(rows)), rows)
+        ids = np.arange(first, first + len(rows))
+        if first >= INSERTED_AT and not inserts:
+            inserts = [_insert(adapter, ids[i : i + 1], rows[i : i + 1]) for i in range(min(N_INSERTED, len(rows)))]
+            ids, rows = ids[len(inserts) :], rows[len(inserts) :]
+        adapter.load(ids, rows)
     built = time.perf_counter()
     adapter.index.save(path, 0)
-    return built - started, time.perf_counter() - built
+    return built - started, time.perf_counter() - built, inserts
+
+
+def _insert(adapter: adamem.AdaMem, ids: Ids, rows: Rows) -> float:
+    started = time.perf_counter()
+    adapter.index.add(ids.astype(np.uint64), rows)
+    return time.perf_counter() - started
 
 
 def opened(_state: State, vectors: Vectors, path: Path) -> tuple[float, float, float]:
@@ -71,10 +93,13 @@ def run(kind: str, vectors: Vectors, n: int, place: Place) -> Opened:
     """Builds, saves, opens."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index"
-        build_s, save_s = once(place, save, kind, vectors, n, path, cores())
+        build_s, save_s, inserts = once(place, save, kind, vectors, n, path, cores())
         openings = [once(place, opened, vectors, path) for _ in range(N_OPENINGS)]
         open_ms, first_ms, second_ms = np.median(openings, axis=0).tolist()
-        return Opened(n, build_s, save_s, path.stat().st_size, open_ms, first_ms, second_ms)
+        insert_ms = 1e3 * float(np.mean(inserts)) if inserts else None
+        insert_p99_ms = 1e3 * float(np.percentile(inserts, 99)) if inserts else None
+        size = path.stat().st_size
+        return Opened(n, build_s, save_s, size, open_ms, first_ms, second_ms, insert_ms, insert_p99_ms)
 
 
 def _noisy(base: Rows, n: int) -> Iterator[tuple[int, Rows]]:

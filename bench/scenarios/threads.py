@@ -15,7 +15,7 @@ from bench.scenarios import curves
 
 @dataclass
 class Parallel:
-    """The same bulk build with one thread and with several."""
+    """The same bulk build with one thread and with several: medians of some rounds."""
 
     n_threads: int
     build_1_s: float
@@ -41,15 +41,18 @@ def build(state: State, kind: str, vectors: Vectors, n_threads: int, chosen: lis
     return time.perf_counter() - started
 
 
-def run(kind: str, vectors: Vectors, truth: Ids, n_threads: int, place: Place) -> Parallel:
-    """Builds twice, each in a process of its own."""
+def run(kind: str, vectors: Vectors, truth: Ids, n_threads: int, rounds: int, place: Place) -> Parallel:
+    """Builds with one thread and with several by turns, each time in a process of its own."""
     chosen = [place.core, *(core for core in cores() if core != place.core)][:n_threads]
-    seconds, recalls = [], []
-    for n in (1, n_threads):
-        child = Child(place)
-        try:
-            seconds.append(child.call(build, kind, vectors, n, chosen[:n]))
-            recalls.append(metrics.recall(child.call(curves.found, DEFAULT)[0], truth, curves.K))
-        finally:
-            child.end()
-    return Parallel(n_threads, seconds[0], seconds[1], recalls[0], recalls[1])
+    seconds: dict[int, list[float]] = {1: [], n_threads: []}
+    recalls: dict[int, float] = {}
+    for _ in range(rounds):
+        for n, taken in seconds.items():
+            child = Child(place)
+            try:
+                taken.append(child.call(build, kind, vectors, n, chosen[:n]))
+                recalls[n] = metrics.recall(child.call(curves.found, DEFAULT)[0], truth, curves.K)
+            finally:
+                child.end()
+    alone, together = (float(np.median(taken)) for taken in seconds.values())
+    return Parallel(n_threads, alone, together, recalls[1], recalls[n_threads])

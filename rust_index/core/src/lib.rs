@@ -29,6 +29,7 @@ mod index;
 mod kernels;
 mod living;
 mod metric;
+mod parallel;
 mod pq;
 mod qg;
 mod rows;

@@ -224,6 +224,8 @@ impl Store {
 }
 
 impl LiveStore for Store {
+    type Encoded<'a> = &'a [f32];
+
     fn empty_like(&self) -> Self {
         Self::new(self.vectors.stride(), self.metric, self.kernels)
     }
@@ -233,6 +235,10 @@ impl LiveStore for Store {
         if let Some(codes) = &mut self.codes {
             codes.ensure(n_rows);
         }
+    }
+
+    fn encode<'a>(&self, vector: &'a [f32]) -> &'a [f32] {
+        vector
     }
 
     fn set(&mut self, row: u32, vector: &[f32]) {
@@ -246,8 +252,8 @@ impl LiveStore for Store {
         self.set(row, from.vector(from_row));
     }
 
-    fn holds(&self, row: u32, vector: &[f32]) -> bool {
-        self.vector(row) == vector
+    fn holds(&self, row: u32, vector: &&[f32]) -> bool {
+        self.vector(row) == *vector
     }
 
     fn read(&self, row: u32, vectors: &mut Vec<f32>) {

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::filter::RowFilter;
 use crate::index::{Hit, SearchOptions, Stats, VectorIndex, check_ids, check_search};
 use crate::metric::Metric;
+use crate::parallel::map_all;
 use crate::rows::Status;
 use crate::snapshot::Unpublished;
 use crate::spec::IndexSpec;
@@ -31,21 +32,29 @@ use upkeep::{Sweep, Upkeep};
 
 /// Rows that are stored under one exclusive lock.
 const PUT_ROWS: usize = 32;
+/// Rows that are encoded before any of them is stored.
+const ENCODED_ROWS: usize = 2048;
 /// Scratch memories that are kept for the next search, for each thread that links.
 const MAX_IDLE_SCRATCH: usize = 4;
 
 /// The vectors of a living index, by row, in the form that its graph works on.
 pub(crate) trait LiveStore: Debug + Send + Sync {
+    /// A vector in the form that it is stored in.
+    type Encoded<'a>: Send;
     /// An empty store of the same form.
     fn empty_like(&self) -> Self;
     /// Makes rows `0..n_rows` usable.
     fn ensure(&mut self, n_rows: usize);
-    /// Stores a vector that the metric has prepared.
-    fn set(&mut self, row: u32, vector: &[f32]);
+    /// Told of a vector before it is encoded: how others are may depend on the first one.
+    fn begin(&mut self, _vector: &[f32]) {}
+    /// Brings a vector that the metric has prepared into the form that it is stored in.
+    fn encode<'a>(&self, vector: &'a [f32]) -> Self::Encoded<'a>;
+    /// Stores a vector.
+    fn set(&mut self, row: u32, encoded: Self::Encoded<'_>);
     /// Stores what another store of the same form holds.
     fn copy(&mut self, row: u32, from: &Self, from_row: u32);
     /// Whether storing a vector in a row would change nothing.
-    fn holds(&self, row: u32, vector: &[f32]) -> bool;
+    fn holds(&self, row: u32, encoded: &Self::Encoded<'_>) -> bool;
     /// Appends the vector of a row, as near to what was stored as the store keeps it.
     fn read(&self, row: u32, vectors: &mut Vec<f32>);
     /// Told when all rows have come into the graph: what only a scan needs can go.
@@ -200,6 +209,10 @@ impl<G: LiveGraph> LivingIndex<G> {
     }
 }
 
+fn encode_all<'a, S: LiveStore>(store: &S, dim: usize, vectors: &'a [f32]) -> Vec<S::Encoded<'a>> {
+    vectors.chunks_exact(dim).map(|vector| store.encode(vector)).collect()
+}
+
 impl<G: LiveGraph> VectorIndex for LivingIndex<G> {
     fn dim(&self) -> usize {
         self.spec.dim
@@ -227,10 +240,20 @@ impl<G: LiveGraph> VectorIndex for LivingIndex<G> {
             let old = self.write()?.rows.replace_table(grown);
             drop(old);
         }
-        for (ids, vectors) in ids.chunks(PUT_ROWS).zip(prepared.chunks(PUT_ROWS * dim)) {
-            let mut state = self.write()?;
-            for (&id, vector) in ids.iter().zip(vectors.chunks_exact(dim)) {
-                upkeep.note_mutation(state.put(id, vector)?);
+        if let Some(first) = prepared.get(..dim) {
+            self.write()?.store.begin(first);
+        }
+        for (ids, vectors) in ids.chunks(ENCODED_ROWS).zip(prepared.chunks(ENCODED_ROWS * dim)) {
+            let mut encoded = {
+                let state = self.read()?;
+                let parts: Vec<&[f32]> = vectors.chunks(PUT_ROWS * dim).collect();
+                map_all(&parts, self.spec.n_threads, |part| encode_all(&state.store, dim, part)).into_iter()
+            };
+            for ids in ids.chunks(PUT_ROWS) {
+                let mut state = self.write()?;
+                for (&id, encoded) in ids.iter().zip(encoded.next().into_iter().flatten()) {
+                    upkeep.note_mutation(state.put(id, encoded)?);
+                }
             }
         }
         if !self.spec.deferred {

@@ -136,11 +136,11 @@ impl<G: LiveGraph> State<G> {
         self.rows.len()
     }
 
-    /// Stores a prepared vector under an id, to be scanned until it is linked. Returns the row that became a tombstone.
-    pub(crate) fn put(&mut self, id: u64, vector: &[f32]) -> Result<Option<u32>> {
+    /// Stores an encoded vector under an id, to be scanned until it is linked. Returns the row that became a tombstone.
+    pub(crate) fn put(&mut self, id: u64, vector: <G::Store as LiveStore>::Encoded<'_>) -> Result<Option<u32>> {
         let old = self.rows.row_of(id);
         if let Some(row) = old {
-            if self.store.holds(row, vector) {
+            if self.store.holds(row, &vector) {
                 return Ok(None);
             }
             if !self.status(row).is_in_graph() {

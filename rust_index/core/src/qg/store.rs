@@ -47,6 +47,15 @@ pub(crate) struct Code<'a> {
     pub(crate) scale: f32,
 }
 
+/// A vector as the store keeps it.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    codes: Vec<i8>,
+    /// Two steps a byte.
+    fine: Vec<u8>,
+    measure: Measure,
+}
+
 /// A row whose place need not be found again for each comparison.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held<'a> {
@@ -277,9 +286,30 @@ impl QuantizedStore {
         rotated.extend(values.iter().map(|&value| f32::from(value) * scale));
         query.set(&self.kernels, &self.coding, rotated);
     }
+}
 
-    /// Codes of a vector, packed fine steps, and its measure.
-    fn encode(&self, vector: &[f32]) -> (Vec<i8>, Vec<u8>, Measure) {
+impl LiveStore for QuantizedStore {
+    type Encoded<'a> = Encoded;
+
+    fn empty_like(&self) -> Self {
+        let (coding, rotation) = (self.coding.clone(), Arc::clone(&self.rotation));
+        Self::with_rotation(self.metric, self.kernels, coding, rotation, self.centre.clone())
+    }
+
+    fn ensure(&mut self, n_rows: usize) {
+        self.codes.ensure(n_rows);
+        self.fine.ensure(n_rows);
+        self.measures.ensure(n_rows);
+        self.n_rows = self.n_rows.max(n_rows);
+    }
+
+    fn begin(&mut self, vector: &[f32]) {
+        if self.metric == Metric::L2 && self.centre.is_empty() {
+            self.centre = vector.to_vec();
+        }
+    }
+
+    fn encode(&self, vector: &[f32]) -> Encoded {
         let mut rotated = Vec::new();
         self.rotate(vector, &mut rotated);
         let largest = rotated.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
@@ -298,31 +328,13 @@ impl QuantizedStore {
             }
         }
         let squared = rotated.iter().map(|x| x * x).sum::<f32>().min(f32::MAX);
-        (codes, fine, Measure { scale, squared })
-    }
-}
-
-impl LiveStore for QuantizedStore {
-    fn empty_like(&self) -> Self {
-        let (coding, rotation) = (self.coding.clone(), Arc::clone(&self.rotation));
-        Self::with_rotation(self.metric, self.kernels, coding, rotation, self.centre.clone())
+        Encoded { codes, fine, measure: Measure { scale, squared } }
     }
 
-    fn ensure(&mut self, n_rows: usize) {
-        self.codes.ensure(n_rows);
-        self.fine.ensure(n_rows);
-        self.measures.ensure(n_rows);
-        self.n_rows = self.n_rows.max(n_rows);
-    }
-
-    fn set(&mut self, row: u32, vector: &[f32]) {
-        if self.metric == Metric::L2 && self.centre.is_empty() {
-            self.centre = vector.to_vec();
-        }
-        let (codes, fine, measure) = self.encode(vector);
-        self.codes.row_mut(row).copy_from_slice(&codes);
-        self.fine.row_mut(row).copy_from_slice(&fine);
-        self.measures.set(row, measure);
+    fn set(&mut self, row: u32, encoded: Encoded) {
+        self.codes.row_mut(row).copy_from_slice(&encoded.codes);
+        self.fine.row_mut(row).copy_from_slice(&encoded.fine);
+        self.measures.set(row, encoded.measure);
         self.set_scan_code(row);
     }
 
@@ -333,12 +345,10 @@ impl LiveStore for QuantizedStore {
         self.set_scan_code(row);
     }
 
-    fn holds(&self, row: u32, vector: &[f32]) -> bool {
-        if self.metric == Metric::L2 && self.centre.is_empty() {
-            return false;
-        }
-        let (codes, fine, measure) = self.encode(vector);
-        self.codes.row(row) == codes && self.fine.row(row) == fine && self.measure(row).scale == measure.scale
+    fn holds(&self, row: u32, encoded: &Encoded) -> bool {
+        self.codes.row(row) == encoded.codes
+            && self.fine.row(row) == encoded.fine
+            && self.measure(row).scale == encoded.measure.scale
     }
 
     fn read(&self, row: u32, vectors: &mut Vec<f32>) {
