@@ -59,7 +59,10 @@ def run(vectors: Path, n_namespaces: int | None, out: Path | None) -> None:
                 server(Path(folder), *options) as (endpoint, process),
                 adamem.Client(endpoint, timeout_s=120) as client,
             ):
-                figures.setdefault("rss_empty_mib", resident_mib(process.pid))
+                rss_before = resident_mib(process.pid)
+                figures.setdefault("rss_empty_mib", rss_before)
+                # The last phase begins with all namespaces on disk and none open.
+                figures["idle_namespace_bytes"] = (rss_before - figures["rss_empty_mib"]) * 2**20 / n
                 figures[name] = phase(client)
                 info = client.server_info()
                 assert info.n_namespaces == n, info.n_namespaces

@@ -213,7 +213,7 @@ class Index:
                 be compared with these either.
 
         Returns:
-            Ids (uint64) and exact distances (float32), ordered by (distance, id). For one query both have the shape
+            Ids (uint64) and distances (float32), ordered by (distance, id). For one query both have the shape
             `[min(k, number of live vectors that are allowed)]`; for a batch `[n, k]`, padded with id 2**64-1 and
             distance infinity.
 
