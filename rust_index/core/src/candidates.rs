@@ -17,6 +17,8 @@ pub(crate) struct Candidate(u64);
 
 impl Candidate {
     const SIGN: u32 = 1 << 31;
+    /// Comes after all others, and is none.
+    pub(crate) const NONE: Self = Self(u64::MAX);
 
     #[inline]
     pub(crate) fn new(distance: f32, row: u32) -> Self {
@@ -53,10 +55,11 @@ impl Candidate {
     }
 }
 
-/// How many of some candidates in order come before a candidate.
+/// Puts a candidate in its place among candidates in order, of which those after it move up by one and the last is lost.
+/// Returns the place.
 #[inline]
-pub(crate) fn rank(kernels: &Kernels, sorted: &[Candidate], candidate: Candidate) -> usize {
-    kernels.n_below(bytemuck::must_cast_slice(sorted), candidate.0)
+pub(crate) fn insert(kernels: &Kernels, sorted: &mut [Candidate], candidate: Candidate) -> usize {
+    kernels.insert(bytemuck::must_cast_slice_mut(sorted), candidate.0)
 }
 
 /// The `limit` best candidates seen.

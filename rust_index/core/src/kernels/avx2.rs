@@ -16,6 +16,8 @@ use std::arch::x86_64::{
 
 use super::{BLOCK, N_POINTS, Points, PreparedQuery, Relation, ScanBlock, ScanScale, points, scalar};
 
+/// Keys that are counted rather than searched: so short a stretch needs no branch that depends on them.
+const COUNTED_KEYS: usize = 64;
 /// Floats in a register.
 const LANES: usize = 8;
 /// Codes in a step: 16 bytes widened to 16 words.
@@ -189,10 +191,29 @@ pub(super) fn dot_i16_i4(a: &[i16], packed: &[u8]) -> i32 {
     scalar::dot_i16_i4(a, packed)
 }
 
+/// Puts a key in its place among sorted keys, the last of which is lost.
+#[target_feature(enable = "avx2")]
+pub(super) fn insert(sorted: &mut [u64], key: u64) -> usize {
+    let (mut start, mut end) = (0, sorted.len().saturating_sub(1));
+    let n_kept = end;
+    while end - start > COUNTED_KEYS {
+        let middle = start + (end - start) / 2;
+        if sorted[middle] < key {
+            start = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    let at = start + n_below(&sorted[start..end], key);
+    sorted.copy_within(at..n_kept, at + 1);
+    sorted[at] = key;
+    at
+}
+
 /// How many keys are below a key.
 #[target_feature(enable = "avx2")]
 #[allow(clippy::cast_ptr_alignment, reason = "the load needs no alignment, its type only says so")]
-pub(super) fn n_below(keys: &[u64], key: u64) -> usize {
+fn n_below(keys: &[u64], key: u64) -> usize {
     // Comparisons are of signed numbers: without their highest bit both sides are.
     let (blocks, tail) = keys.as_chunks::<4>();
     let sign = _mm256_set1_epi64x(i64::MIN);
@@ -204,7 +225,7 @@ pub(super) fn n_below(keys: &[u64], key: u64) -> usize {
         sums = _mm256_sub_epi64(sums, _mm256_cmpgt_epi64(wanted, _mm256_xor_si256(block, sign)));
     }
     // Each sum fits 32 bits, and so does what `reduce_i32` makes of the halves of all four.
-    reduce_i32(sums) as usize + scalar::n_below(tail, key)
+    reduce_i32(sums) as usize + tail.iter().filter(|&&other| other < key).count()
 }
 
 /// Relates a code to a centre.

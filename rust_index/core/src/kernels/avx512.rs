@@ -7,11 +7,12 @@ use std::arch::x86_64::{
     _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cmplt_epu64_mask, _mm512_cvtepi8_epi16, _mm512_cvtepi8_epi32,
     _mm512_cvtepi16_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi16, _mm512_cvtepu16_epi32, _mm512_dpbusd_epi32,
     _mm512_dpwssd_epi32, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_fmsub_ps, _mm512_loadu_epi8,
-    _mm512_loadu_epi64, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mask_sub_ps, _mm512_maskz_loadu_epi8,
-    _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_permute_ps, _mm512_reduce_add_epi32, _mm512_reduce_add_ps,
-    _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
-    _mm512_shuffle_epi8, _mm512_shuffle_f32x4, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_sub_epi16, _mm512_sub_epi32,
-    _mm512_sub_ps, _mm512_xor_si512,
+    _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mask_storeu_epi64, _mm512_mask_sub_ps, _mm512_maskz_loadu_epi8,
+    _mm512_maskz_loadu_epi64, _mm512_maskz_loadu_ps, _mm512_max_epu64, _mm512_min_epu64, _mm512_mul_ps,
+    _mm512_permute_ps, _mm512_reduce_add_epi32, _mm512_reduce_add_ps, _mm512_set1_epi8, _mm512_set1_epi16,
+    _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_epi8,
+    _mm512_shuffle_f32x4, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_sub_epi16, _mm512_sub_epi32, _mm512_sub_ps,
+    _mm512_xor_si512,
 };
 
 use super::{BLOCK, N_POINTS, Points, PreparedQuery, Relation, ScanBlock, ScanScale, points, scalar};
@@ -221,18 +222,34 @@ pub(super) fn dot_i16_i4(a: &[i16], packed: &[u8]) -> i32 {
     _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1])) + tail
 }
 
-/// How many keys are below a key.
+/// Puts a key in its place among sorted keys, the last of which is lost.
+///
+/// What comes to be at a place is the greater of what was before it and the lesser of what was there and the key: so keys
+/// move without their place being known. From the end, eight at a time, until some are below the key.
 #[target_feature(enable = "avx512f")]
-pub(super) fn n_below(keys: &[u64], key: u64) -> usize {
-    let (blocks, tail) = keys.as_chunks::<8>();
+pub(super) fn insert(sorted: &mut [u64], key: u64) -> usize {
+    let Some(last) = sorted.last_mut() else { return 0 };
+    *last = u64::MAX;
     let wanted = _mm512_set1_epi64(key.cast_signed());
-    let mut n = 0;
-    for block in blocks {
-        // SAFETY: the block is eight keys; the load needs no alignment.
-        let block = unsafe { _mm512_loadu_epi64(block.as_ptr().cast()) };
-        n += _mm512_cmplt_epu64_mask(block, wanted).count_ones();
+    let mut end = sorted.len();
+    loop {
+        let start = end.saturating_sub(8);
+        // The first key has none before it.
+        let lanes = u8::MAX >> (8 - (end - start));
+        let with_before = if start == 0 { lanes & !1 } else { lanes };
+        let at = sorted.as_mut_ptr().wrapping_add(start).cast::<i64>();
+        // SAFETY: the lanes are keys `start..end`; those of `before` are one less, without the one before the first.
+        let (here, before) =
+            unsafe { (_mm512_maskz_loadu_epi64(lanes, at), _mm512_maskz_loadu_epi64(with_before, at.wrapping_sub(1))) };
+        let moved = _mm512_max_epu64(before, _mm512_min_epu64(here, wanted));
+        // SAFETY: as above.
+        unsafe { _mm512_mask_storeu_epi64(at, lanes, moved) };
+        let n_below = (_mm512_cmplt_epu64_mask(here, wanted) & lanes).count_ones() as usize;
+        if n_below > 0 || start == 0 {
+            return start + n_below;
+        }
+        end = start;
     }
-    n as usize + scalar::n_below(tail, key)
 }
 
 /// Relates a code to a centre.

@@ -107,9 +107,6 @@ pub(crate) struct ScanBlock<'a> {
     pub(crate) offsets: &'a [i16; BLOCK],
 }
 
-/// Keys that are counted rather than searched.
-const COUNTED_KEYS: usize = 64;
-
 /// What turns the sum of a scan into a distance: `base + offset_unit * offsets[j] + slopes[j] * (unit * sum + start)`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScanScale {
@@ -153,7 +150,7 @@ pub(crate) struct Kernels {
     dot_i16_i8: fn(&[i16], &[i8]) -> i32,
     scan: ScanKernel,
     relate: RelateKernel,
-    n_below: fn(&[u64], u64) -> usize,
+    insert: fn(&mut [u64], u64) -> usize,
     dot_i16_i4: fn(&[i16], &[u8]) -> i32,
     sums_where: fn(&[i8], &[&[u8]], &mut [i32; BLOCK]),
     hadamard: fn(&mut [f32]),
@@ -183,7 +180,7 @@ macro_rules! dispatch {
             // SAFETY: as above.
             relate: |vector, centre, signs| unsafe { $module::relate(vector, centre, signs) },
             // SAFETY: as above.
-            n_below: |keys, key| unsafe { $module::n_below(keys, key) },
+            insert: |keys, key| unsafe { $module::insert(keys, key) },
             // SAFETY: as above.
             dot_i16_i4: |a, packed| unsafe { $module::dot_i16_i4(a, packed) },
             // SAFETY: as above.
@@ -233,7 +230,7 @@ impl Kernels {
             dot_i16_i8: scalar::dot_i16_i8,
             scan: scalar::scan,
             relate: scalar::relate,
-            n_below: scalar::n_below,
+            insert: scalar::insert,
             dot_i16_i4: scalar::dot_i16_i4,
             sums_where: scalar::sums_where,
             hadamard: scalar::hadamard,
@@ -361,19 +358,11 @@ impl Kernels {
         (self.tabulate)(vector, points, products, table)
     }
 
-    /// How many of some sorted keys are below a key. Short ones are counted without a branch that depends on them.
+    /// Puts a key in its place among sorted keys, of which those that are greater move up by one and the last one is lost.
+    /// Returns the place; where all are below the key but the last, that is the last.
     #[inline]
-    pub(crate) fn n_below(&self, sorted: &[u64], key: u64) -> usize {
-        let (mut start, mut end) = (0, sorted.len());
-        while end - start > COUNTED_KEYS {
-            let middle = start + (end - start) / 2;
-            if sorted[middle] < key {
-                start = middle + 1;
-            } else {
-                end = middle;
-            }
-        }
-        start + (self.n_below)(&sorted[start..end], key)
+    pub(crate) fn insert(&self, sorted: &mut [u64], key: u64) -> usize {
+        (self.insert)(sorted, key)
     }
 
     /// Relates a code to a centre (both with their scales) and writes the signs of their difference, a bit a component.
@@ -583,13 +572,22 @@ mod tests {
     }
 
     #[test]
-    fn every_level_counts_keys() {
-        for n in [0, 1, 3, 4, 7, 8, 9, 63, 64, 65, 200, 1000] {
+    fn every_level_inserts_keys() {
+        for n in [1, 2, 7, 8, 9, 10, 15, 16, 17, 63, 64, 65, 200, 1000] {
             let mut keys: Vec<u64> = numbers(n as u64, n).map(|x| x << 40 | x).collect();
             keys.sort_unstable();
             for kernels in levels() {
                 for key in keys.iter().flat_map(|&key| [key.wrapping_sub(1), key, key + 1]).chain([0, u64::MAX]) {
-                    assert_eq!(kernels.n_below(&keys, key), keys.partition_point(|&x| x < key), "{kernels:?} {n}");
+                    let at = keys[..n - 1].partition_point(|&x| x < key);
+                    let mut expected = keys.clone();
+                    expected.insert(at, key);
+                    expected.truncate(n);
+                    if at == n - 1 {
+                        expected[at] = key;
+                    }
+                    let mut found = keys.clone();
+                    assert_eq!(kernels.insert(&mut found, key), at, "{kernels:?} {n} {key}");
+                    assert_eq!(found, expected, "{kernels:?} {n} {key}");
                 }
             }
         }

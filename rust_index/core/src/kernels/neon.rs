@@ -145,10 +145,10 @@ pub(super) fn dot_i16_i4(a: &[i16], packed: &[u8]) -> i32 {
     scalar::dot_i16_i4(a, packed)
 }
 
-/// How many keys are below a key; the compiler's own vector code is as good here.
+/// Puts a key in its place among sorted keys, the last of which is lost.
 #[target_feature(enable = "neon")]
-pub(super) fn n_below(keys: &[u64], key: u64) -> usize {
-    scalar::n_below(keys, key)
+pub(super) fn insert(sorted: &mut [u64], key: u64) -> usize {
+    scalar::insert(sorted, key)
 }
 
 /// Relates a code to a centre; the compiler's own vector code is as good here.

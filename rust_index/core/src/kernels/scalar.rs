@@ -75,9 +75,13 @@ pub(super) fn relate(vector: (&[i8], f32), centre: (&[i8], f32), signs: &mut [u8
     relation
 }
 
-/// How many keys are below a key.
-pub(super) fn n_below(keys: &[u64], key: u64) -> usize {
-    keys.iter().map(|&other| usize::from(other < key)).sum()
+/// Puts a key in its place among sorted keys, the last of which is lost.
+pub(super) fn insert(sorted: &mut [u64], key: u64) -> usize {
+    let n_kept = sorted.len().saturating_sub(1);
+    let at = sorted[..n_kept].partition_point(|&other| other < key);
+    sorted.copy_within(at..n_kept, at + 1);
+    sorted[at] = key;
+    at
 }
 
 /// For each row of bits the sum of the values whose bits are set.

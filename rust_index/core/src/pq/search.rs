@@ -6,7 +6,7 @@ use crate::index::Hit;
 use crate::living::State;
 use crate::qg::query::Query;
 use crate::qg::scan::ScanCodes;
-use crate::qg::search::{ROWS_PER_LOOK, empty, look, looked_at, rank, scan};
+use crate::qg::search::{ROWS_PER_LOOK, empty, look, looked_at, rank_all, scan};
 use crate::qg::walk::Scratch;
 
 use super::codes::ProductCodes;
@@ -53,7 +53,8 @@ pub(super) fn search(
     if let Some(rows) = few {
         let mut queries: Vec<(&Query, Nearest)> = scratches.iter().map(|scratch| (&scratch.query, empty(k))).collect();
         look(state, rows, &mut queries);
-        return queries.iter().zip(&*scratches).map(|((_, best), scratch)| rank(state, best, k, scratch)).collect();
+        let best: Vec<Nearest> = queries.into_iter().map(|(_, best)| best).collect();
+        return rank_all(state, &best, k, scratches);
     }
     if let Some(codes) = codes {
         let queries = scratches.iter_mut().map(|scratch| (&scratch.query, &mut scratch.met));
@@ -73,7 +74,8 @@ pub(super) fn search(
             }
             scan(state, scratch.met.iter().map(|candidate| candidate.row()), &scratch.query, &mut best);
         }
-        rank(state, &best, k, scratch)
+        best
     };
-    scratches.iter_mut().map(finish).collect()
+    let best: Vec<Nearest> = scratches.iter_mut().map(finish).collect();
+    rank_all(state, &best, k, scratches)
 }

@@ -1,7 +1,7 @@
 //! Greedy best-first search of the graph, by distances that each node estimates for its neighbours. The distance of a node
 //! itself is taken when it is expanded, from its eight-bit code: so nothing is visited only to be measured.
 
-use crate::candidates::{Candidate, rank};
+use crate::candidates::{Candidate, insert};
 use crate::filter::RowFilter;
 use crate::kernels::{BLOCK, Kernels};
 
@@ -202,14 +202,12 @@ impl<'a> Intake<'a> {
         if passes {
             met.push(seen);
         }
-        if pool.len() == self.ef {
-            if pool[self.ef - 1] < seen {
-                return None;
-            }
-            pool.pop();
+        if pool.len() < self.ef {
+            pool.push(Candidate::NONE);
+        } else if pool[self.ef - 1] < seen {
+            return None;
         }
-        let at = rank(kernels, pool, seen);
-        pool.insert(at, seen);
+        let at = insert(kernels, pool, seen);
         Some(at)
     }
 }
