@@ -85,7 +85,12 @@ class IdSet:
 
 @final
 class Index:
-    """A set of vectors with ids, to be searched by nearness."""
+    """A set of vectors with ids, to be searched by nearness.
+
+    Where a mapped file (see `open`) proves to be damaged, every call that reads rows raises `SnapshotCorruptError` from
+    then on, and what the call had stored may be lost: build the index anew. An integer that is negative or above
+    2**64 - 1 raises `OverflowError`, as elsewhere in Python.
+    """
 
     def __new__(
         cls,
@@ -112,14 +117,14 @@ class Index:
                 product quantisation without a graph, the smallest; `spiral`, `qg` with other codes of the neighbours;
                 or `flat` for exact search. All but `flat` and `hnsw` keep twelve bits a component: their distances are
                 right to about a thousandth of the vectors' size.
-            m: Links that a new node of the graph asks for, 2 to 256; `hnsw` only.
+            m: Links that a new node of the graph asks for, 2 to 256; of `hnsw` only, others ignore it.
             ef_construction: Candidates kept while linking, 1 to 65,536: more is a better graph and slower linking.
-                Not of `pq`.
+                `pq` and `flat` ignore it.
             ef_search: Candidates kept while searching, or looked at closer by `pq`, 1 to 65,536: more is better recall
-                and slower search.
+                and slower search. Twelve bits set the end of that: some .998 where many are about as near.
             scan_threshold: Live vectors from which on a graph is kept, or codebooks by `pq`, 2 and more; fewer are
-                scanned.
-            subvector_dim: Components that four bits stand for, 2 to 16; `pq` only.
+                scanned. 20,000 unless said for `qg`, `qg-compact` and `spiral`; `params` tells.
+            subvector_dim: Components that four bits stand for, 2 to 16; of `pq` only, others ignore it.
             seed: The same seed and the same calls in the same order give the same index.
             n_threads: Threads that link vectors of `qg`, `qg-compact` and `spiral`, 1 to 256.
             deferred: Leave linking to `maintain`, so that `add` takes microseconds; until then vectors are scanned.
@@ -154,7 +159,8 @@ class Index:
         """Adds vectors, replacing those whose ids are there already; all or nothing.
 
         The vectors can be found at once. A tenth of a millisecond or so a vector; microseconds where the index is
-        deferred or has no graph.
+        deferred or has no graph. The call that brings the index to `scan_threshold` links all vectors, some seconds;
+        a deferred index leaves that to `maintain`.
 
         Args:
             ids: uint64 `[n]`; the last of equal ids wins. 2**64 - 1 is reserved.
@@ -187,7 +193,8 @@ class Index:
     def vectors(self, ids: NDArray[np.uint64]) -> NDArray[np.float32]:
         """Returns stored vectors: float32 `[n, dim]`, of unit norm for `cosine`, as they came otherwise.
 
-        Adding a returned vector again stores the same bits.
+        Those of `flat` and `hnsw` are the same bits. Other kinds keep twelve bits a component, of which these are made:
+        keep your own where you need them exactly.
 
         Raises:
             ArrayError: `ids` is not uint64 `[n]`.
@@ -253,8 +260,8 @@ class Index:
 
     @staticmethod
     def open(path: str | PathLike[str], *, n_threads: int = 1, deferred: bool = False) -> tuple[Index, int]:
-        """Opens a snapshot; one of `qg`, `spiral` or `pq` is mapped, not read. The file must not be written to while
-        the index is in use.
+        """Opens a snapshot; one of `qg`, `qg-compact`, `spiral` or `pq` is mapped, not read. The file must not be
+        written to while the index is in use; `save` to the same path puts another file in its place.
 
         Args:
             n_threads: As for a new index.

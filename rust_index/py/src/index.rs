@@ -86,7 +86,7 @@ enum Floats<'py> {
 }
 
 impl Floats<'_> {
-    fn of<'py>(argument: &'static str, array: &Bound<'py, PyAny>) -> PyResult<Floats<'py>> {
+    fn of<'py>(argument: &'static str, expected: &'static str, array: &Bound<'py, PyAny>) -> PyResult<Floats<'py>> {
         if let Ok(many) = array.extract::<PyReadonlyArray2<'py, f32>>() {
             if many.is_c_contiguous() {
                 return Ok(Floats::Many(many));
@@ -96,7 +96,7 @@ impl Floats<'_> {
         {
             return Ok(Floats::One(one));
         }
-        Err(array_error(argument, QUERIES))
+        Err(array_error(argument, expected))
     }
 
     fn dim(&self) -> usize {
@@ -198,7 +198,7 @@ impl Index {
 
     fn add(&self, py: Python<'_>, ids: &Bound<'_, PyAny>, vectors: &Bound<'_, PyAny>) -> PyResult<()> {
         let ids = ids_of("ids", ids)?;
-        let Floats::Many(vectors) = Floats::of("vectors", vectors)? else {
+        let Floats::Many(vectors) = Floats::of("vectors", VECTORS, vectors)? else {
             return Err(array_error("vectors", VECTORS));
         };
         let (n_ids, n_vectors) = (ids.len(), vectors.shape()[0]);
@@ -237,7 +237,7 @@ impl Index {
         ef_search: Option<usize>,
         allowed: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-        let queries = Floats::of("queries", queries)?;
+        let queries = Floats::of("queries", QUERIES, queries)?;
         self.check_dim(py, queries.dim())?;
         let allowed = allowed.map(|allowed| Allowed::of(allowed, &self.recent)).transpose()?;
         let options = SearchOptions { ef_search, allowed: allowed.as_ref().map(Allowed::set) };

@@ -356,3 +356,18 @@ def test_any_history_agrees_with_a_dictionary(
         cosines = matrix @ query / np.linalg.norm(matrix, axis=1)
         ids, _ = index.search(query, 1, ef_search=500)
         assert cosines[list(model).index(int(ids[0]))] > cosines.max() - 1e-3
+
+
+@pytest.mark.parametrize("kind", ["qg", "qg-compact", "spiral", "pq"])
+@pytest.mark.parametrize("scan_threshold", [100, 100_000])
+def test_a_large_ef_search_ranks_all_that_coarse_codes_cannot_tell_apart(kind: str, scan_threshold: int) -> None:
+    chosen = np.random.default_rng(3)
+    centres = 10 * chosen.normal(size=(5, 64))
+    vectors = (centres[chosen.integers(5, size=1000)] + chosen.normal(size=(1000, 64))).astype(np.float32)
+    index = _index.Index(dim=64, metric="l2", kind=kind, scan_threshold=scan_threshold)
+    index.add(np.arange(1000, dtype=np.uint64), vectors)
+    drain(index)
+    queries = vectors[:20] + np.float32(0.1) * chosen.normal(size=(20, 64)).astype(np.float32)
+    some, _ = index.search(queries, 10, ef_search=65_536)
+    every, _ = index.search(queries, 1000)
+    np.testing.assert_array_equal(some, every[:, :10])

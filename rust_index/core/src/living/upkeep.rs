@@ -283,6 +283,8 @@ impl<G: LiveGraph> LivingIndex<G> {
             sweep.lost(&state)
         };
         upkeep.sweep = None;
+        // What they are linked by may lose others.
+        upkeep.sweep_is_due |= !lost.is_empty();
         let mut state = self.write()?;
         for row in lost {
             state.lose(row);

@@ -6,7 +6,7 @@ use crate::index::Hit;
 use crate::living::State;
 use crate::qg::query::Query;
 use crate::qg::scan::ScanCodes;
-use crate::qg::search::{ROWS_PER_LOOK, empty, look, looked_at, rank_all, scan};
+use crate::qg::search::{ROWS_PER_LOOK, look, looked_at, rank_all, room_for, scan};
 use crate::qg::walk::Scratch;
 
 use super::codes::ProductCodes;
@@ -48,10 +48,11 @@ pub(super) fn search(
     };
     let limit = match product_codes {
         Some(_) => ef.max(LOOKED_AT_PER_HIT.saturating_mul(k)),
-        None => looked_at(k),
+        None => looked_at(k, ef),
     };
     if let Some(rows) = few {
-        let mut queries: Vec<(&Query, Nearest)> = scratches.iter().map(|scratch| (&scratch.query, empty(k))).collect();
+        let mut queries: Vec<(&Query, Nearest)> =
+            scratches.iter().map(|scratch| (&scratch.query, room_for(k, ef))).collect();
         look(state, rows, &mut queries);
         let best: Vec<Nearest> = queries.into_iter().map(|(_, best)| best).collect();
         return rank_all(state, &best, k, scratches);
@@ -61,7 +62,7 @@ pub(super) fn search(
         codes.nearest((&store.kernels, store.metric), queries, n_rows, limit, is_scanned);
     }
     let finish = |scratch: &mut Scratch| {
-        let mut best: Nearest = empty(k);
+        let mut best: Nearest = room_for(k, ef);
         let mut n_pending = 0;
         let pending = pending.iter().copied().filter(|&row| allows(row)).inspect(|_| n_pending += 1);
         scan(state, pending, &scratch.query, &mut best);

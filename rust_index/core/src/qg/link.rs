@@ -72,10 +72,15 @@ pub(super) fn plan_links(
     let blocks = map_all(&together, spec.n_threads, |rows| plan_rows(state, graph, rows, ef, centre, scratches));
     let blocks: Vec<NewBlock> = blocks.into_iter().flatten().collect();
     // (neighbour, whether it must take the row, row): those of one neighbour together.
+    // A node that is linked again gets a new block, whose slots are others.
+    let relinked: Vec<u32> = rows.iter().copied().filter(|&row| state.status(row).is_in_graph()).collect();
     let mut links: Vec<(u32, bool, u32)> = blocks
         .iter()
         // The nearest neighbour never drops the link back: so each row has a way in when it is linked.
-        .flat_map(|new| new.links.iter().enumerate().map(|(i, &link)| (link, i == 0, new.row)))
+        .flat_map(|new| {
+            let kept = new.links.iter().filter(|link| !relinked.contains(link));
+            kept.enumerate().map(|(i, &link)| (link, i == 0, new.row))
+        })
         .collect();
     links.sort_unstable();
     let groups: Vec<&[(u32, bool, u32)]> = links.chunk_by(|a, b| a.0 == b.0).collect();

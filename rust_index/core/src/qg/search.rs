@@ -14,6 +14,8 @@ use super::wanted::Wanted;
 
 /// Candidates ranked by finer codes beyond one and a quarter times the wanted: what eight bits may put in the wrong order.
 const RANKED_MORE: usize = 4;
+/// Or one in so many of a large pool, where vectors are far from the origin and near each other.
+const EF_PER_RANKED: usize = 8;
 
 /// A walk costs about this many times more a place of its pool than a look at a row: 330 and 14 ns at 384 dimensions.
 const WALK_COST: f64 = 24.0;
@@ -63,7 +65,7 @@ pub(super) fn search(
         }
         _ => false,
     };
-    let found = |scratch: &mut Scratch| is_walked.then(|| walked(state, k, filter, scratch)).flatten();
+    let found = |scratch: &mut Scratch| is_walked.then(|| walked(state, (k, ef), filter, scratch)).flatten();
     let mut found: Vec<Option<Nearest>> = scratches.iter_mut().map(found).collect();
     match filter {
         Some(filter) if is_looked_through(state, filter) => {
@@ -71,7 +73,7 @@ pub(super) fn search(
                 .iter()
                 .zip(&found)
                 .filter(|(_, found)| found.is_none())
-                .map(|(s, _)| (&s.query, empty(k)))
+                .map(|(s, _)| (&s.query, room_for(k, ef)))
                 .collect();
             look(state, filter.rows(), &mut queries);
             let mut looked = queries.into_iter().map(|(_, best)| best);
@@ -79,11 +81,11 @@ pub(super) fn search(
         }
         _ => {
             for (scratch, found) in scratches.iter_mut().zip(&mut found).filter(|(_, found)| found.is_none()) {
-                *found = Some(scanned(state, k, filter, scratch));
+                *found = Some(scanned(state, (k, ef), filter, scratch));
             }
         }
     }
-    let best: Vec<Nearest> = found.into_iter().map(|found| found.unwrap_or_else(|| empty(0))).collect();
+    let best: Vec<Nearest> = found.into_iter().map(|found| found.unwrap_or_else(|| Nearest::new(0))).collect();
     rank_all(state, &best, k, scratches)
 }
 
@@ -93,24 +95,24 @@ fn is_looked_through(state: &State, filter: &RowFilter) -> bool {
 }
 
 /// Rows that are looked at closer after a scan of one-bit codes.
-pub(crate) fn looked_at(k: usize) -> usize {
-    LOOKED_AT_PER_HIT.saturating_mul(k).saturating_add(LOOKED_AT_MORE)
+pub(crate) fn looked_at(k: usize, ef: usize) -> usize {
+    LOOKED_AT_PER_HIT.saturating_mul(k).saturating_add(LOOKED_AT_MORE).max(ef)
 }
 
 /// Room for what is ranked by finer codes.
-pub(crate) fn empty(k: usize) -> Nearest {
-    Nearest::new(k.saturating_add(k / 4 + RANKED_MORE))
+pub(crate) fn room_for(k: usize, ef: usize) -> Nearest {
+    Nearest::new(k.saturating_add((k / 4 + RANKED_MORE).max(ef / EF_PER_RANKED)))
 }
 
 /// The best of all rows that pass.
-fn scanned(state: &State, k: usize, filter: Option<&RowFilter>, scratch: &mut Scratch) -> Nearest {
-    let mut best = empty(k);
+fn scanned(state: &State, (k, ef): (usize, usize), filter: Option<&RowFilter>, scratch: &mut Scratch) -> Nearest {
+    let mut best = room_for(k, ef);
     let n_rows = state.rows.n_rows();
     let is_live = |row: u32| state.status(row).is_live();
     match (filter, state.store.scan_codes()) {
         (filter, Some(codes)) => {
             let passes = |row: u32| is_live(row) && filter.is_none_or(|filter| filter.allows(row));
-            let limit = looked_at(k);
+            let limit = looked_at(k, ef);
             let store = &state.store;
             let Scratch { query, met, .. } = &mut *scratch;
             let queries = std::iter::once((&*query, &mut *met));
@@ -190,8 +192,13 @@ fn walk(state: &State, graph: &QuantizedGraph, ef: usize, wanted: Option<Wanted<
 }
 
 /// The best of what a walk met and of the pending rows; nothing when that is not enough.
-fn walked(state: &State, k: usize, filter: Option<&RowFilter>, scratch: &mut Scratch) -> Option<Nearest> {
-    let mut best = empty(k);
+fn walked(
+    state: &State,
+    (k, ef): (usize, usize),
+    filter: Option<&RowFilter>,
+    scratch: &mut Scratch,
+) -> Option<Nearest> {
+    let mut best = room_for(k, ef);
     let passes = |row: u32| filter.is_none_or(|filter| filter.allows(row));
     let mut n_pending = 0;
     let pending = state.pending.rows().iter().copied().filter(|&row| passes(row)).inspect(|_| n_pending += 1);
