@@ -61,10 +61,9 @@ def save(
     started = time.perf_counter()
     for first, rows in _noisy(base, n):
         ids = np.arange(first, first + len(rows))
-        if first >= INSERTED_AT and not inserts:
-            inserts = [_insert(adapter, ids[i : i + 1], rows[i : i + 1]) for i in range(min(N_INSERTED, len(rows)))]
-            ids, rows = ids[len(inserts) :], rows[len(inserts) :]
-        adapter.load(ids, rows)
+        n_alone = min(N_INSERTED, len(rows)) if first >= INSERTED_AT and not inserts else 0
+        inserts += [_insert(adapter, ids[i : i + 1], rows[i : i + 1]) for i in range(n_alone)]
+        adapter.load(ids[n_alone:], rows[n_alone:])
     built = time.perf_counter()
     adapter.index.save(path, 0)
     return built - started, time.perf_counter() - built, inserts
