@@ -151,6 +151,13 @@ impl Form {
         }
     }
 
+    /// Notes the measure of a node that keeps it.
+    pub(super) fn set_measure(self, block: &mut [u8], measure: Measure) {
+        if self == Self::Fast {
+            parts_mut(block).0.measure = measure;
+        }
+    }
+
     /// Notes how many neighbours were lost.
     pub(super) fn set_lost(self, block: &mut [u8], n_lost: u32) {
         match self {

@@ -255,11 +255,20 @@ impl SavedGraph for QuantizedGraph {
                 Some(Sketches::restored(centre, lines))
             }
         };
-        let graph = Self { form, blocks, sketches, entries, n_nodes, n_linked: n_nodes as u64 };
+        let mut graph = Self { form, blocks, sketches, entries, n_nodes, n_linked: n_nodes as u64 };
+        let nodes = || (0..n_blocks as u32).filter(|&row| is_node(row));
+        // The first files of format 2 have zeros there. What is damaged has zeros everywhere.
+        let lacks_measure = |row: u32| {
+            let head = graph.parts(row).0;
+            head.n > 0 && head.measure.squared == 0.0 && store.measure(row).squared != 0.0
+        };
+        if form == Form::Fast && nodes().find(|&row| store.measure(row).squared != 0.0).is_some_and(lacks_measure) {
+            nodes().for_each(|row| form.set_measure(graph.blocks.row_mut(row), store.measure(row)));
+        }
         // A large file is not read here. Its checksums are right or its rows are not used.
         let is_linked = |row: u32| graph.node(row).links.iter().all(|&link| is_node(link));
         let is_small = n_blocks * stride <= EAGER_LEN;
-        let is_whole = !is_small || (0..n_blocks as u32).filter(|&row| is_node(row)).all(is_linked);
+        let is_whole = !is_small || nodes().all(is_linked);
         Ok(is_whole.then_some(graph))
     }
 }

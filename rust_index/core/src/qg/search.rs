@@ -12,8 +12,8 @@ use super::store::QuantizedStore;
 use super::walk::{Course, Region, Scratch, walk_all};
 use super::wanted::Wanted;
 
-/// Candidates ranked by finer codes beyond one and a half times the wanted: what eight bits may put in the wrong order.
-const RANKED_MORE: usize = 8;
+/// Candidates ranked by finer codes beyond one and a quarter times the wanted: what eight bits may put in the wrong order.
+const RANKED_MORE: usize = 4;
 /// Or one in so many of a large pool, where vectors are far from the origin and near each other.
 const EF_PER_RANKED: usize = 8;
 
@@ -101,7 +101,7 @@ pub(crate) fn looked_at(k: usize, ef: usize) -> usize {
 
 /// Room for what is ranked by finer codes.
 pub(crate) fn room_for(k: usize, ef: usize) -> Nearest {
-    Nearest::new(k.saturating_add((k / 2 + RANKED_MORE).max(ef / EF_PER_RANKED)))
+    Nearest::new(k.saturating_add((k / 4 + RANKED_MORE).max(ef / EF_PER_RANKED)))
 }
 
 /// The best of all rows that pass.

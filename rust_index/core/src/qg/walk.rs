@@ -58,12 +58,8 @@ impl Marks {
     /// As `mark`, and notes the row: for rows of which few are new.
     #[inline]
     fn insert(&mut self, row: u32) -> bool {
-        let word = self.words.get_mut(row as usize / 64).filter(|_| (row as usize) < self.n_rows);
-        let Some(word) = word else { return false };
-        let bit = 1 << (row % 64);
-        let is_new = *word & bit == 0;
+        let is_new = self.mark(row);
         if is_new {
-            *word |= bit;
             self.marked.push(row);
         }
         is_new
