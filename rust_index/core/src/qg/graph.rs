@@ -2,18 +2,16 @@
 
 use crate::error::Result;
 use crate::kernels::prefetch;
-use crate::rows::{Status, mix};
+use crate::rows::Status;
 use crate::snapshot::sections::{EAGER_LEN, Section, Sections, Tag};
 use crate::spec::IndexSpec;
 use crate::vectors::Arena;
 
-use super::block::{self, Form, Head, NO_ROW, Neighbour, Node};
+use super::block::{self, Form, Head, Neighbour, Node};
+use super::entries::Entries;
 use super::save::SavedGraph;
 use super::sketch::{Centre, Sketches, line_len};
 use super::store::QuantizedStore;
-
-/// Nodes that a walk may begin at: the one nearest to the query is taken.
-const N_ENTRIES: usize = 64;
 
 /// Graph of one layer whose nodes know their neighbours' codes.
 #[derive(Debug)]
@@ -22,11 +20,8 @@ pub(crate) struct QuantizedGraph {
     blocks: Arena<u8>,
     /// Of compact nodes, when the first is linked.
     sketches: Option<Sketches>,
-    /// A sample of the nodes.
-    entries: Vec<u32>,
+    entries: Entries,
     n_nodes: usize,
-    /// Nodes ever linked: what the sample is drawn by.
-    n_linked: u64,
 }
 
 impl QuantizedGraph {
@@ -35,9 +30,8 @@ impl QuantizedGraph {
             form,
             blocks: Arena::new(form.block_len(code_len)),
             sketches: None,
-            entries: Vec::new(),
+            entries: Entries::default(),
             n_nodes: 0,
-            n_linked: 0,
         }
     }
 
@@ -49,7 +43,7 @@ impl QuantizedGraph {
         self.n_nodes
     }
 
-    pub(super) fn entries(&self) -> &[u32] {
+    pub(super) fn entries(&self) -> &Entries {
         &self.entries
     }
 
@@ -114,31 +108,22 @@ impl QuantizedGraph {
         self.blocks.stride()
     }
 
-    /// Makes a row a node with this block, or gives a node another one.
-    pub(super) fn insert(&mut self, row: u32, block: &[u8], is_new: bool) {
+    /// Makes a row of the store a node with this block.
+    pub(super) fn insert(&mut self, store: &QuantizedStore, row: u32, block: &[u8]) {
         self.blocks.ensure(row as usize + 1);
+        self.replace(row, block);
+        self.n_nodes += 1;
+        self.entries.sample(store, row);
+    }
+
+    /// Gives a node another block.
+    pub(super) fn replace(&mut self, row: u32, block: &[u8]) {
         self.blocks.row_mut(row).copy_from_slice(block);
-        if is_new {
-            self.n_nodes += 1;
-            self.sample(row);
-        }
     }
 
     /// Lets walks begin at a node.
-    pub(super) fn enter_at(&mut self, row: u32) {
-        if !self.entries.contains(&row) {
-            self.entries.push(row);
-        }
-    }
-
-    /// Keeps the entries a sample of the nodes. Source: Vitter, "Random sampling with a reservoir" (1985), algorithm R.
-    fn sample(&mut self, row: u32) {
-        self.n_linked += 1;
-        if self.entries.len() < N_ENTRIES {
-            self.entries.push(row);
-        } else if let Some(entry) = self.entries.get_mut((mix(self.n_linked) % self.n_linked) as usize) {
-            *entry = row;
-        }
+    pub(super) fn enter_at(&mut self, store: &QuantizedStore, row: u32) {
+        self.entries.add(store, row);
     }
 
     /// Forgets nodes that no other node links to.
@@ -147,22 +132,13 @@ impl QuantizedGraph {
             self.blocks.row_mut(row).fill(0);
         }
         self.n_nodes -= rows.len();
-        self.entries.retain(|&entry| status(entry).is_live());
-        let n_wanted = N_ENTRIES.min(self.n_nodes);
-        if self.entries.len() <= n_wanted / 2 {
-            let is_node = |row: &u32| status(*row).is_in_graph();
-            let step = (n_rows / N_ENTRIES).max(1);
-            self.entries = (0..n_rows as u32).step_by(step).filter(is_node).collect();
-            if self.entries.is_empty() {
-                self.entries.extend((0..n_rows as u32).find(is_node));
-            }
-        }
+        self.entries.retain(status, self.n_nodes, n_rows);
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.blocks.memory_bytes()
             + self.sketches.as_ref().map_or(0, Sketches::memory_bytes)
-            + self.entries.capacity() * size_of_val(&NO_ROW)
+            + self.entries.memory_bytes()
     }
 }
 
@@ -173,7 +149,7 @@ impl SavedGraph for QuantizedGraph {
     fn sections(&self, n_rows: usize) -> Vec<Section> {
         let mut sections = vec![
             Section { tag: Tag::Blocks, row_len: self.block_len(), n_rows: self.blocks.n_rows().min(n_rows) },
-            Section { tag: Tag::Entries, row_len: size_of::<u32>(), n_rows: self.entries.len() },
+            Section { tag: Tag::Entries, row_len: size_of::<u32>(), n_rows: self.entries.rows().len() },
         ];
         if let Some(sketches) = &self.sketches {
             let lines = sketches.lines();
@@ -192,7 +168,7 @@ impl SavedGraph for QuantizedGraph {
             bytes
         };
         let centre = self.sketches.as_ref().map(|sketches| bytes(sketches.centre()));
-        (self.entries.clone(), centre.unwrap_or_default())
+        (self.entries.rows().to_vec(), centre.unwrap_or_default())
     }
 
     fn keep_before(&mut self) {
@@ -255,7 +231,7 @@ impl SavedGraph for QuantizedGraph {
                 Some(Sketches::restored(centre, lines))
             }
         };
-        let mut graph = Self { form, blocks, sketches, entries, n_nodes, n_linked: n_nodes as u64 };
+        let mut graph = Self { form, blocks, sketches, entries: Entries::restored(entries, n_nodes), n_nodes };
         let nodes = || (0..n_blocks as u32).filter(|&row| is_node(row));
         // The first files of format 2 have zeros there. What is damaged has zeros everywhere.
         let lacks_measure = |row: u32| {

@@ -269,14 +269,18 @@ pub(super) fn apply_links(state: &mut State, plan: &LinkPlan) {
     }
     for new in &plan.blocks {
         let is_new = !state.status(new.row).is_in_graph();
-        let Some(graph) = &mut state.graph else { return };
-        graph.insert(new.row, bytemuck::cast_slice(&new.block), is_new);
+        let State { graph: Some(graph), store, .. } = state else { return };
+        if is_new {
+            graph.insert(store, new.row, bytemuck::cast_slice(&new.block));
+        } else {
+            graph.replace(new.row, bytemuck::cast_slice(&new.block));
+        }
         if let Some(sketch) = &new.sketch {
             graph.put_sketch(new.row, sketch);
         }
         if new.links.is_empty() {
             // Among tombstones alone nothing leads to the row.
-            graph.enter_at(new.row);
+            graph.enter_at(store, new.row);
         }
         state.settle(new.row);
     }

@@ -8,6 +8,7 @@
 
 pub(crate) mod block;
 pub(crate) mod coding;
+mod entries;
 mod graph;
 mod link;
 pub(crate) mod query;
@@ -100,7 +101,7 @@ impl LiveGraph for QuantizedGraph {
     }
 
     fn starts(&self) -> Vec<u32> {
-        self.entries().to_vec()
+        self.entries().rows().to_vec()
     }
 
     fn batch_size(&self, spec: &IndexSpec) -> usize {

@@ -58,7 +58,7 @@ pub(super) fn plan_repair(state: &State, graph: &QuantizedGraph, row: u32) -> Op
 
 /// Carries out a repair; returns the node when it is worn.
 pub(super) fn apply_repair(graph: &mut QuantizedGraph, plan: &RepairPlan) -> Option<u32> {
-    graph.insert(plan.row, bytemuck::cast_slice(&plan.block), false);
+    graph.replace(plan.row, bytemuck::cast_slice(&plan.block));
     graph.set_lost(plan.row, plan.n_lost);
     (plan.n_lost * WORN_SHARE > graph.form.degree() as u32).then_some(plan.row)
 }

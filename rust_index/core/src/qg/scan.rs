@@ -8,7 +8,7 @@ use crate::kernels::{BLOCK, Kernels};
 use crate::metric::Metric;
 use crate::vectors::Arena;
 
-use super::block::{self, Neighbours, first_bits};
+use super::block::{self, Neighbour, Neighbours, first_bits};
 use super::coding::Coding;
 use super::query::Query;
 use super::store::{Code, Measure, QuantizedStore};
@@ -53,6 +53,16 @@ impl ScanCodes {
         codes
     }
 
+    /// Codes of rows relative to their mean, in their order.
+    pub(crate) fn of_rows(store: &QuantizedStore, rows: &[u32]) -> Self {
+        let mean = mean(store, rows.iter().copied());
+        let mut codes = Self::around(&store.kernels, store.coding.clone(), &mean);
+        for (place, &row) in rows.iter().enumerate() {
+            codes.put_at(store, place, row);
+        }
+        codes
+    }
+
     /// Codes with the centre and the blocks of a snapshot.
     pub(crate) fn restored(coding: Coding, centre: Vec<i8>, measure: Measure, blocks: Arena<u8>) -> Self {
         Self { blocks, coding, centre, measure, n_centred: 0 }
@@ -81,12 +91,19 @@ impl ScanCodes {
             self.centre_at_mean(store, n_rows);
             return;
         }
-        self.put(store, row);
+        self.put_at(store, row as usize, row);
     }
 
-    fn put(&mut self, store: &QuantizedStore, row: u32) {
+    /// Puts the code of a row in a place.
+    pub(crate) fn put_at(&mut self, store: &QuantizedStore, place: usize, row: u32) {
         let coded = self.code(store, std::iter::once(row));
-        self.place(&coded);
+        coded.iter().for_each(|one| self.write(place, one));
+    }
+
+    fn write(&mut self, place: usize, one: Neighbour<'_>) {
+        let (number, slot) = (place / BLOCK, place % BLOCK);
+        self.blocks.ensure(number + 1);
+        block::put(self.blocks.row_mut(number as u32), slot, one);
     }
 
     /// The codes of rows, to be put in their places.
@@ -99,28 +116,17 @@ impl ScanCodes {
 
     /// Puts codes in their places.
     pub(crate) fn place(&mut self, coded: &Neighbours) {
-        for one in coded.iter() {
-            let (number, slot) = (one.row as usize / BLOCK, one.row as usize % BLOCK);
-            self.blocks.ensure(number + 1);
-            block::put(self.blocks.row_mut(number as u32), slot, one);
-        }
+        coded.iter().for_each(|one| self.write(one.row as usize, one));
     }
 
     /// Makes the mean of the rows the centre, and all codes anew.
     fn centre_at_mean(&mut self, store: &QuantizedStore, n_rows: usize) {
-        let mut sums = vec![0.0_f32; self.centre.len()];
-        for row in 0..n_rows as u32 {
-            let Code { values, scale } = store.code(row);
-            for (sum, &value) in sums.iter_mut().zip(values) {
-                *sum += f32::from(value) * scale;
-            }
-        }
-        let mean: Vec<f32> = sums.iter().map(|sum| sum / n_rows as f32).collect();
+        let mean = mean(store, 0..n_rows as u32);
         self.take_centre(&store.kernels, &mean);
         self.n_centred = n_rows;
         self.blocks = Arena::new(self.blocks.stride());
         for row in 0..n_rows as u32 {
-            self.put(store, row);
+            self.put_at(store, row as usize, row);
         }
     }
 
@@ -185,6 +191,19 @@ impl ScanCodes {
     pub(crate) fn memory_bytes(&self) -> usize {
         self.blocks.memory_bytes() + self.centre.capacity()
     }
+}
+
+/// Mean of rows, zero of none.
+fn mean(store: &QuantizedStore, rows: impl ExactSizeIterator<Item = u32>) -> Vec<f32> {
+    let n_rows = rows.len().max(1);
+    let mut sums = vec![0.0_f32; store.padded()];
+    for row in rows {
+        let Code { values, scale } = store.code(row);
+        for (sum, &value) in sums.iter_mut().zip(values) {
+            *sum += f32::from(value) * scale;
+        }
+    }
+    sums.into_iter().map(|sum| sum / n_rows as f32).collect()
 }
 
 /// A query that goes over the blocks.

@@ -13,7 +13,7 @@ use super::store::QuantizedStore;
 use super::wanted::Wanted;
 
 /// A walk starts from as many entries as one part in so many of its pool.
-const STARTS_SHARE: usize = 8;
+const STARTS_SHARE: usize = 16;
 /// Rows that pass a filter that a walk within it may start from.
 const N_SAMPLED: usize = 64;
 /// Nodes that a walk expands on its way to the surroundings of a query.
@@ -261,31 +261,22 @@ impl Walk<'_> {
         marks.clear(n_rows);
         visited.clear();
         pool.clear();
-        let sample = match self.course {
+        let n_starts = (self.ef / STARTS_SHARE).max(1);
+        match self.course {
             Course::Within(Wanted { filter, .. }) => {
                 pool.append(met);
                 let step = filter.rows().len().div_ceil(N_SAMPLED).max(1);
-                filter.rows().iter().copied().step_by(step).filter(|&row| self.graph.reaches(row)).collect()
+                // Rows that pass may not be nodes yet.
+                let passing = filter.rows().iter().copied().step_by(step).filter(|&row| self.graph.reaches(row));
+                let sample: Vec<u32> = passing.inspect(|&row| self.store.prefetch(row)).collect();
+                pool.extend(sample.into_iter().map(|row| Candidate::new(self.store.distance_to(query, row), row)));
             }
             Course::Free | Course::Through(_) => {
                 met.clear();
-                self.graph.entries().to_vec()
+                self.graph.entries().nearest(self.store, query, n_starts, pool);
             }
-        };
-        // Rows that pass a filter may not be nodes yet, which have no sketch.
-        if let Some(sketches) = self.graph.sketches().filter(|_| !matches!(self.course, Course::Within(_))) {
-            for rows in sample.chunks(BLOCK) {
-                let estimates = sketches.estimate(&self.store.kernels, query, self.base, rows);
-                pool.extend(rows.iter().zip(estimates).map(|(&row, estimate)| Candidate::new(estimate, row)));
-            }
-        } else {
-            for &row in &sample {
-                self.store.prefetch(row);
-            }
-            pool.extend(sample.iter().map(|&row| Candidate::new(self.store.distance_to(query, row), row)));
         }
         // A pool for everything starts everywhere, so that it reaches all that a sweep does.
-        let n_starts = (self.ef / STARTS_SHARE).max(1);
         if n_starts < pool.len() {
             pool.select_nth_unstable(n_starts);
             pool.truncate(n_starts);
