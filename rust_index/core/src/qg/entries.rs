@@ -150,7 +150,7 @@ mod tests {
         for &row in entries.rows() {
             assert_eq!(nearest(&entries, &store, row, 1), [row]);
         }
-        let is_kept = |row: u32| row % 3 == 0;
+        let is_kept = |row: u32| row.is_multiple_of(3);
         let kept: Vec<u32> = entries.rows().iter().copied().filter(|&row| is_kept(row)).collect();
         entries.retain(&|row| if is_kept(row) { Status::LINKED } else { Status::FREE }, kept.len(), 4000);
         assert_eq!(entries.rows(), kept);
