@@ -104,6 +104,16 @@ pub enum Error {
         /// Newest version that this build reads.
         supported: u32,
     },
+    /// A snapshot of a lexical index was made by another analysis of texts: build the index anew.
+    #[error("snapshot {path} has terms of analysis {found}, this build has analysis {expected}")]
+    SnapshotAnalysis {
+        /// The file.
+        path: PathBuf,
+        /// Version of the analysis in the file.
+        found: u32,
+        /// Version of the analysis of this build.
+        expected: u32,
+    },
     /// The operating system refused to read or write a snapshot.
     #[error("snapshot {path}: {source}")]
     SnapshotIo {

@@ -5,18 +5,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+/// The rows of a set in one state of an index.
+type KnownRows = (Generation, Arc<RowFilter>);
+
 /// Ids that a search may return. Which rows of an index hold them is looked up by the first search, in some 5 ns an id where
 /// they follow each other, and again after a change of the index; searches in between, from any thread, find it done.
 #[derive(Debug, Default)]
 pub struct IdSet {
     ids: Vec<u64>,
-    rows: Mutex<Option<(Generation, Arc<RowFilter>)>>,
+    /// Of the last two indexes: a hybrid search asks a vector index and a lexical one in turn.
+    rows: Mutex<[Option<KnownRows>; 2]>,
 }
 
 impl IdSet {
     /// A set of ids in any order, which may repeat.
     pub fn new(ids: Vec<u64>) -> Self {
-        Self { ids, rows: Mutex::new(None) }
+        Self { ids, rows: Mutex::default() }
     }
 
     /// The ids as they were given.
@@ -25,8 +29,8 @@ impl IdSet {
     }
 
     fn memory_bytes(&self) -> usize {
-        let of_rows = self.rows.lock().as_ref().map_or(0, |(_, rows)| rows.bits.len() * 8 + rows.rows.capacity() * 4);
-        self.ids.capacity() * 8 + of_rows
+        let of_rows = |(_, rows): &KnownRows| rows.bits.len() * 8 + rows.rows.capacity() * 4;
+        self.ids.capacity() * 8 + self.rows.lock().iter().flatten().map(of_rows).sum::<usize>()
     }
 
     /// The rows of an index that is at a generation; `find` gives the live ones below `n_rows`.
@@ -36,14 +40,15 @@ impl IdSet {
         n_rows: usize,
         find: impl FnOnce(&'a [u64]) -> I,
     ) -> Arc<RowFilter> {
-        if let Some((known, rows)) = &*self.rows.lock()
-            && *known == generation
-        {
+        if let Some((_, rows)) = self.rows.lock().iter().flatten().find(|(known, _)| *known == generation) {
             return Arc::clone(rows);
         }
         // Not under the lock: others need not wait, and find the same.
         let rows = Arc::new(RowFilter::new(n_rows, find(&self.ids)));
-        *self.rows.lock() = Some((generation, Arc::clone(&rows)));
+        let mut kept = self.rows.lock();
+        kept.swap(0, 1);
+        kept[0] = Some((generation, Arc::clone(&rows)));
+        drop(kept);
         rows
     }
 }
@@ -167,6 +172,28 @@ mod tests {
         for row in 0..200 {
             assert_eq!(filter.allows(row), [0, 64, 129].contains(&row));
         }
+    }
+
+    #[test]
+    fn a_set_knows_the_rows_of_two_indexes() {
+        let set = IdSet::new(vec![5, 6]);
+        let generations = [Generation::next(), Generation::next(), Generation::next()];
+        let n_found = std::cell::Cell::new(0);
+        let rows = |generation, offset: u64| {
+            let find = |ids: &[u64]| {
+                n_found.set(n_found.get() + 1);
+                ids.iter().map(|id| (id - offset) as u32).collect::<Vec<_>>().into_iter()
+            };
+            set.rows(generation, 10, find).rows().to_vec()
+        };
+        for _ in 0..3 {
+            assert_eq!(rows(generations[0], 0), [5, 6]);
+            assert_eq!(rows(generations[1], 5), [0, 1]);
+        }
+        assert_eq!(n_found.get(), 2);
+        assert_eq!(rows(generations[2], 1), [4, 5]);
+        assert_eq!(rows(generations[1], 5), [0, 1]);
+        assert_eq!(n_found.get(), 3);
     }
 
     #[test]

@@ -17,7 +17,7 @@
 //! Kinds: `flat`; `hnsw`, `qg`, `qg-compact` and `spiral`, graphs that `living` keeps alive under insertions, updates and
 //! deletions; `pq`, whose codes `living` keeps as if they were a graph. `flat` and `hnsw` keep their vectors in `store`, `qg` has
 //! a store of its own, which `qg-compact`, `spiral` and `pq` share. All stand on `rows` (ids), `metric` and `filter`, those on
-//! `kernels`. Slots, namespaces and Python are unknown here.
+//! `kernels`. `lexical` finds texts by their words and shares ids, filters and the manner of snapshots with them. Slots, namespaces and Python are unknown here.
 
 mod candidates;
 mod codes;
@@ -27,6 +27,7 @@ mod flat;
 mod hnsw;
 mod index;
 mod kernels;
+mod lexical;
 mod living;
 mod metric;
 mod parallel;
@@ -42,6 +43,7 @@ pub use error::{Error, Result};
 pub use filter::{IdSet, RecentIdSets};
 pub use index::{Hit, SearchOptions, Stats, VectorIndex};
 pub use kernels::SimdLevel;
+pub use lexical::{LexicalHit, LexicalIndex, LexicalParams, LexicalStats, MAX_TEXT_BYTES, QueryTerm};
 pub use metric::Metric;
 pub use rows::RESERVED_ID;
 pub use spec::{

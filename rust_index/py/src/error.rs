@@ -37,6 +37,7 @@ exceptions! {
     PoisonedError: "The index was left half changed by a panic and must be rebuilt.",
     SnapshotCorruptError: "A snapshot is damaged.",
     SnapshotVersionError: "A snapshot has a format that this build does not read.",
+    SnapshotAnalysisError: "A snapshot of a lexical index has terms that this build would not make.",
     SnapshotIoError: "The operating system refused to read or write a snapshot.",
 }
 
@@ -106,6 +107,13 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
                 value.setattr("path", path.to_string_lossy())?;
                 value.setattr("found", found)?;
                 value.setattr("supported", supported)
+            })
+        }
+        Error::SnapshotAnalysis { path, found, expected } => {
+            exception(&py.get_type::<SnapshotAnalysisError>(), error, |value| {
+                value.setattr("path", path.to_string_lossy())?;
+                value.setattr("found", found)?;
+                value.setattr("expected", expected)
             })
         }
         Error::SnapshotIo { path, source } => exception(&py.get_type::<SnapshotIoError>(), error, |value| {

@@ -48,20 +48,20 @@ impl IdSet {
 }
 
 /// The set that an argument is, or stands for.
-enum Allowed<'py> {
+pub(crate) enum Allowed<'py> {
     Set(PyRef<'py, IdSet>),
     Ids(Arc<CoreIdSet>),
 }
 
 impl Allowed<'_> {
-    fn of<'py>(argument: &Bound<'py, PyAny>, recent: &RecentIdSets) -> PyResult<Allowed<'py>> {
+    pub(crate) fn of<'py>(argument: &Bound<'py, PyAny>, recent: &RecentIdSets) -> PyResult<Allowed<'py>> {
         match argument.extract() {
             Ok(set) => Ok(Allowed::Set(set)),
             Err(_) => Ok(Allowed::Ids(recent.set_of(ids_of("allowed", argument)?.as_slice()?))),
         }
     }
 
-    fn set(&self) -> &CoreIdSet {
+    pub(crate) fn set(&self) -> &CoreIdSet {
         match self {
             Self::Set(set) => &set.inner,
             Self::Ids(set) => set,
@@ -70,11 +70,11 @@ impl Allowed<'_> {
 }
 
 /// Runs the core without the interpreter's lock and translates its error.
-fn detached<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
+pub(crate) fn detached<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
     py.detach(call).map_err(|error| to_python(py, &error))
 }
 
-fn ids_of<'py>(argument: &'static str, array: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray1<'py, u64>> {
+pub(crate) fn ids_of<'py>(argument: &'static str, array: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray1<'py, u64>> {
     let ids: PyReadonlyArray1<'py, u64> = array.extract().map_err(|_| array_error(argument, IDS))?;
     if ids.is_c_contiguous() { Ok(ids) } else { Err(array_error(argument, IDS)) }
 }

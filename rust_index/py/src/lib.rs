@@ -2,6 +2,7 @@
 
 mod error;
 mod index;
+mod lexical;
 
 use pyo3::prelude::*;
 
@@ -16,6 +17,7 @@ fn simd_level() -> &'static str {
 fn _index(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<index::Index>()?;
     module.add_class::<index::IdSet>()?;
+    module.add_class::<lexical::LexicalIndex>()?;
     module.add_function(wrap_pyfunction!(simd_level, module)?)?;
     error::register(module)
 }

@@ -224,7 +224,7 @@ def test_every_error_has_one_parent() -> None:
     errors = [
         value for name, value in vars(_index).items() if name.endswith("Error") and value is not _index.VectorIndexError
     ]
-    assert len(errors) == 15
+    assert len(errors) == 16
     assert all(issubclass(error, _index.VectorIndexError) for error in errors)
 
 

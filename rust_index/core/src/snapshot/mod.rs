@@ -12,6 +12,7 @@
 //! and goes on as its format says: [`rows`] is format 1, [`sections`] is format 2. It is written beside its destination,
 //! synced, renamed over it, and the folder is synced: `path` is always whole.
 
+pub(crate) mod lexical;
 mod map;
 pub(crate) mod rows;
 pub(crate) mod sections;
