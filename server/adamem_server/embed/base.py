@@ -41,6 +41,10 @@ class Window:
 
     ids: NDArray[np.int64]
 
+    def __len__(self) -> int:
+        """Tokens."""
+        return len(self.ids)
+
 
 class Embedder(Protocol):
     """A text model. All methods may be called from several threads at once."""

@@ -97,6 +97,7 @@ class EmbedBatcher:
         self.info: ModelInfo = embedder.info
         self._embedder = embedder
         self._cache_size = cache_size
+        self._n_empty = sum(map(len, embedder.tokenize([""], EmbedRole.QUERY)[0]))
         self._cache: OrderedDict[str, FloatVector] = OrderedDict()
         self._cache_lock = Lock()
         self._lock = Lock()
@@ -139,17 +140,28 @@ class EmbedBatcher:
                     self._cache.popitem(last=False)
         return vector
 
+    def n_tokens(self, text: str) -> int:
+        """Tokens of a text alone, without prompts and special tokens. Cost: some 30 microseconds a hundred words."""
+        return sum(map(len, self._embedder.tokenize([text], EmbedRole.QUERY)[0])) - self._n_empty
+
     def embed_documents(self, texts: Sequence[str], timeout_s: float | None = None) -> FloatVector:
         """The vectors of texts, float32 [n, dim], unit norm, in their order; errors as in `embed_query`."""
         return _wait(self.submit_documents(texts), timeout_s)
 
     def submit_documents(self, texts: Sequence[str]) -> "Future[FloatVector]":
         """Start embedding texts; several calls in flight are worked on together. The future may be cancelled."""
+        return self._submit(texts, EmbedRole.DOCUMENT)
+
+    def submit_queries(self, texts: Sequence[str]) -> "Future[FloatVector]":
+        """Start embedding queries that nobody waits for: as `submit_documents`, behind the queries that are asked."""
+        return self._submit(texts, EmbedRole.QUERY)
+
+    def _submit(self, texts: Sequence[str], role: EmbedRole) -> "Future[FloatVector]":
         if not texts:
             empty: Future[FloatVector] = Future()
             empty.set_result(np.empty((0, self.info.dim), np.float32))
             return empty
-        task = _Task(self._embedder.tokenize(texts, EmbedRole.DOCUMENT), self.info.dim)
+        task = _Task(self._embedder.tokenize(texts, role), self.info.dim)
         with self._lock:
             self._check_open()
             if len(task.pieces) <= _SMALL:

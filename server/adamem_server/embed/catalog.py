@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from adamem_server.embed.onnx import MODEL_FILES, OnnxEmbedder
+from adamem_server.embed.export import MODEL_FILES
+from adamem_server.embed.onnx import OnnxEmbedder
 from adamem_server.errors import AdaMemError, ModelDownloadError, ModelFileMissingError, ModelNotFoundError
 
 BUNDLED: Final = Path(__file__).parents[1] / "models"

@@ -6,11 +6,10 @@ calling from several threads.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import numpy as np
 import onnxruntime as ort
@@ -19,29 +18,23 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from adamem_server.embed.base import EmbedRole, ModelInfo, Window
-from adamem_server.errors import ModelError, ModelFileMissingError
+from adamem_server.embed.export import (
+    INPUTS,
+    MODEL_FILES,
+    first_file,
+    read_json,
+    session_inputs,
+    session_options,
+    unusable,
+    window_tokens,
+)
 from adamem_server.types import FloatVector
 
 OVERLAP_TOKENS: Final = 16
-# The first one that exists is taken: the export's own choice, then its quantised variants, the smallest first.
-MODEL_FILES: Final = (
-    "model.onnx",
-    "onnx/model_qint8_avx512_vnni.onnx",
-    "onnx/model_quantized.onnx",
-    "onnx/model_int8.onnx",
-    "onnx/model_O2.onnx",
-    "onnx/model.onnx",
-    "model_quantized.onnx",
-)
 # Of several outputs the first of these is taken, else the export's first: the one before them all is pooled by the
 # graph, which then also holds what follows pooling; pooler_output is what a model was pre-trained with, not for search.
 _OUTPUTS: Final = ("sentence_embedding", "token_embeddings", "last_hidden_state")
-_INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
-_INPUT_TYPES: Final[dict[str, type[np.signedinteger[Any]]]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _GRAPH_POOLS: Final = "none"
-_DEFAULT_WINDOW: Final = 512
-# Models whose first position is behind that of the padding token.
-_SHIFTED_POSITIONS: Final = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"})
 # Layers behind the encoder that only a graph with a pooled output holds.
 _LAYERS: Final = frozenset({"CNN", "Dense", "LSTM", "LayerNorm"})
 _DOCUMENT_PROMPTS: Final = ("document", "passage", "corpus")
@@ -59,7 +52,6 @@ _FAMILY_PROMPTS: Final = (
 # An id that no vocabulary has.
 _NO_TOKEN: Final = (1 << 32) - 1
 
-_T = TypeVar("_T", dict[str, Any], list[Any])
 _Pool = Callable[[NDArray[np.float32], NDArray[np.int64]], FloatVector]
 
 
@@ -76,33 +68,33 @@ class OnnxEmbedder:
     """
 
     def __init__(self, directory: Path, name: str) -> None:
-        model_file = _first(directory, MODEL_FILES)
-        tokenizer_file = _first(directory, ("tokenizer.json",))
+        model_file = first_file(directory, MODEL_FILES)
+        tokenizer_file = first_file(directory, ("tokenizer.json",))
         query_prompt, document_prompt = _prompts(directory, name)
-        max_tokens = _window(directory)
+        max_tokens = window_tokens(directory)
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
         except Exception as error:
-            raise _unusable(tokenizer_file, error) from error
+            raise unusable(tokenizer_file, error) from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._head, self._tail = _special_tokens(self._tokenizer)
         self._body = max_tokens - len(self._head) - len(self._tail)
         if self._body < 1:
-            raise _unusable(tokenizer_file, f"its special tokens alone fill the window of {max_tokens}")
+            raise unusable(tokenizer_file, f"its special tokens alone fill the window of {max_tokens}")
         try:
-            self._session = ort.InferenceSession(str(model_file), _options(), providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(str(model_file), session_options(), providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise _unusable(model_file, error) from error
-        self._inputs = _inputs(self._session, model_file)
+            raise unusable(model_file, error) from error
+        self._inputs = session_inputs(self._session, model_file)
         outputs = [tensor.name for tensor in self._session.get_outputs()]
         self._output = next((output for output in _OUTPUTS if output in outputs), outputs[0])
         try:
             output, _ = self._call(self._windows([]))
         except Exception as error:
-            raise _unusable(model_file, error) from error
+            raise unusable(model_file, error) from error
         if output.ndim not in {2, 3}:
-            raise _unusable(model_file, f"its output {self._output} has {output.ndim} axes, not 2 or 3")
+            raise unusable(model_file, f"its output {self._output} has {output.ndim} axes, not 2 or 3")
         kind = _GRAPH_POOLS if output.ndim == 2 else _pooling(directory)
         self._pool = _POOLS.get(kind, _pooled)
         self.info = ModelInfo(
@@ -134,7 +126,7 @@ class OnnxEmbedder:
             ids[row, : len(window.ids)] = window.ids
             mask[row, : len(window.ids)] = 1
         positions = np.broadcast_to(np.arange(length, dtype=np.int64), ids.shape)
-        feeds = dict(zip(_INPUTS, (ids, mask, np.zeros_like(ids), positions), strict=True))
+        feeds = dict(zip(INPUTS, (ids, mask, np.zeros_like(ids), positions), strict=True))
         inputs = {name: feeds[name].astype(kind, copy=False) for name, kind in self._inputs.items()}
         return np.asarray(self._session.run([self._output], inputs)[0], np.float32), mask
 
@@ -156,27 +148,6 @@ def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     ids = tokenizer.post_process(text).ids
     at = ids.index(_NO_TOKEN)
     return ids[:at], ids[at + 1 :]
-
-
-def _inputs(session: ort.InferenceSession, model_file: Path) -> dict[str, type[np.signedinteger[Any]]]:
-    """The graph's inputs and their types."""
-    inputs = {}
-    for tensor in session.get_inputs():
-        if tensor.name not in _INPUTS or tensor.type not in _INPUT_TYPES:
-            raise _unusable(model_file, f"it asks for an input {tensor.name!r}, {tensor.type}, which is not known here")
-        inputs[tensor.name] = _INPUT_TYPES[tensor.type]
-    return inputs
-
-
-def _options() -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Without VNNI, the fast products of uint8 by int8 overflow on x64: take the ones that do not.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    return options
 
 
 def _mean(tokens: NDArray[np.float32], mask: NDArray[np.int64]) -> FloatVector:
@@ -202,46 +173,30 @@ _POOLS: Final[dict[str, _Pool]] = {"mean": _mean, "cls": _cls, "lasttoken": _las
 
 def _pooling(directory: Path) -> str:
     """How a text's vector is made of those of its tokens: a key of `_POOLS`."""
-    modules = _json(directory / "modules.json", [])
+    modules = read_json(directory / "modules.json", [])
     for module in modules:
         kind = str(module.get("type", "")).rpartition(".")[2] if isinstance(module, dict) else ""
         if kind in _LAYERS:
-            raise _unusable(directory / "modules.json", f"the export leaves out the layer {kind}")
+            raise unusable(directory / "modules.json", f"the export leaves out the layer {kind}")
     path = directory / "1_Pooling" / "config.json"
-    config = _json(path, {})
+    config = read_json(path, {})
     keys = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
     flags = [key.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token") for key in keys]
     # Sentence Transformers 5.4 replaced the flags by one name or a list of names.
     named = config.get("pooling_mode", flags or "mean")
     modes = [str(mode) for mode in (named if isinstance(named, list) else [named])]
     if len(modes) != 1 or modes[0] not in _POOLS:
-        raise _unusable(path, f"pooling {', '.join(modes)} is not supported; one of {', '.join(_POOLS)} is")
+        raise unusable(path, f"pooling {', '.join(modes)} is not supported; one of {', '.join(_POOLS)} is")
     return modes[0]
-
-
-def _window(directory: Path) -> int:
-    """Tokens of a window: what the export states, within what the model has positions for."""
-    config = _json(directory / "config.json", {})
-    positions = _size(config.get("max_position_embeddings"))
-    if positions and config.get("model_type") in _SHIFTED_POSITIONS:
-        positions -= (config.get("pad_token_id") or 1) + 1
-    stated = _size(_json(directory / "sentence_bert_config.json", {}).get("max_seq_length"))
-    stated = stated or _size(_json(directory / "tokenizer_config.json", {}).get("model_max_length"))
-    return min(filter(None, (stated, positions)), default=_DEFAULT_WINDOW)
-
-
-def _size(value: object) -> int | None:
-    # tokenizer_config.json holds 1e30 where nobody said.
-    return int(value) if isinstance(value, int | float) and 8 <= value <= 1 << 20 else None
 
 
 def _prompts(directory: Path, name: str) -> tuple[str, str]:
     """What is put before a query and before a document."""
     path = directory / "config_sentence_transformers.json"
-    config = _json(path, {})
+    config = read_json(path, {})
     prompts = config.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(prompt, str) for prompt in prompts.values()):
-        raise _unusable(path, "prompts is not an object of strings")
+        raise unusable(path, "prompts is not an object of strings")
     default = str(prompts.get(config.get("default_prompt_name"), ""))
     query = str(prompts.get("query", default))
     documents = [str(prompts[key]) for key in _DOCUMENT_PROMPTS if key in prompts] or [default]
@@ -250,34 +205,6 @@ def _prompts(directory: Path, name: str) -> tuple[str, str]:
         return query, document
     words = set(re.split(r"[^a-z0-9]+", name.rpartition("/")[2].lower()))
     return next((pair for family, pair in _FAMILY_PROMPTS if family <= words), ("", ""))
-
-
-def _first(directory: Path, names: Sequence[str]) -> Path:
-    for name in names:
-        if (directory / name).is_file():
-            return directory / name
-    raise ModelFileMissingError(
-        f"the model directory {directory} lacks {names[0]} (looked for {', '.join(names)})",
-        path=str(directory),
-        missing=names[0],
-    )
-
-
-def _json(path: Path, default: _T) -> _T:
-    """What a file holds, of the type of `default`, which stands for a file that is not there."""
-    if not path.is_file():
-        return default
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _unusable(path, error) from error
-    if not isinstance(value, type(default)):
-        raise _unusable(path, f"it holds JSON, but not a {type(default).__name__}")
-    return value
-
-
-def _unusable(path: Path, problem: object) -> ModelError:
-    return ModelError(f"cannot use {path}: {problem}", path=str(path))
 
 
 def _fingerprint(model_file: Path, tokenizer_file: Path, *settings: object) -> str:

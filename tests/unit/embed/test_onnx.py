@@ -12,7 +12,8 @@ from onnx import TensorProto
 
 from adamem_server.embed.base import EmbedRole
 from adamem_server.embed.batcher import EmbedBatcher
-from adamem_server.embed.onnx import MODEL_FILES, OVERLAP_TOKENS, OnnxEmbedder
+from adamem_server.embed.export import MODEL_FILES
+from adamem_server.embed.onnx import OVERLAP_TOKENS, OnnxEmbedder
 from adamem_server.errors import ModelError, ModelFileMissingError
 from adamem_server.types import FloatVector
 from tests.unit.embed.exports import (
