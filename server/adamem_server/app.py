@@ -7,13 +7,17 @@ from ipaddress import ip_address
 from types import FrameType
 from typing import Final
 
+from threadpoolctl import threadpool_limits
+
 from adamem_server import __version__
 from adamem_server.config import Settings
 from adamem_server.embed import catalog
 from adamem_server.embed.base import ModelInfo
 from adamem_server.embed.batcher import EmbedBatcher
+from adamem_server.embed.cross_encoder import CrossEncoder
 from adamem_server.errors import InsecureAddressError, StartupError
 from adamem_server.memory.engine import MemoryEngine
+from adamem_server.memory.learning import LearningSettings
 from adamem_server.rpc.server import RpcServer, ServerOptions, Tls
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.telemetry.log import get_logger
@@ -61,8 +65,12 @@ def build(settings: Settings) -> App:
     """
     check_address(settings)
     with ExitStack() as resources:
+        # Products of matrices in a training would take all cores from queries, and on busy ones forty times as long.
+        threadpool_limits(limits=1, user_api="blas")
         encoder = _open_encoder(settings)
         resources.callback(encoder.close)
+        rerank_model = settings.rerank_model
+        cross_encoder = None if rerank_model is None else CrossEncoder(rerank_model.expanduser())
         shard_bytes = _shard_bytes(settings.memory_budget_bytes)
         store = SlotStore(settings.data_dir, durability=settings.durability, max_bytes=settings.max_data_bytes)
         engine = MemoryEngine(
@@ -72,6 +80,14 @@ def build(settings: Settings) -> App:
             memory_budget_bytes=shard_bytes,
             auto_create=settings.auto_create_namespaces,
             snapshot_interval_s=settings.snapshot_interval_s,
+            learning=LearningSettings(
+                auto_pairs=settings.adapter_auto_pairs,
+                cpu_share=settings.adapter_cpu_share,
+                max_feedback=settings.adapter_max_feedback,
+                max_cues=settings.adapter_max_cues,
+                max_versions=settings.adapter_max_versions,
+            ),
+            cross_encoder=cross_encoder,
         )
         resources.callback(engine.close)
         server = RpcServer(engine, _server_options(settings))

@@ -54,6 +54,10 @@ class Settings(BaseSettings):
         min_length=1,
         description="The encoder: a bundled name, a directory, or a hub id.",
     )
+    rerank_model: Path | None = Field(
+        None,
+        description="Folder of a cross-encoder's ONNX export, for queries that ask for re-ranking.",
+    )
     embed_threads: int = Field(0, ge=0, le=1024, description="Threads of the encoder; 0 takes one for each core.")
     query_cache_size: int = Field(4096, ge=0, le=10_000_000, description="Query embeddings kept; 0 keeps none.")
     default_namespace: str = Field(
@@ -80,6 +84,17 @@ class Settings(BaseSettings):
     snapshot_interval_s: float = Field(
         60.0, gt=0, le=86_400, description="How long changes may wait until the index is saved; not a matter of safety."
     )
+    adapter_auto_pairs: int = Field(
+        32,
+        ge=0,
+        le=1_000_000,
+        description="New pairs of question and slots after which a namespace's adapter is trained, if they are a"
+        " quarter of those it keeps; 0 trains only when asked.",
+    )
+    adapter_cpu_share: float = Field(0.8, gt=0, le=1, description="Part of one core that learning takes at most.")
+    adapter_max_feedback: int = Field(1000, ge=1, le=10_000, description="Pairs of feedback that a namespace keeps.")
+    adapter_max_cues: int = Field(250, ge=0, le=10_000, description="Pairs of cues that it keeps besides.")
+    adapter_max_versions: int = Field(8, ge=1, le=1000, description="Versions of its adapter that a namespace keeps.")
     n_rpc_threads: int = Field(32, ge=2, le=1024, description="Calls worked on at once.")
     max_bulk_streams: int = Field(8, ge=1, le=512, description="Bulk streams open at once; more are refused.")
     tls_cert: Path | None = Field(None, description="PEM file of the server's certificate chain; turns TLS on.")

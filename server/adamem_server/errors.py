@@ -8,6 +8,7 @@ status code of a class is decided in `rpc/errors.py` alone.
     ├── NamespaceNotFoundError
     ├── NamespaceExistsError
     ├── SlotNotFoundError
+    ├── AdapterVersionNotFoundError
     ├── FailedPreconditionError     the request is right, the state it meets is not
     │   ├── DimensionMismatchError      a vector of another dimension than the namespace's
     │   ├── ModelMismatchError          text for a namespace whose vectors another encoder made
@@ -88,6 +89,19 @@ class SlotNotFoundError(AdaMemError):
 
     def __init__(self, namespace: str, slot_id: str) -> None:
         super().__init__(f"namespace {namespace!r} has no slot {slot_id!r}", namespace=namespace, slot_id=slot_id)
+
+
+class AdapterVersionNotFoundError(AdaMemError):
+    """The namespace keeps no such version of its adapter."""
+
+    reason = "ADAPTER_VERSION_NOT_FOUND"
+
+    def __init__(self, namespace: str, version: int) -> None:
+        super().__init__(
+            f"namespace {namespace!r} keeps no version {version} of its adapter",
+            namespace=namespace,
+            version=str(version),
+        )
 
 
 class FailedPreconditionError(AdaMemError):

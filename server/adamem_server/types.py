@@ -3,6 +3,7 @@
 Times are integers, microseconds since the Unix epoch in UTC; 0 means "not set". Vectors are numpy float32 [dim].
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, Final, TypeAlias
@@ -49,6 +50,14 @@ class IndexKind(StrEnum):
     USEARCH = "usearch"
 
 
+class QueryMode(StrEnum):
+    """How slots are found."""
+
+    HYBRID = "hybrid"
+    DENSE = "dense"
+    LEXICAL = "lexical"
+
+
 class VectorType(StrEnum):
     """How vectors are stored."""
 
@@ -91,6 +100,7 @@ class SlotInput:
     created_at: int = 0
     expires_at: int = 0
     vector: FloatVector | None = None
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +120,7 @@ class Slot:
     updated_at: int
     expires_at: int
     vector_supplied: bool
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +146,17 @@ class SlotView:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A slot found by a query; a larger score is better."""
+    """A slot found by a query; a larger score is better.
+
+    `parts` sum to the score of a hybrid query, zeros left out. `dense` and `lexical` are None where that side was not
+    asked.
+    """
 
     view: SlotView
     score: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+    dense: float | None = None
+    lexical: float | None = None
 
 
 class Operator(IntEnum):
@@ -193,7 +211,11 @@ Filter: TypeAlias = AllOf | AnyOf | Not | Condition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What to find. Exactly one of `text` and `vector` is set; `deadline_s` is a time.monotonic() value or None."""
+    """What to find. Exactly one of `text` and `vector` is set; `deadline_s` is a time.monotonic() value or None.
+
+    A vector is asked for in DENSE mode alone, and never adapted. `ranking` are weights that override the namespace's,
+    by the names of `ranking.Weights`; `asked_at` 0: now; `use_adapter` None: as each namespace says.
+    """
 
     namespaces: tuple[str, ...]
     top_k: int
@@ -204,16 +226,30 @@ class Query:
     include_vectors: bool = False
     ef_search: int | None = None
     deadline_s: float | None = None
+    mode: QueryMode = QueryMode.DENSE
+    language: str = ""
+    ranking: Mapping[str, float] = field(default_factory=dict)
+    diversity: float = 0.0
+    asked_at: int = 0
+    use_adapter: bool | None = None
+    rerank: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """Hits, best first, and where the time went, in seconds."""
+    """Hits, best first, and where the time went, in seconds.
+
+    `confidence` is None where it is not known; `skipped` are the stages that the deadline left no time for;
+    `adapter_version` is the adapter that the query passed through, the first namespace's of several, 0 for none.
+    """
 
     hits: tuple[Hit, ...]
     embed_s: float
     search_s: float
     total_s: float
+    confidence: float | None = None
+    skipped: tuple[str, ...] = ()
+    adapter_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +326,94 @@ class Namespace:
     model: str
     model_fingerprint: str
     created_at: int
+    ranking: Mapping[str, float] = field(default_factory=dict)
+    adapter_enabled: bool = True
+    adapter_version: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaughtPair:
+    """A question and the rows of slots that answer it, or look like it and do not: at least one of either.
+
+    `is_cue`: it comes from a slot's cue, else from feedback. `vector` is the encoder's of the question, before any
+    adapter, None until it is made. `weight` 1 is ordinary.
+    """
+
+    query: str
+    helped: tuple[int, ...]
+    unhelpful: tuple[int, ...]
+    time: int
+    weight: float = 1.0
+    is_cue: bool = False
+    vector: FloatVector | None = field(default=None, compare=False)
+
+
+class TrainingOutcome(StrEnum):
+    """How a training of an adapter ended."""
+
+    PROMOTED = "promoted"
+    NOT_BETTER = "not_better"
+    WITHDRAWN = "withdrawn"
+    TOO_FEW_PAIRS = "too_few_pairs"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingReport:
+    """What a training found.
+
+    `baseline` and `candidate` are mean qualities (nDCG at 20, 0..1) of the whole ranking without an adapter and with
+    one, on the same `n_judged` pairs, unseen by it; `probability` is the bootstrap's that the adapter is better.
+    `version` is the one promoted, 0 for none; `cpu_s` the time of the training's own thread on a core.
+    """
+
+    outcome: TrainingOutcome
+    finished_at: int
+    duration_s: float = 0.0
+    cpu_s: float = 0.0
+    n_pairs: int = 0
+    n_judged: int = 0
+    baseline: float = 0.0
+    candidate: float = 0.0
+    probability: float = 0.0
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterVersion:
+    """A stored adapter: when and from how many pairs it was made, and what it was found to do, as in TrainingReport."""
+
+    version: int
+    created_at: int
+    n_pairs: int
+    rank: int
+    dense_shift: float
+    n_judged: int
+    baseline: float
+    candidate: float
+    probability: float
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterStatus:
+    """What a namespace has learned: `version` serves (0: none), if it is `enabled`; `n_new_pairs` await a training."""
+
+    namespace: str
+    enabled: bool
+    version: int
+    n_pairs: int
+    n_new_pairs: int
+    training: bool
+    last: TrainingReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackResult:
+    """How many slots were taught, and how many ids were unknown."""
+
+    n_taught: int
+    n_not_found: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

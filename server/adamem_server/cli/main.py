@@ -43,6 +43,8 @@ COMMANDS: Final = {
     "update": ("memory:update", "Store one slot."),
     "query": ("memory:query", "Find the slots that matter most for a text."),
     "ingest": ("ingest:ingest", "Store text, Markdown or JSONL files, split into slots."),
+    "feedback": ("adapter:feedback", "Tell which slots helped with a question."),
+    "adapter": ("adapter:adapter", "Show, train and choose what a namespace has learned."),
     "slots": ("slots:slots", "List, show and delete slots."),
     "namespace": ("namespace:namespace", "List, create, show, change and delete namespaces."),
     "model": ("model:model", "List encoders and download them ahead."),

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from adamem_server.cli.options import (
+    Weight,
     filter_options,
     joined_filter,
     json_option,
@@ -44,11 +45,21 @@ def update(session: Session, /, content: str, tag: tuple[str, ...], **fields: An
 @filter_options
 @option("--min-score", type=float, metavar="SCORE", help="Drop hits of a lower score.")
 @option("--ef-search", type=int, metavar="N", help="Candidates that the graph search keeps.")
+@option("--mode", type=click.Choice(["hybrid", "dense", "lexical"]), help="By meaning and words, or by one of them.")
+@option("--language", default="", metavar="XX", help="Of TEXT, two letters; told by its words unless given.")
+@option("--weight", multiple=True, type=Weight(), metavar="NAME=N", help="A weight of the ranking; may be repeated.")
+@option("--diversity", type=float, metavar="D", help="How much hits shall differ, 0 to 1.")
+@option("--asked-at", metavar="TIME", help='What "yesterday" is relative to, RFC 3339; now unless given.')
+@option("--use-adapter/--no-adapter", default=None, help="Whether to use what was learned.")
+@option("--rerank", type=int, default=0, metavar="N", help="Hits that the server's cross-encoder looks at closer.")
+@option("--explain", is_flag=True, help="Show what each score is the sum of.")
 @option("--vectors", is_flag=True, help="With --json: the slots' vectors too.")
 @option("-n", "--namespace", multiple=True, metavar="NAME", help="Search here; may be repeated.")
 @json_option
 @pass_session
-def query(session: Session, /, text: str, namespace: tuple[str, ...], vectors: bool, **given: Any) -> None:
+def query(
+    session: Session, /, text: str, namespace: tuple[str, ...], vectors: bool, explain: bool, **given: Any
+) -> None:
     """Find the slots that matter most for TEXT."""
     with session.client() as client:
         result = client.query(
@@ -59,9 +70,20 @@ def query(session: Session, /, text: str, namespace: tuple[str, ...], vectors: b
             min_score=given["min_score"],
             include_vectors=vectors,
             ef_search=given["ef_search"],
+            mode=given["mode"],
+            language=given["language"],
+            ranking=dict(given["weight"]),
+            diversity=given["diversity"],
+            asked_at=given["asked_at"],
+            use_adapter=given["use_adapter"],
+            rerank=given["rerank"],
         )
     if session.as_json:
         print_json(result)
     else:
-        print_hits(result)
+        print_hits(result, explain=explain)
         say(timings_line(len(result), result.timings))
+        if result.confidence is not None:
+            say(f"confidence {result.confidence:.2f} that one of them answers")
+        if result.skipped_stages:
+            say(f"no time for: {', '.join(result.skipped_stages)}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from adamem_server.cli.options import json_option, option, yes_option
+from adamem_server.cli.options import Weight, json_option, option, yes_option
 from adamem_server.cli.output import print_fields, print_json, print_namespace_line, say
 from adamem_server.cli.session import Session, pass_session
 
@@ -71,12 +71,16 @@ def show(session: Session, name: str | None) -> None:
 @click.argument("name")
 @option("--description", help="Replaces the description.")
 @option("--ef-search", type=int, help="Candidates that a search keeps.")
+@option("--weight", multiple=True, type=Weight(), metavar="NAME=N", help="Weights of its ranking, which replace all.")
 @json_option
 @pass_session
-def update(session: Session, name: str, description: str | None, ef_search: int | None) -> None:
+def update(
+    session: Session, name: str, description: str | None, ef_search: int | None, weight: tuple[tuple[str, float], ...]
+) -> None:
     """Change what is given and leave the rest."""
     with session.client() as client:
-        changed = client.update_namespace(name, description=description, ef_search=ef_search)
+        ranking = dict(weight) or None
+        changed = client.update_namespace(name, description=description, ef_search=ef_search, ranking=ranking)
     (print_json if session.as_json else print_fields)(changed)
 
 

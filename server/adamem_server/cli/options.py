@@ -56,9 +56,28 @@ class JsonObject(click.ParamType[dict[str, Any]]):
         return decoded
 
 
+class Weight(click.ParamType[tuple[str, float]]):
+    """NAME=NUMBER."""
+
+    name = "weight"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        """The name and the number."""
+        if isinstance(value, tuple):
+            return value
+        name, _, number = value.partition("=")
+        try:
+            return name, float(number)
+        except ValueError:
+            self.fail(f"{value!r} is not NAME=NUMBER, such as recency=1", param, ctx)
+
+
 def slot_options(command: _F) -> _F:
     """Kind, scope, role, tags, metadata, importance and times of slots to store."""
     for each in (
+        option(
+            "--language", default="", metavar="XX", help="Of the content, two letters; told by its words if left out."
+        ),
         option("--expires-at", metavar="TIME", help="When it stops being returned, RFC 3339."),
         option("--ttl-s", type=float, metavar="SECONDS", help="Seconds from now after which it stops being returned."),
         option("--created-at", metavar="TIME", help="When it was made, RFC 3339; now unless given."),

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from adamem import Hit, Namespace, QueryTimings, Slot
+    from adamem import AdapterVersion, Hit, Namespace, QueryTimings, Slot
     from adamem.types import Record
 
 
@@ -35,12 +35,15 @@ def print_fields(record: "Record | Mapping[str, Any]") -> None:
         click.echo(f"{name:<{width}}  {text}")
 
 
-def print_hits(hits: Iterable["Hit"]) -> None:
-    """Score, id and what is known of each hit, its content below."""
+def print_hits(hits: Iterable["Hit"], *, explain: bool = False) -> None:
+    """Score, id and what is known of each hit, its content below; and what the score is the sum of."""
     for rank, hit in enumerate(hits, 1):
         about = "  ".join(filter(None, (hit.slot.kind.value, *_scope(hit.slot), *(f"#{tag}" for tag in hit.slot.tags))))
         click.echo(click.style(f"{rank}. {hit.score:.4f}", bold=True) + f"  {hit.slot.id}  {about}")
         click.echo(_indented(hit.slot.content))
+        if explain and hit.score_parts:
+            parts = sorted(hit.score_parts.items(), key=lambda part: -abs(part[1]))
+            click.echo("   = " + "  ".join(f"{name} {value:+.2f}" for name, value in parts))
 
 
 def timings_line(n_hits: int, timings: "QueryTimings") -> str:
@@ -62,6 +65,13 @@ def print_namespace_line(namespace: "Namespace") -> None:
     """A namespace on one line."""
     size = f"{namespace.n_slots:>10,} slots  {namespace.n_bytes / 1e6:>9.1f} MB"
     click.echo(f"{namespace.name:<32}{size}  dim {namespace.dim:<5} {namespace.model or 'external vectors'}")
+
+
+def print_version_line(version: "AdapterVersion") -> None:
+    """A version of an adapter on one line, with what it was found to do; the one that serves is marked."""
+    mark = "*" if version.serving else " "
+    quality = f"quality {version.baseline:.3f} > {version.candidate:.3f} on {version.n_judged} pairs unseen"
+    click.echo(f"{mark} {version.version:>4}  {_day(version.created_at)}  {version.n_pairs:>5} pairs  {quality}")
 
 
 def _scope(slot: "Slot") -> list[str]:

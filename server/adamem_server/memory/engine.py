@@ -1,20 +1,21 @@
 """The use cases: what a request does, from top to bottom. The engine is the only conductor; nothing calls back up."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from ulid import ULID
 
 from adamem_server import _index
+from adamem_server.adapt.adapter import Adapter
 from adamem_server.embed.base import ModelInfo
 from adamem_server.embed.batcher import EmbedBatcher
+from adamem_server.embed.cross_encoder import CrossEncoder
 from adamem_server.errors import (
     AbortedError,
     AdaMemError,
@@ -26,9 +27,9 @@ from adamem_server.errors import (
     NamespaceExistsError,
     NamespaceNotFoundError,
     SlotNotFoundError,
-    StorageFullError,
 )
-from adamem_server.memory.filters import matches
+from adamem_server.memory.adaptation import Adaptation
+from adamem_server.memory.hybrid_search import HybridSearch
 from adamem_server.memory.jobs import (
     CreateNamespaceJob,
     DeleteJob,
@@ -39,8 +40,20 @@ from adamem_server.memory.jobs import (
     known_delete,
     known_update,
 )
-from adamem_server.memory.maintenance import AccessCounter, Maintenance, expire
+from adamem_server.memory.learning import Learner, LearningSettings
+from adamem_server.memory.maintenance import AccessCounter, Maintenance, expire_due
+from adamem_server.memory.pacing import Activity
+from adamem_server.memory.pending import PendingUpdate
 from adamem_server.memory.policy import may_hide_copy, rank
+from adamem_server.memory.reading import (
+    adapter_for,
+    find_namespace,
+    first_version,
+    is_expired,
+    is_shown,
+    remaining_s,
+    view_slot,
+)
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import default_params
 from adamem_server.memory.writer import Writer
@@ -56,6 +69,7 @@ from adamem_server.types import (
     NamespaceInfo,
     NamespaceSpec,
     Query,
+    QueryMode,
     QueryResult,
     RequestKey,
     Slot,
@@ -88,6 +102,7 @@ class Prepared:
     items: list[SlotInput]
     fresh: list[bool]
     texts: list[str]
+    served: bool
     errors: dict[int, AdaMemError]
     now: int
     request: RequestKey | None
@@ -103,7 +118,9 @@ class MemoryEngine:
         memory_budget_bytes: What open shards may hold together.
         auto_create: Whether a write creates a namespace that is missing.
         snapshot_interval_s: How long changes may wait for an index snapshot.
+        learning: When and how much is learned from what is taught.
         now: The wall clock, microseconds since the epoch.
+        cross_encoder: Re-ranks the hits of queries that ask for it; None: these are refused.
     """
 
     def __init__(
@@ -115,7 +132,9 @@ class MemoryEngine:
         memory_budget_bytes: int,
         auto_create: bool,
         snapshot_interval_s: float,
+        learning: LearningSettings | None = None,
         now: Callable[[], int] = now_us,
+        cross_encoder: CrossEncoder | None = None,
     ) -> None:
         self._store = store
         self._encoder = encoder
@@ -124,13 +143,21 @@ class MemoryEngine:
         self._registry = ShardRegistry(store, index_dir, memory_budget_bytes)
         self._writer = Writer(store)
         self._accesses = AccessCounter()
+        self._hybrid = HybridSearch(store, self._writer, self._registry, encoder, self._accesses, now, cross_encoder)
         self._maintenance = Maintenance(
             store, self._writer, self._registry, self._accesses, snapshot_interval_s=snapshot_interval_s, now=now
         )
+        self._activity = Activity()
+        self._learner = Learner(
+            store, self._writer, self._registry, encoder, self._activity, learning or LearningSettings(), now=now
+        )
+        self.adaptation: Final = Adaptation(store, self._writer, self._learner, encoder.info, now)
         self._maintenance.start()
+        self._learner.start()
 
     def close(self) -> None:
         """Finish what was accepted, save the indexes, close the store."""
+        self._learner.close()
         self._maintenance.close()
         self._writer.close()
         self._store.close()
@@ -138,63 +165,90 @@ class MemoryEngine:
     # Finding
 
     def query(self, query: Query) -> QueryResult:
-        """Find the slots nearest to a text or vector.
+        """Find the slots that answer a text, or those nearest to a vector.
+
+        Hits of one text alone, up to what the encoder can tell, begin with a copy of the query. A hybrid query leaves
+        out what its deadline has no time for. A text passes through the adapters of the namespaces.
 
         Raises:
             NamespaceNotFoundError, DimensionMismatchError, ModelMismatchError, DeadlineExceededError, ShardStaleError.
             FailedPreconditionError: The namespaces have different metrics, so their scores cannot be merged.
         """
+        with self._activity.counted():
+            return self._query(query)
+
+    def _query(self, query: Query) -> QueryResult:
         started = time.perf_counter()
         with self._store.read() as view:
-            namespaces = [_find(view, name) for name in query.namespaces]
+            namespaces = [find_namespace(view, name) for name in query.namespaces]
         self._check_query(query, namespaces)
+        if query.mode is QueryMode.HYBRID:
+            return self._hybrid.query(query, namespaces, started)
         vector = query.vector
-        if vector is None:
+        if vector is None and query.mode is QueryMode.DENSE:
             assert query.text is not None
-            vector = self._encoder.embed_query(query.text, timeout_s=_remaining(query.deadline_s))
+            vector = self._encoder.embed_query(query.text, timeout_s=remaining_s(query.deadline_s))
         embedded = time.perf_counter()
         now = self._now()
         hits: list[Hit] = []
         rows: dict[str, dict[str, int]] = {}
+        adapters: list[Adapter | None] = []
         for namespace in namespaces:
-            _remaining(query.deadline_s)
-            found, rows[namespace.name] = self._search(namespace, query, vector, now)
+            remaining_s(query.deadline_s)
+            found, rows[namespace.name], adapter = self._search(namespace, query, vector, now)
             hits.extend(found)
+            adapters.append(adapter)
         best = tuple(rank(hits, query.text)[: query.top_k])
         for namespace in namespaces:
             used = [hit.view.slot.id for hit in best if hit.view.namespace == namespace.name]
             self._accesses.add(namespace.number, [rows[namespace.name][slot_id] for slot_id in used], now)
         done = time.perf_counter()
-        return QueryResult(best, embedded - started, done - embedded, done - started)
+        return QueryResult(
+            best, embedded - started, done - embedded, done - started, adapter_version=first_version(adapters)
+        )
 
     def _check_query(self, query: Query, namespaces: list[Namespace]) -> None:
-        if len({namespace.metric for namespace in namespaces}) > 1:
+        if query.mode is not QueryMode.LEXICAL and len({namespace.metric for namespace in namespaces}) > 1:
             raise FailedPreconditionError("namespaces: they have different metrics, so their scores cannot be compared")
         for namespace in namespaces:
             if query.vector is None:
-                self._check_model(namespace)
+                if query.mode is not QueryMode.LEXICAL:
+                    self._check_model(namespace)
             elif len(query.vector) != namespace.dim:
                 raise DimensionMismatchError("vector.values", namespace.dim, len(query.vector))
 
     def _search(
-        self, namespace: Namespace, query: Query, vector: FloatVector, now: int
-    ) -> tuple[list[Hit], dict[str, int]]:
-        """One namespace's hits, best first, and the rows of slot ids, those of the hits among them."""
+        self, namespace: Namespace, query: Query, vector: FloatVector | None, now: int
+    ) -> tuple[list[Hit], dict[str, int], Adapter | None]:
+        """One namespace's hits, best first, the rows of slot ids, those of the hits among them, and its adapter."""
         with self._registry.use(namespace) as shard:
-            if shard.next_expiry <= now:
-                # What cannot be deleted now is passed over below.
-                with suppress(StorageFullError):
-                    expire(self._store, self._writer, self._registry, shard, now)
+            expire_due(self._store, self._writer, self._registry, shard, now)
+            adapter = None if vector is None or query.text is None else adapter_for(query, shard, namespace)
+            if vector is not None and adapter is not None:
+                vector = adapter.apply(vector)
             wanted = query.top_k
             for _ in range(_MAX_SEARCHES):
-                rows, row_scores = shard.search(
-                    vector,
-                    wanted,
-                    condition=query.filter,
-                    ef_search=query.ef_search or namespace.index_params.ef_search or None,
-                )
+                if vector is None:
+                    assert query.text is not None
+                    rows, row_scores = shard.search_words(query.text, query.language, wanted, condition=query.filter)
+                else:
+                    rows, row_scores = shard.search(
+                        vector,
+                        wanted,
+                        condition=query.filter,
+                        ef_search=query.ef_search or namespace.index_params.ef_search or None,
+                    )
                 found = self._read(namespace, rows, query, now)
-                scored = [Hit(found[row], score) for row, score in zip(rows, row_scores, strict=True) if row in found]
+                scored = [
+                    Hit(
+                        found[row],
+                        score,
+                        dense=None if vector is None else score,
+                        lexical=score if vector is None else None,
+                    )
+                    for row, score in zip(rows, row_scores, strict=True)
+                    if row in found
+                ]
                 kept = rank(scored, query.text)[: query.top_k]
                 if len(rows) < wanted:
                     break
@@ -206,7 +260,7 @@ class MemoryEngine:
                     break
         if query.min_score is not None:
             kept = [hit for hit in kept if hit.score >= query.min_score]
-        return kept, {view.slot.id: row for row, view in found.items()}
+        return kept, {view.slot.id: row for row, view in found.items()}, adapter
 
     def _read(self, namespace: Namespace, rows: Sequence[int], query: Query, now: int) -> dict[int, SlotView]:
         """The slots of those rows that are there, have not expired, and pass the filter as they are now."""
@@ -214,8 +268,8 @@ class MemoryEngine:
         with self._store.read() as view:
             for row in rows:
                 slot = view.slot(namespace.number, row)
-                if slot is not None and _shown(slot, query.filter, now):
-                    views[row] = _view(view, namespace, row, slot, query.include_vectors)
+                if slot is not None and is_shown(slot, query.filter, now):
+                    views[row] = view_slot(view, namespace, row, slot, query.include_vectors)
         return views
 
     # Writing
@@ -267,7 +321,7 @@ class MemoryEngine:
         vectors = self._encoder.submit_documents(prepared.texts)
 
         def write() -> "Future[Written]":
-            return self._writer.submit(self._update_job(prepared, vectors.result()))
+            return self._submit_update(prepared, vectors.result())
 
         def answer(written: "Future[Written]") -> UpdateResult:
             try:
@@ -291,7 +345,7 @@ class MemoryEngine:
             NamespaceNotFoundError, RequestIdReusedError, StorageFullError.
         """
         with self._store.read() as view:
-            target = _find(view, namespace)
+            target = find_namespace(view, namespace)
             if (known := known_delete(view, target.number, request)) is not None:
                 return known
             rows: Sequence[int] = [
@@ -316,9 +370,14 @@ class MemoryEngine:
             return known
         if not prepared.items:
             return self._nothing(prepared)
-        vectors = self._encoder.embed_documents(prepared.texts, timeout_s=_remaining(deadline_s))
-        job = self._update_job(prepared, vectors)
-        return self._answer(prepared, self._wait(self._writer.submit(job), deadline_s))
+        vectors = self._encoder.embed_documents(prepared.texts, timeout_s=remaining_s(deadline_s))
+        return self._answer(prepared, self._wait(self._submit_update(prepared, vectors), deadline_s))
+
+    def _submit_update(self, prepared: Prepared, vectors: FloatVector) -> "Future[Written]":
+        written = self._writer.submit(self._update_job(prepared, vectors))
+        if any(item.cue for item in prepared.items):
+            written.add_done_callback(lambda _: self._learner.notice(prepared.namespace.number))
+        return written
 
     def _prepare(self, name: str, items: Sequence[SlotInput], request: RequestKey | None, received_at: int) -> Prepared:
         with self._store.read() as view:
@@ -327,7 +386,8 @@ class MemoryEngine:
             raise NamespaceNotFoundError(name)
         namespace = namespace or self._planned(NamespaceSpec(name=name))
         now = received_at or self._now()
-        errors = self._check_items(namespace, items, now, served=self._serves(namespace))
+        served = self._serves(namespace)
+        errors = self._check_items(namespace, items, now, served=served)
         kept: list[SlotInput] = []
         fresh: list[bool] = []
         texts: list[str] = []
@@ -336,15 +396,14 @@ class MemoryEngine:
                 continue
             fresh.append(not item.id)
             kept.append(item if item.id else replace(item, id=str(ULID())))
-            if item.vector is None:
-                texts.append(_embedded_text(item))
+            texts.extend(_embedded_texts(item, served=served))
         if kept and not namespace.number:
             try:
                 namespace = self._writer.submit(CreateNamespaceJob(namespace, None)).result()
             except NamespaceExistsError:
                 # Somebody else made it, and may have made it with another dimension.
                 return self._prepare(name, items, request, received_at)
-        return Prepared(namespace, items, kept, fresh, texts, errors, now, request)
+        return Prepared(namespace, items, kept, fresh, texts, served, errors, now, request)
 
     def _check_items(
         self, namespace: Namespace, items: Sequence[SlotInput], now: int, *, served: bool
@@ -356,7 +415,7 @@ class MemoryEngine:
     def _check_item(
         self, namespace: Namespace, item: SlotInput, path: str, now: int, served: bool
     ) -> AdaMemError | None:
-        if _expired(item, now):
+        if is_expired(item, now):
             return InvalidArgumentError(f"{path}.expires_at", "has passed")
         if item.vector is None:
             return None if served else self._model_mismatch(namespace)
@@ -402,10 +461,22 @@ class MemoryEngine:
 
     def _update_job(self, prepared: Prepared, vectors: FloatVector) -> UpdateJob:
         embedded = iter(vectors)
-        rows = [next(embedded) if item.vector is None else item.vector for item in prepared.items]
+        rows: list[FloatVector] = []
+        cues: list[FloatVector | None] = []
+        for item in prepared.items:
+            n_texts = len(_embedded_texts(item, served=prepared.served))
+            rows.append(next(embedded) if item.vector is None else item.vector)
+            cues.append(next(embedded) if n_texts > (item.vector is None) else None)
         stacked = np.stack(rows) if rows else np.empty((0, prepared.namespace.dim), np.float32)
         return UpdateJob(
-            self._registry, prepared.namespace, prepared.items, prepared.fresh, stacked, prepared.now, prepared.request
+            self._registry,
+            prepared.namespace,
+            prepared.items,
+            prepared.fresh,
+            stacked,
+            prepared.now,
+            prepared.request,
+            cues,
         )
 
     # Reading
@@ -417,12 +488,12 @@ class MemoryEngine:
             NamespaceNotFoundError, SlotNotFoundError.
         """
         with self._store.read() as view:
-            target = _find(view, namespace)
+            target = find_namespace(view, namespace)
             row = view.row(target.number, slot_id)
             slot = None if row is None else view.slot(target.number, row)
-            if row is None or slot is None or _expired(slot, self._now()):
+            if row is None or slot is None or is_expired(slot, self._now()):
                 raise SlotNotFoundError(namespace, slot_id)
-            return _view(view, target, row, slot, include_vector)
+            return view_slot(view, target, row, slot, include_vector)
 
     def list_slots(
         self,
@@ -439,7 +510,7 @@ class MemoryEngine:
             NamespaceNotFoundError.
         """
         with self._store.read() as view:
-            target = _find(view, namespace)
+            target = find_namespace(view, namespace)
         passing: list[int] | None = None
         if filter is not None:
             with self._registry.use(target) as shard:
@@ -450,11 +521,11 @@ class MemoryEngine:
         last = 0
         with self._store.read() as view:
             for row, slot in _walk(view, target.number, passing, after):
-                if not _shown(slot, filter, now):
+                if not is_shown(slot, filter, now):
                     continue
                 if len(page) == page_size:
                     return page, last
-                page.append(_view(view, target, row, slot, include_vectors))
+                page.append(view_slot(view, target, row, slot, include_vectors))
                 last = row
         return page, 0
 
@@ -476,7 +547,7 @@ class MemoryEngine:
             NamespaceNotFoundError.
         """
         with self._store.read() as view:
-            return self._describe(view, _find(view, name))
+            return self._describe(view, find_namespace(view, name))
 
     def list_namespaces(self, *, prefix: str, page_size: int, after: str) -> tuple[list[NamespaceInfo], str]:
         """Up to `page_size` namespaces behind the name `after`, and the name to go on from ("" at the end)."""
@@ -485,16 +556,24 @@ class MemoryEngine:
             for name in view.namespace_names(prefix, after):
                 if len(infos) == page_size:
                     return infos, infos[-1].namespace.name
-                infos.append(self._describe(view, _find(view, name)))
+                infos.append(self._describe(view, find_namespace(view, name)))
         return infos, ""
 
-    def update_namespace(self, name: str, *, description: str | None, ef_search: int | None) -> NamespaceInfo:
+    def update_namespace(
+        self,
+        name: str,
+        *,
+        description: str | None,
+        ef_search: int | None,
+        ranking: Mapping[str, float] | None = None,
+        adapter_enabled: bool | None = None,
+    ) -> NamespaceInfo:
         """Change what can be changed; None keeps a value.
 
         Raises:
             NamespaceNotFoundError, StorageFullError.
         """
-        job = UpdateNamespaceJob(name, description, ef_search)
+        job = UpdateNamespaceJob(name, description, ef_search, ranking, adapter_enabled)
         return self._info(self._writer.submit(job).result())
 
     def delete_namespace(self, name: str) -> int:
@@ -580,56 +659,9 @@ class MemoryEngine:
 
     def _wait(self, future: "Future[_T]", deadline_s: float | None) -> _T:
         try:
-            return future.result(_remaining(deadline_s))
+            return future.result(remaining_s(deadline_s))
         except FutureTimeoutError as error:
             raise DeadlineExceededError("the deadline passed while the write was waiting; it may be stored") from error
-
-
-class PendingUpdate:
-    """An update whose texts are being embedded. `write` hands it to the writer, `result` waits for its answer."""
-
-    def __init__(
-        self,
-        embedding: "Future[Any]",
-        write: Callable[[], "Future[Written]"],
-        answer: Callable[["Future[Written]"], UpdateResult],
-    ) -> None:
-        self._embedding = embedding
-        self._write = write
-        self._answer = answer
-        self._written: Future[Written] | None = None
-        self._result: UpdateResult | None = None
-
-    @classmethod
-    def done(cls, result: UpdateResult) -> "PendingUpdate":
-        """An update that needs nothing any more."""
-        pending = cls.__new__(cls)
-        pending._result = result
-        return pending
-
-    def write(self) -> None:
-        """Wait for the vectors, then queue the write."""
-        if self._result is None:
-            self._written = self._write()
-
-    def cancel(self) -> None:
-        """Give up what is not written yet: nothing more is embedded for it, and a `write` under way fails."""
-        if self._result is None:
-            self._embedding.cancel()
-
-    def result(self) -> UpdateResult:
-        """Wait until the update is stored and visible; `write` was called."""
-        if self._result is None:
-            assert self._written is not None
-            self._result = self._answer(self._written)
-        return self._result
-
-
-def _find(view: ReadView, name: str) -> Namespace:
-    namespace = view.find_namespace(name)
-    if namespace is None:
-        raise NamespaceNotFoundError(name)
-    return namespace
 
 
 def _walk(view: ReadView, number: int, passing: list[int] | None, after: int) -> Iterator[tuple[int, Slot]]:
@@ -642,26 +674,10 @@ def _walk(view: ReadView, number: int, passing: list[int] | None, after: int) ->
             yield row, slot
 
 
-def _view(view: ReadView, namespace: Namespace, row: int, slot: Slot, include_vector: bool) -> SlotView:
-    vector = None
-    if include_vector:
-        _, vectors = view.vectors(namespace, [row])
-        vector = vectors[0]
-    return SlotView(namespace.name, slot, view.access(namespace.number, row), vector)
-
-
-def _expired(slot: Slot | SlotInput, now: int) -> bool:
-    return 0 < slot.expires_at <= now
-
-
-def _shown(slot: Slot, condition: Filter | None, now: int) -> bool:
-    """Whether a slot read from the store is an answer: a write may have changed it after the shard was asked."""
-    return not _expired(slot, now) and (condition is None or matches(condition, slot))
-
-
-def _embedded_text(item: SlotInput) -> str:
-    """What is embedded: a question is found by its answer's slot, so the cue goes in front."""
-    return f"{item.cue}\n{item.content}" if item.cue else item.content
+def _embedded_texts(item: SlotInput, *, served: bool) -> list[str]:
+    """What is embedded of a slot: its content where no vector is supplied, and its cue where the model serves."""
+    content = [item.content] if item.vector is None else []
+    return content + ([item.cue] if item.cue and served else [])
 
 
 def _merge(errors: dict[int, AdaMemError], stored: UpdateResult) -> UpdateResult:
@@ -669,17 +685,3 @@ def _merge(errors: dict[int, AdaMemError], stored: UpdateResult) -> UpdateResult
     results = iter(stored.results)
     n_items = len(stored.results) + len(errors)
     return UpdateResult(tuple(errors.get(i) or next(results) for i in range(n_items)), stored.sequence)
-
-
-def _remaining(deadline_s: float | None) -> float | None:
-    """Seconds until the deadline, None for no deadline.
-
-    Raises:
-        DeadlineExceededError: It has passed.
-    """
-    if deadline_s is None:
-        return None
-    left = deadline_s - time.monotonic()
-    if left <= 0:
-        raise DeadlineExceededError("the deadline passed")
-    return left

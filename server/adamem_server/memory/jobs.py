@@ -1,6 +1,6 @@
 """The changes that the writer carries out: each checks inside its transaction, puts, and then tells the shard."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,6 +13,7 @@ from adamem_server.errors import (
     ResourceExhaustedError,
 )
 from adamem_server.memory.columns import SlotChange
+from adamem_server.memory.cues import teach_cue
 from adamem_server.memory.filters import matches
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
@@ -67,12 +68,11 @@ class _SlotJob:
 
     def _remember(self, batch: WriteBatch, request: Request) -> None:
         if self._request is not None:
-            batch.forget_requests(self._now - REQUEST_MEMORY_US, _FORGET_AT_ONCE)
-            batch.put_request(self._namespace.number, self._request.id, request)
+            remember(batch, self._namespace.number, self._request, request)
 
 
 class UpdateJob(_SlotJob):
-    """Store slots with their vectors. Every item has an id; `fresh` marks those whose id was made here."""
+    """Store slots with their vectors, and those of their cues. Every item has an id, made here where it is `fresh`."""
 
     frees = False
 
@@ -85,8 +85,10 @@ class UpdateJob(_SlotJob):
         vectors: FloatVector,
         now: int,
         request: RequestKey | None,
+        cue_vectors: Sequence[FloatVector | None] = (),
     ) -> None:
         super().__init__(registry, namespace, now, request)
+        self._cue_vectors = cue_vectors or [None] * len(items)
         self._items = items
         self._fresh = fresh
         self._vectors = vectors
@@ -104,24 +106,31 @@ class UpdateJob(_SlotJob):
         if head.next_row + n_new > MAX_ROW:
             raise ResourceExhaustedError(f"namespace {self._namespace.name!r} has used all {MAX_ROW} row numbers")
         sequence = head.sequence + 1
-        next_row, n_bytes = head.next_row, head.n_bytes
+        next_row, n_bytes, n_cues = head.next_row, head.n_bytes, head.n_cues
         # All are read before any is put: one that is damaged must refuse the whole update.
         befores = [None if row is None else batch.slot(number, row) for row in rows]
         changes: list[SlotChange] = []
-        for item, row, before, vector in zip(self._items, rows, befores, self._vectors, strict=True):
+        for item, row, before, vector, cue_vector in zip(
+            self._items, rows, befores, self._vectors, self._cue_vectors, strict=True
+        ):
             after = _slot(item, before, self._now)
             target = next_row if row is None else row
             if row is None:
                 next_row += 1
             else:
                 n_bytes -= batch.slot_bytes(number, row)
-            n_bytes += batch.put_slot(number, target, after, vector, self._namespace.vector_type, before)
+                n_cues -= batch.has_cue_vector(number, row)
+            n_cues += cue_vector is not None
+            vector_type = self._namespace.vector_type
+            n_bytes += batch.put_slot(number, target, after, vector, vector_type, before, cue_vector)
             changes.append(SlotChange(target, before, after))
+            if self._namespace.model:
+                teach_cue(batch, number, SlotChange(target, before, after), self._now)
         stored = tuple(change.row for change in changes)
         batch.put_change(number, sequence, Change(self._now, stored))
         batch.put_head(
             number,
-            Head(sequence, next_row, head.n_slots + n_new, n_bytes, head.checkpoint),
+            Head(sequence, next_row, head.n_slots + n_new, n_bytes, head.checkpoint, n_cues),
         )
         answer = UpdateResult(
             tuple(WriteResult(item.id, row is None) for item, row in zip(self._items, rows, strict=True)), sequence
@@ -130,15 +139,25 @@ class UpdateJob(_SlotJob):
             ids, created = [item.id for item in self._items], [row is None for row in rows]
             request = Request(self._now, self._request.fingerprint, sequence, tuple(ids), tuple(created))
             self._remember(batch, request)
-        none = np.empty(0, np.uint64)
-        return Written(answer, Applied(sequence, changes, np.array(stored, np.uint64), self._stored_vectors(), none))
+        vectors, cues = self._as_stored(self._vectors), [cue for cue in self._cue_vectors if cue is not None]
+        with_cue = [row for row, cue in zip(stored, self._cue_vectors, strict=True) if cue is not None]
+        applied = Applied(
+            sequence,
+            changes,
+            np.array(stored, np.uint64),
+            vectors,
+            np.empty(0, np.uint64),
+            np.array(with_cue, np.uint64),
+            self._as_stored(np.stack(cues)) if cues else vectors[:0],
+        )
+        return Written(answer, applied)
 
-    def _stored_vectors(self) -> FloatVector:
-        """The vectors as the store gives them back: a shard must score the same before and after it is opened anew."""
+    def _as_stored(self, vectors: FloatVector) -> FloatVector:
+        """Vectors as the store gives them back: a shard must score the same before and after it is opened anew."""
         vector_type = self._namespace.vector_type
         if vector_type is VectorType.FLOAT32:
-            return self._vectors
-        encoded = [encode_vector(vector, vector_type) for vector in self._vectors]
+            return vectors
+        encoded = [encode_vector(vector, vector_type) for vector in vectors]
         return decode_vectors(encoded, self._namespace.dim, vector_type)
 
 
@@ -174,17 +193,19 @@ class DeleteJob(_SlotJob):
             return Written(known, None)
         head = batch.head(number)
         changes = [SlotChange(row, slot, None) for row, slot in self._doomed(batch)]
-        n_bytes = head.n_bytes
+        n_bytes, n_cues = head.n_bytes, head.n_cues
         for change in changes:
             assert change.before is not None
             n_bytes -= batch.slot_bytes(number, change.row)
+            n_cues -= batch.has_cue_vector(number, change.row)
             batch.delete_slot(number, change.row, change.before)
         sequence = head.sequence
         deleted = tuple(change.row for change in changes)
         if changes:
             sequence += 1
             batch.put_change(number, sequence, Change(self._now, (), deleted))
-            batch.put_head(number, Head(sequence, head.next_row, head.n_slots - len(changes), n_bytes, head.checkpoint))
+            n_slots = head.n_slots - len(changes)
+            batch.put_head(number, Head(sequence, head.next_row, n_slots, n_bytes, head.checkpoint, n_cues))
         answer = DeleteResult(self._so_far.n_deleted + len(changes), self._so_far.n_not_found, sequence)
         if self._request is not None:
             self._remember(
@@ -201,7 +222,8 @@ class DeleteJob(_SlotJob):
             return Written(answer, None)
         vectors = np.empty((0, self._namespace.dim), np.float32)
         stored = np.empty(0, np.uint64)
-        return Written(answer, Applied(sequence, changes, stored, vectors, np.array(deleted, np.uint64)))
+        gone = np.array(deleted, np.uint64)
+        return Written(answer, Applied(sequence, changes, stored, vectors, gone, stored, vectors))
 
     def _doomed(self, batch: WriteBatch) -> Iterable[tuple[int, Slot]]:
         for row in self._rows:
@@ -225,7 +247,7 @@ class CreateNamespaceJob:
     def run(self, batch: WriteBatch) -> Namespace:
         """See `Job.run`."""
         existing = batch.find_namespace(self._namespace.name)
-        known = _known(batch, SERVER_NUMBER, self._request)
+        known = known_request(batch, SERVER_NUMBER, self._request)
         if existing is not None:
             if known is not None:
                 return existing
@@ -249,8 +271,17 @@ class UpdateNamespaceJob:
     weight = 1
     frees = False
 
-    def __init__(self, name: str, description: str | None, ef_search: int | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        description: str | None,
+        ef_search: int | None,
+        ranking: Mapping[str, float] | None = None,
+        adapter_enabled: bool | None = None,
+    ) -> None:
         self._name = name
+        self._adapter_enabled = adapter_enabled
+        self._ranking = ranking
         self._description = description
         self._ef_search = ef_search
 
@@ -264,6 +295,8 @@ class UpdateNamespaceJob:
             namespace,
             description=namespace.description if self._description is None else self._description,
             index_params=params if self._ef_search is None else replace(params, ef_search=self._ef_search),
+            ranking=namespace.ranking if self._ranking is None else self._ranking,
+            adapter_enabled=namespace.adapter_enabled if self._adapter_enabled is None else self._adapter_enabled,
         )
         batch.put_namespace(changed)
         return changed
@@ -318,7 +351,7 @@ class StoreJob:
 
 def known_update(view: ReadView, number: int, request: RequestKey | None) -> UpdateResult | None:
     """The answer of an update that was carried out before under the same request id."""
-    known = _known(view, number, request)
+    known = known_request(view, number, request)
     if known is None:
         return None
     return UpdateResult(tuple(map(WriteResult, known.slot_ids, known.created)), known.sequence)
@@ -326,11 +359,22 @@ def known_update(view: ReadView, number: int, request: RequestKey | None) -> Upd
 
 def known_delete(view: ReadView, number: int, request: RequestKey | None) -> DeleteResult | None:
     """The answer of a deletion that was carried out before under the same request id."""
-    known = _known(view, number, request)
+    known = known_request(view, number, request)
     return None if known is None else DeleteResult(known.n_deleted, known.n_not_found, known.sequence)
 
 
-def _known(view: ReadView, number: int, request: RequestKey | None) -> Request | None:
+def remember(batch: WriteBatch, number: int, key: RequestKey, request: Request) -> None:
+    """Note that a request was carried out, and forget old ones."""
+    batch.forget_requests(request.time - REQUEST_MEMORY_US, _FORGET_AT_ONCE)
+    batch.put_request(number, key.id, request)
+
+
+def known_request(view: ReadView, number: int, request: RequestKey | None) -> Request | None:
+    """What a request did that was carried out before under the same id.
+
+    Raises:
+        RequestIdReusedError: It was another request.
+    """
     if request is None:
         return None
     known = view.request(number, request.id)
@@ -354,4 +398,5 @@ def _slot(item: SlotInput, before: Slot | None, now: int) -> Slot:
         updated_at=now,
         expires_at=item.expires_at,
         vector_supplied=item.vector is not None,
+        language=item.language,
     )

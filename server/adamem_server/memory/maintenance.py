@@ -9,18 +9,19 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from threading import Event, Lock, Thread, get_native_id
 from typing import Final
 
 import structlog
 
-from adamem_server.errors import AdaMemError, ShardStaleError
+from adamem_server.errors import AdaMemError, ShardStaleError, StorageFullError
 from adamem_server.memory.jobs import DeleteJob, StoreJob
 from adamem_server.memory.registry import ShardRegistry
+from adamem_server.memory.restoring import remove_snapshots
 from adamem_server.memory.shard import Shard
 from adamem_server.memory.writer import Writer
-from adamem_server.store.codec import Head
 from adamem_server.store.slot_store import SlotStore, WriteBatch
 
 _IDLE_S: Final = 0.5
@@ -170,7 +171,7 @@ class Maintenance:
         with self._store.read() as view:
             doomed = view.doomed()
         for number in doomed:
-            self._registry.snapshot_path(number).unlink(missing_ok=True)
+            remove_snapshots(self._registry.snapshot_path(number))
             while not self._stop.is_set() and not self._run(partial(WriteBatch.purge, number=number, most=_PURGE_KEYS)):
                 pass
 
@@ -208,7 +209,7 @@ class Maintenance:
                 return
             head = view.head(number)
         path = self._registry.snapshot_path(number)
-        if shard.sequence == sequence or (shard.sequence == head.checkpoint and path.exists()):
+        if shard.sequence == sequence or (shard.sequence == head.checkpoint and shard.has_files(path)):
             self._saved[number] = (shard.sequence, self._monotonic())
             return
         try:
@@ -225,7 +226,7 @@ class Maintenance:
         def advance(batch: WriteBatch) -> bool:
             head = batch.head(number)
             if batch.namespace(number) is not None and upto > head.checkpoint:
-                batch.put_head(number, Head(head.sequence, head.next_row, head.n_slots, head.n_bytes, upto))
+                batch.put_head(number, head.saved_upto(upto))
             return True
 
         self._run(advance)
@@ -234,6 +235,13 @@ class Maintenance:
 
     def _run(self, work: Callable[[WriteBatch], bool], *, frees: bool = True) -> bool:
         return self._writer.submit(StoreJob(work, frees=frees)).result()
+
+
+def expire_due(store: SlotStore, writer: Writer, registry: ShardRegistry, shard: Shard, now: int) -> None:
+    """Delete what has expired, so that it takes no place in a search; what cannot be is left out by readers."""
+    if shard.next_expiry <= now:
+        with suppress(StorageFullError):
+            expire(store, writer, registry, shard, now)
 
 
 def expire(store: SlotStore, writer: Writer, registry: ShardRegistry, shard: Shard, now: int) -> None:

@@ -13,7 +13,8 @@ from typing import Final, TypeAlias
 import structlog
 
 from adamem_server.errors import AdaMemError, ShardStaleError
-from adamem_server.memory.shard import MIN_SNAPSHOT_SLOTS, Applied, Shard
+from adamem_server.memory.restoring import MIN_SNAPSHOT_SLOTS, remove_snapshots
+from adamem_server.memory.shard import Applied, Shard
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.types import Namespace
 
@@ -57,7 +58,7 @@ class ShardRegistry:
         self._missed: dict[int, int] = {}
         self._grown: set[int] = set()
         # What a save writes before it puts the snapshot in its place; a kill leaves it, and no later save need come.
-        for cut_short in index_dir.glob("*.idx.tmp"):
+        for cut_short in index_dir.glob("*.tmp"):
             cut_short.unlink(missing_ok=True)
 
     def snapshot_path(self, number: int) -> Path:
@@ -93,6 +94,9 @@ class ShardRegistry:
         finally:
             with self._lock:
                 entry.n_users -= 1
+            if entry.shard is not None and entry.shard.has_grown():
+                self.measure(entry.shard)
+                self.evict()
 
     def apply(self, number: int, applied: Applied, done: Callable[[], None]) -> None:
         """Bring an open shard up to a committed write, then call `done`; at once when the shard is not open."""
@@ -150,7 +154,7 @@ class ShardRegistry:
     def discard(self, shard: Shard) -> None:
         """Forget a shard whose saved index is damaged, and the file: the next use builds it anew from the store."""
         if self.find(shard.namespace.number) is shard:
-            self.snapshot_path(shard.namespace.number).unlink(missing_ok=True)
+            remove_snapshots(self.snapshot_path(shard.namespace.number))
             self.drop(shard.namespace.number)
 
     def used_bytes(self) -> int:

@@ -1,58 +1,125 @@
-"""One open namespace: its vector index and filter columns, kept in step with the store.
+"""One open namespace: its vector index, its lexical index, and columns of its slots, kept in step with the store.
 
-The store is the truth. A shard opens from its index snapshot plus the journal behind it, or from the stored vectors
-when there is no usable snapshot; the writer then applies every committed change. Rows are the ids inside the index.
+The store is the truth. A shard opens from the snapshots of its indexes plus the journal behind them, or from the store
+where there is no usable one (`restoring.py`); the writer then applies every committed change. Rows are the ids in both.
 """
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from adamem_server import _index
+from adamem_server.adapt.adapter import Adapter
 from adamem_server.errors import NamespaceNotFoundError, ShardStaleError
 from adamem_server.memory.columns import FilterColumns, SlotChange
-from adamem_server.memory.indexes import VectorIndex, new_index, open_index
+from adamem_server.memory.indexes import VectorIndex, new_index
 from adamem_server.memory.policy import scores
-from adamem_server.store.slot_store import ReadView, SlotStore
+from adamem_server.memory.restoring import (
+    MIN_SNAPSHOT_SLOTS,
+    cues_path,
+    lexical_path,
+    load_adapter,
+    remove_snapshots,
+    restore_cues,
+    restore_lexical,
+    restore_vectors,
+)
+from adamem_server.memory.turns import Rows, Turns, TurnTable, distinct
+from adamem_server.memory.words import Words
+from adamem_server.store.slot_store import SlotStore
 from adamem_server.types import Filter, FloatVector, IndexParams, Namespace, Slot
 
-# Below this many slots a rebuild from the store is as quick as loading a file.
-MIN_SNAPSHOT_SLOTS: Final = 2_000
 # Rows that the graph has not taken in yet are scanned by every query; above this many the writer helps to link them.
 MAX_UNLINKED: Final = 50_000
-# What a shard costs besides its index and columns: Python objects and locks, measured with 10,000 open shards.
-_FIXED_BYTES: Final = 6_000
+# What a shard costs besides its indexes and columns: Python objects and locks, measured with thousands of open shards.
+_FIXED_BYTES: Final = 10_000
+# What it takes to read what is to be known of one turn, to index its words, and to load them where they were saved.
+_READ_TURN_S: Final = 40e-6
+_INDEX_WORDS_S: Final = 45e-6
+_LOAD_WORDS_S: Final = 5e-6
 _NEVER: Final = 2**63
 
-_log = structlog.get_logger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a hybrid query looks for. `vector` None: not by meaning; `by_words` false: not by words."""
+
+    text: str
+    language: str
+    vector: FloatVector | None
+    by_words: bool
+    condition: Filter | None
+    ef_search: int | None
+    time_ranges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Candidates of one namespace: arrays of one length, rows ascending; a side that was not asked has zeros.
+
+    `lexical_limit` is the most that BM25 can give to the query.
+    """
+
+    rows: Rows
+    dense: NDArray[np.float32]
+    lexical: NDArray[np.float32]
+    lexical_limit: float
+    turns: Turns
+
+    @classmethod
+    def nothing(cls) -> "Gathered":
+        """No candidates."""
+        none = np.empty(0, np.float32)
+        return cls(np.empty(0, np.uint64), none, none, 0.0, Turns.nothing(0))
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A committed write as the shard needs it: the changed rows, and the vectors of those that were stored."""
+    """A committed write as the shard needs it: the changed rows, the vectors of those that were stored, and of cues."""
 
     sequence: int
     changes: list[SlotChange]
     stored: NDArray[np.uint64]
     vectors: FloatVector
     deleted: NDArray[np.uint64]
+    with_cue: NDArray[np.uint64]
+    cue_vectors: FloatVector
 
 
 class Shard:
     """An open namespace. Searches run from any thread, beside each other and beside `apply`, which has one caller."""
 
-    def __init__(self, store: SlotStore, namespace: Namespace, index: VectorIndex, sequence: int, next_expiry: int):
+    def __init__(
+        self,
+        store: SlotStore,
+        namespace: Namespace,
+        index: VectorIndex,
+        cues: VectorIndex | None,
+        words: Words,
+        sequence: int,
+        next_expiry: int,
+        *,
+        words_are_saved: bool,
+    ):
         self.namespace = namespace
         self.sequence = sequence
         self.next_expiry = next_expiry
         self._index = index
+        # The vectors of the questions that slots answer: a slot is found by the nearer of its two. Absent without any.
+        self._cues = cues
+        self._words = words
+        self._words_are_counted = False
+        self._open_words_s = _LOAD_WORDS_S if words_are_saved else _INDEX_WORDS_S
+        # Of the words and not of the shard: a closed one is freed at once only if nothing that it holds holds it.
+        self._turns = TurnTable(lambda: _each_slot(store, namespace.number), lambda text: _terms(words, text))
+        self._store = store
+        # The last one asked for, by its version.
+        self._adapter: tuple[int, Adapter | None] = (0, None)
         self._columns = FilterColumns(
             lambda: _scan_slots(store, namespace.number), lambda slot_id: _row_of(store, namespace.number, slot_id)
         )
@@ -68,10 +135,27 @@ class Shard:
         with store.read() as view:
             if view.namespace(namespace.number) is None:
                 raise NamespaceNotFoundError(namespace.name)
-            index = _restore(view, namespace, snapshot)
+            index = restore_vectors(view, namespace, snapshot)
+            cues = restore_cues(view, namespace, cues_path(snapshot))
             sequence = view.head(namespace.number).sequence
             next_expiry = next((expires_at for expires_at, _ in view.expiring(namespace.number)), _NEVER)
-        return cls(store, namespace, index, sequence, next_expiry)
+
+        def restored() -> _index.LexicalIndex:
+            with store.read() as view:
+                return restore_lexical(view, namespace, lexical_path(snapshot))
+
+        saved = lexical_path(snapshot).exists()
+        return cls(store, namespace, index, cues, Words(restored), sequence, next_expiry, words_are_saved=saved)
+
+    def adapter(self, version: int) -> Adapter | None:
+        """A version of the namespace's adapter, read when it is first asked for; None where it cannot be used.
+
+        Queries then go on without: the slots are found as before anything was learned.
+        """
+        held = self._adapter
+        if held[0] != version:
+            held = self._adapter = (version, load_adapter(self._store, self.namespace, version))
+        return held[1]
 
     def search(
         self, vector: FloatVector, top_k: int, *, condition: Filter | None, ef_search: int | None
@@ -86,9 +170,86 @@ class Shard:
             allowed = self._allowed(condition)
             if not len(allowed):
                 return [], []
+        ids, found = self._nearest(vector, top_k, allowed, ef_search)
+        return ids.tolist(), found.tolist()
+
+    def search_words(
+        self, text: str, language: str, top_k: int, *, condition: Filter | None
+    ) -> tuple[list[int], list[float]]:
+        """The rows whose words fit a text best and their BM25 scores, best first; at most `top_k`."""
+        allowed = None if condition is None else self._allowed(condition)
+        ids, found = self._words.index().search(text, top_k, language, allowed)
+        return ids.tolist(), found.tolist()
+
+    def gather(self, probe: Probe, *, n_seeds: int, reach: int) -> Gathered:
+        """What a hybrid query has to rank, with both scores, exact.
+
+        The best rows by meaning, by words, and of those created in a time that is named; and the turns around them.
+
+        Args:
+            probe: What is looked for.
+            n_seeds: How many of the best of each side.
+            reach: Turns before and after each of them.
+
+        Raises:
+            ShardStaleError: As `search`.
+        """
+        allowed = None if probe.condition is None else self._allowed(probe.condition)
+        if allowed is not None and not len(allowed):
+            return Gathered.nothing()
+        words = self._words.index() if probe.by_words else None
+        terms = [] if words is None else words.terms(probe.text, probe.language)
+        seeds = [np.empty(0, np.uint64)]
+        if probe.vector is not None:
+            seeds.append(self._nearest(probe.vector, n_seeds, allowed, probe.ef_search)[0])
+        if words is not None and terms:
+            seeds.append(words.search(probe.text, n_seeds, probe.language, allowed)[0])
+        if probe.time_ranges:
+            seeds.append(self._of_times(probe, n_seeds, allowed))
+        rows = distinct(np.concatenate(seeds))
+        if reach:
+            around = self._turns.around(rows, reach)
+            around = around if allowed is None else np.intersect1d(around, allowed, assume_unique=True)
+            rows = distinct(np.concatenate((rows, around)))
+        dense = np.zeros(len(rows), np.float32)
+        if probe.vector is not None and len(rows):
+            ids, scored = self._nearest(probe.vector, len(rows), rows, None)
+            order = np.argsort(ids)
+            # A row that was deleted meanwhile has no score any more.
+            rows, dense = ids[order], scored[order]
+        lexical = np.zeros(len(rows), np.float32)
+        if words is not None and terms and len(rows):
+            # No word gives -0.0, which is to be told as 0.
+            lexical = words.score(probe.text, rows, probe.language) + np.float32(0.0)
+        limit = sum(weight for _, weight in terms)
+        turns = self._turns.describe(rows, [term for term, _ in terms]) if reach else Turns.nothing(len(rows))
+        return Gathered(rows, dense, lexical, limit, turns)
+
+    def _nearest(
+        self, vector: FloatVector, k: int, allowed: Rows | None, ef_search: int | None
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        """The `k` nearest rows with their scores, best first, each by the nearer of its content and its cue."""
         with self._intact():
-            ids, distances = self._index.search(vector, top_k, ef_search=ef_search, allowed=allowed)
-        return ids.tolist(), scores(self.namespace.metric, distances).tolist()
+            rows, distances = self._index.search(vector, k, ef_search=ef_search, allowed=allowed)
+            if self._cues is not None:
+                others, cue_distances = self._cues.search(vector, k, ef_search=ef_search, allowed=allowed)
+                rows, distances = np.concatenate([rows, others]), np.concatenate([distances, cue_distances])
+                order = np.lexsort((rows, distances))
+                _, first = np.unique(rows[order], return_index=True)
+                best = order[np.sort(first)[:k]]
+                rows, distances = rows[best], distances[best]
+        return rows, scores(self.namespace.metric, distances)
+
+    def _of_times(self, probe: Probe, most: int, allowed: Rows | None) -> Rows:
+        """The best rows created in the times that are named."""
+        rows = self._turns.created_within(probe.time_ranges)
+        if allowed is not None:
+            rows = np.intersect1d(rows, allowed, assume_unique=True)
+        if len(rows) <= most:
+            return rows
+        if probe.vector is not None:
+            return self._nearest(probe.vector, most, rows, probe.ef_search)[0]
+        return self._words.index().search(probe.text, most, probe.language, rows)[0]
 
     def passing(self, condition: Filter) -> NDArray[np.uint64]:
         """The rows that pass a filter, in order."""
@@ -104,33 +265,83 @@ class Shard:
                 self._index.add(applied.stored, applied.vectors)
             if len(applied.deleted):
                 self._index.remove(applied.deleted)
+            self._apply_cues(applied)
+        self._words.apply(applied.changes)
         self._columns.apply(applied.changes)
+        self._turns.apply(applied.changes)
         for change in applied.changes:
             if change.after is not None and change.after.expires_at:
                 self.next_expiry = min(self.next_expiry, change.after.expires_at)
         self.sequence = applied.sequence
-        if self._index.stats()["n_unlinked"] > MAX_UNLINKED:
-            self._index.maintain(2 * len(applied.changes))
+        for index in self._vector_indexes():
+            if index.stats()["n_unlinked"] > MAX_UNLINKED:
+                index.maintain(2 * len(applied.changes))
+
+    def words_delay_s(self) -> float:
+        """How long a first query waits for the words, about; 0 if they are open."""
+        return 0.0 if self._words.is_ready() else self._open_words_s * len(self._index)
+
+    def context_delay_s(self) -> float:
+        """How long a first query waits for what is to be known of the turns, about; 0 if that was read."""
+        return 0.0 if self._turns.is_ready() else self.words_delay_s() + _READ_TURN_S * len(self._index)
 
     def maintain(self, most: int) -> bool:
         """Do a step of the index's own work on up to `most` rows; True when more is left."""
+        self._words.prepare()
+        self._turns.prepare()
         with self._intact():
-            return self._index.maintain(most) > 0
+            return sum(index.maintain(most) for index in self._vector_indexes()) > 0
 
     def save(self, snapshot: Path) -> int | None:
-        """Save the index; returns the sequence that the file holds, None for an index too small to be worth a file."""
+        """Save the indexes; returns the sequence that the files hold, None for indexes too small to be worth files."""
         # Read before saving: what is applied meanwhile may be in the file already, and replaying it again is harmless.
         sequence = self.sequence
         if len(self._index) < MIN_SNAPSHOT_SLOTS:
-            snapshot.unlink(missing_ok=True)
+            remove_snapshots(snapshot)
             return None
         snapshot.parent.mkdir(mode=0o700, exist_ok=True)
         self._index.save(str(snapshot), sequence)
+        if self._cues is None:
+            cues_path(snapshot).unlink(missing_ok=True)
+        else:
+            self._cues.save(str(cues_path(snapshot)), sequence)
+        self._words.save(lexical_path(snapshot), sequence)
         return sequence
+
+    def has_files(self, snapshot: Path) -> bool:
+        """Whether there is a file of each index that `save` would write."""
+        files = [snapshot]
+        if self._cues is not None:
+            files.append(cues_path(snapshot))
+        if self._words.is_open():
+            files.append(lexical_path(snapshot))
+        return all(file.exists() for file in files)
+
+    def has_grown(self) -> bool:
+        """Whether its words were opened since this was asked: it holds much more then than when it was opened."""
+        grown = self._words.is_open() and not self._words_are_counted
+        self._words_are_counted |= grown
+        return grown
 
     def memory_bytes(self) -> int:
         """What the shard holds in memory, in bytes; an estimate for what is outside the index."""
-        return int(self._index.stats()["memory_bytes"]) + self._columns.memory_bytes() + _FIXED_BYTES
+        vectors = sum(int(index.stats()["memory_bytes"]) for index in self._vector_indexes())
+        columns = self._columns.memory_bytes() + self._turns.memory_bytes()
+        adapter = self._adapter[1]
+        n_adapter = 0 if adapter is None else adapter.lora_A.nbytes + adapter.lora_B.nbytes
+        return vectors + self._words.memory_bytes() + columns + n_adapter + _FIXED_BYTES
+
+    def _vector_indexes(self) -> list[VectorIndex]:
+        return [self._index] if self._cues is None else [self._index, self._cues]
+
+    def _apply_cues(self, applied: Applied) -> None:
+        if self._cues is None and len(applied.with_cue):
+            namespace = self.namespace
+            self._cues = new_index(namespace.dim, namespace.metric, namespace.index_kind, namespace.index_params)
+        if self._cues is not None:
+            self._cues.add(applied.with_cue, applied.cue_vectors)
+            changed = np.array([change.row for change in applied.changes], np.uint64)
+            self._cues.remove(np.setdiff1d(changed, applied.with_cue))
 
     @contextmanager
     def _intact(self) -> Iterator[None]:
@@ -159,56 +370,19 @@ def default_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexP
     return IndexParams(**{name: filled.get(name, 0) for name in ("m", "ef_construction", "ef_search")})
 
 
-def _restore(view: ReadView, namespace: Namespace, snapshot: Path) -> VectorIndex:
-    head = view.head(namespace.number)
-    index = _load(view, namespace, snapshot) if snapshot.exists() else None
-    if index is not None and len(index) == head.n_slots:
-        return index
-    if index is not None:
-        _log.warning("index_snapshot_disagrees", namespace=namespace.name, found=len(index), expected=head.n_slots)
-    started = time.perf_counter()
-    index = new_index(namespace.dim, namespace.metric, namespace.index_kind, namespace.index_params)
-    for rows, vectors in view.vector_chunks(namespace):
-        index.add(np.array(rows, np.uint64), vectors)
-    if head.n_slots >= MIN_SNAPSHOT_SLOTS:
-        seconds = round(time.perf_counter() - started, 3)
-        _log.info("index_rebuilt", namespace=namespace.name, n_slots=len(index), seconds=seconds)
-    return index
-
-
-def _load(view: ReadView, namespace: Namespace, snapshot: Path) -> VectorIndex | None:
-    """The snapshot brought up to the journal's end; None when it cannot be used."""
-    try:
-        index, sequence = open_index(snapshot, namespace.index_kind)
-    except _index.VectorIndexError as error:
-        _log.warning("index_snapshot_unusable", namespace=namespace.name, problem=str(error))
-        return None
-    head = view.head(namespace.number)
-    same = (index.dim, index.metric, index.kind) == (namespace.dim, namespace.metric, namespace.index_kind)
-    if not same or not head.checkpoint <= sequence <= head.sequence:
-        _log.warning("index_snapshot_outdated", namespace=namespace.name, sequence=sequence, checkpoint=head.checkpoint)
-        return None
-    changed = {
-        row for _, change in view.changes(namespace.number, sequence) for row in (*change.stored, *change.deleted)
-    }
-    _replay(view, namespace, index, sorted(changed))
-    return index
-
-
-def _replay(view: ReadView, namespace: Namespace, index: VectorIndex, changed: Sequence[int]) -> None:
-    for start in range(0, len(changed), 1024):
-        rows = changed[start : start + 1024]
-        found, vectors = view.vectors(namespace, rows)
-        if found:
-            index.add(np.array(found, np.uint64), vectors)
-        gone = sorted(set(rows) - set(found))
-        if gone:
-            index.remove(np.array(gone, np.uint64))
+def _terms(words: Words, text: str) -> list[str]:
+    return [term for term, _ in words.index().terms(text, "")]
 
 
 def _scan_slots(store: SlotStore, number: int) -> list[tuple[int, Slot]]:
     with store.read() as view:
         return list(view.slots(number))
+
+
+def _each_slot(store: SlotStore, number: int) -> Iterator[tuple[int, Slot]]:
+    """As `_scan_slots`, but one after the other: all together are large."""
+    with store.read() as view:
+        yield from view.slots(number)
 
 
 def _row_of(store: SlotStore, number: int, slot_id: str) -> int | None:

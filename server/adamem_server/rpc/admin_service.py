@@ -7,8 +7,10 @@ import grpc
 from adamem.v1 import admin_service_pb2 as pb
 from adamem.v1.admin_service_pb2_grpc import AdminServiceServicer
 from adamem_server.memory.engine import MemoryEngine
+from adamem_server.rpc.adapters import encode_status, encode_versions
 from adamem_server.rpc.checks import check_bytes, check_namespace, check_page_size
 from adamem_server.rpc.convert import RequestDecoder, encode_namespace, encode_server_info
+from adamem_server.rpc.deadline import deadline_s
 from adamem_server.rpc.pages import decode_page_token, encode_page_token
 from adamem_server.types import Limits
 
@@ -67,8 +69,10 @@ class AdminService(AdminServiceServicer):
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> pb.UpdateNamespaceResponse:
         """Change a namespace."""
-        name, description, ef_search = self._decoder.update_namespace(request)
-        info = self._engine.update_namespace(name, description=description, ef_search=ef_search)
+        name, description, ef_search, ranking, adapter_enabled = self._decoder.update_namespace(request)
+        info = self._engine.update_namespace(
+            name, description=description, ef_search=ef_search, ranking=ranking, adapter_enabled=adapter_enabled
+        )
         return pb.UpdateNamespaceResponse(namespace=encode_namespace(info))
 
     def DeleteNamespace(
@@ -78,6 +82,36 @@ class AdminService(AdminServiceServicer):
     ) -> pb.DeleteNamespaceResponse:
         """Delete a namespace with all its slots."""
         return pb.DeleteNamespaceResponse(n_slots=self._engine.delete_namespace(check_namespace(request.name, "name")))
+
+    def GetAdapter(self, request: pb.GetAdapterRequest, context: grpc.ServicerContext) -> pb.GetAdapterResponse:  # noqa: ARG002
+        """Tell what a namespace has learned."""
+        status = self._engine.adaptation.get_adapter(self._decoder.namespace(request.namespace))
+        return pb.GetAdapterResponse(adapter=encode_status(status))
+
+    def ListAdapterVersions(
+        self,
+        request: pb.ListAdapterVersionsRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.ListAdapterVersionsResponse:
+        """List the versions of a namespace's adapter."""
+        return encode_versions(
+            *self._engine.adaptation.list_adapter_versions(self._decoder.namespace(request.namespace))
+        )
+
+    def TrainAdapter(self, request: pb.TrainAdapterRequest, context: grpc.ServicerContext) -> pb.TrainAdapterResponse:
+        """Start a training."""
+        namespace = self._decoder.namespace(request.namespace)
+        status = self._engine.adaptation.train_adapter(namespace, wait=request.wait, deadline_s=deadline_s(context))
+        return pb.TrainAdapterResponse(adapter=encode_status(status))
+
+    def RollbackAdapter(
+        self,
+        request: pb.RollbackAdapterRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.RollbackAdapterResponse:
+        """Make another version serve."""
+        status = self._engine.adaptation.rollback_adapter(self._decoder.namespace(request.namespace), request.version)
+        return pb.RollbackAdapterResponse(adapter=encode_status(status))
 
     def GetServerInfo(
         self,

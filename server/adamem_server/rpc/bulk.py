@@ -15,7 +15,8 @@ import grpc
 
 from adamem.v1.memory_service_pb2 import BulkUpdateRequest, BulkUpdateResponse
 from adamem_server.errors import NamespaceNotFoundError, ShuttingDownError
-from adamem_server.memory.engine import MemoryEngine, PendingUpdate
+from adamem_server.memory.engine import MemoryEngine
+from adamem_server.memory.pending import PendingUpdate
 from adamem_server.rpc.convert import Batch, RequestDecoder, encode_batch_results
 from adamem_server.types import UpdateResult
 

@@ -31,6 +31,7 @@ _NAMESPACE_NAME: Final = re.compile(NAMESPACE_NAME_PATTERN.removesuffix("$"))
 _ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.IGNORECASE)
 _LITTLE_ENDIAN_FLOAT: Final = np.dtype("<f4")
 _N_FLOAT_BYTES: Final = 4
+_N_LANGUAGE: Final = 2
 _US: Final = 1_000_000
 _N = TypeVar("_N", bound=int)
 _T = TypeVar("_T")
@@ -79,9 +80,21 @@ def check_range(value: int, field: str, low: int, high: int) -> int:
 
 def check_importance(value: float, field: str) -> float:
     """A number of 0 to 1, as the shortest decimal that the float32 stands for, so that filters can meet it."""
+    return float(str(np.float32(check_share(value, field))))
+
+
+def check_share(value: float, field: str) -> float:
+    """A number of 0 to 1."""
     if not 0.0 <= value <= 1.0:
         raise InvalidArgumentError(field, f"is {value:g}, the range is 0 to 1", limit="0..1", received=f"{value:g}")
-    return float(str(np.float32(value)))
+    return value
+
+
+def check_language(value: str, field: str) -> str:
+    """Two letters of ISO 639-1, in lower case, or nothing."""
+    if value and not (len(value) == _N_LANGUAGE and value.isascii() and value.isalpha()):
+        raise InvalidArgumentError(field, "must be two letters such as en or ru (ISO 639-1)", limit="2")
+    return value.lower()
 
 
 def check_finite(value: float, field: str) -> float:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Protocol, TypeAlias
 
-from google.protobuf.duration_pb2 import Duration
-
 from adamem.v1 import admin_service_pb2 as admin_pb2
 from adamem.v1 import memory_service_pb2 as memory_pb2
 from adamem.v1 import types_pb2
@@ -18,20 +16,25 @@ from adamem_server.rpc.checks import (
     check_bytes,
     check_enum,
     check_finite,
+    check_language,
     check_namespace,
     check_range,
     check_request_id,
+    check_share,
     check_slot_id,
     check_text,
+    check_time,
     check_vector,
 )
 from adamem_server.rpc.errors import error_status, relocated
 from adamem_server.rpc.filters import decode_filter
-from adamem_server.rpc.slots import decode_slot, encode_slot, encode_time
+from adamem_server.rpc.ranking import decode_ranking, encode_ranking
+from adamem_server.rpc.slots import decode_slot, encode_seconds, encode_slot, encode_time
 from adamem_server.types import (
     DeleteResult,
     EngineInfo,
     Filter,
+    Hit,
     IndexKind,
     IndexParams,
     Limits,
@@ -39,6 +42,7 @@ from adamem_server.types import (
     NamespaceInfo,
     NamespaceSpec,
     Query,
+    QueryMode,
     QueryResult,
     RequestKey,
     SlotInput,
@@ -66,6 +70,12 @@ _INDEX_KINDS: Final = {
     types_pb2.INDEX_KIND_SPIRAL: IndexKind.SPIRAL,
     types_pb2.INDEX_KIND_USEARCH: IndexKind.USEARCH,
 }
+_QUERY_MODES: Final = {
+    types_pb2.QUERY_MODE_UNSPECIFIED: None,
+    types_pb2.QUERY_MODE_HYBRID: QueryMode.HYBRID,
+    types_pb2.QUERY_MODE_DENSE: QueryMode.DENSE,
+    types_pb2.QUERY_MODE_LEXICAL: QueryMode.LEXICAL,
+}
 _VECTOR_TYPES: Final = {
     types_pb2.VECTOR_TYPE_UNSPECIFIED: VectorType.FLOAT32,
     types_pb2.VECTOR_TYPE_FLOAT32: VectorType.FLOAT32,
@@ -75,11 +85,11 @@ _METRIC_NUMBERS: Final = {value: number for number, value in _METRICS.items() if
 _INDEX_KIND_NUMBERS: Final = {value: number for number, value in _INDEX_KINDS.items() if number}
 _VECTOR_TYPE_NUMBERS: Final = {value: number for number, value in _VECTOR_TYPES.items() if number}
 
+_MAX_RERANK: Final = 100
 _MIN_M: Final = 4
 _DEFAULT_M: Final = 16
 _MAX_M: Final = 64
 _MAX_EF_CONSTRUCTION: Final = 1000
-_NS: Final = 1_000_000_000
 _N_FINGERPRINT: Final = 16
 
 BatchRequest: TypeAlias = memory_pb2.BatchUpdateRequest | memory_pb2.BulkUpdateRequest
@@ -109,6 +119,17 @@ class Batch:
     received_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class FeedbackRequest:
+    """Decoded feedback."""
+
+    namespace: str
+    text: str
+    helped: list[str]
+    unhelpful: list[str]
+    request: RequestKey | None
+
+
 class RequestDecoder:
     """Decodes and checks requests under the server's limits. Thread-safe.
 
@@ -130,6 +151,9 @@ class RequestDecoder:
                 vector = check_vector(message.vector, "vector")
             case _:
                 raise InvalidArgumentError("text", "is not set: set text or vector")
+        mode = check_enum(message.mode, "mode", _QUERY_MODES)
+        if vector is not None and mode not in {None, QueryMode.DENSE}:
+            raise InvalidArgumentError("mode", f"is {mode}, which needs a text; a vector allows dense alone")
         top_k = check_range(message.top_k, "top_k", 1, limits.max_top_k) if message.HasField("top_k") else DEFAULT_TOP_K
         return Query(
             namespaces=self._namespaces(message.namespaces),
@@ -143,6 +167,13 @@ class RequestDecoder:
                 check_range(message.ef_search, "ef_search", 1, MAX_EF_SEARCH) if message.HasField("ef_search") else None
             ),
             deadline_s=deadline_s,
+            mode=mode or (QueryMode.DENSE if text is None else QueryMode.HYBRID),
+            language=check_language(message.language, "language"),
+            ranking=decode_ranking(message.ranking, "ranking"),
+            diversity=check_share(message.diversity, "diversity"),
+            asked_at=check_time(message.asked_at, "asked_at") if message.HasField("asked_at") else 0,
+            use_adapter=message.use_adapter if message.HasField("use_adapter") else None,
+            rerank=check_range(message.rerank, "rerank", 0, _MAX_RERANK),
         )
 
     def update(self, message: memory_pb2.UpdateRequest) -> Batch:
@@ -189,14 +220,9 @@ class RequestDecoder:
         self, message: memory_pb2.DeleteSlotsRequest
     ) -> tuple[list[str], Filter | None, RequestKey | None]:
         """The ids or the filter of a deletion, and its request id."""
-        n, limit = len(message.slot_ids), self._limits.max_batch
-        if bool(n) == message.HasField("filter"):
+        if bool(message.slot_ids) == message.HasField("filter"):
             raise InvalidArgumentError("slot_ids", "exactly one of slot_ids and filter is needed")
-        if n > limit:
-            raise InvalidArgumentError(
-                "slot_ids", f"has {n} ids, the limit is {limit}", limit=str(limit), received=str(n)
-            )
-        ids = [check_slot_id(slot_id, f"slot_ids[{i}]") for i, slot_id in enumerate(message.slot_ids)]
+        ids = self._ids(message.slot_ids, "slot_ids")
         return ids, self.filter(message), _request_key("delete", message)
 
     def create_namespace(self, message: admin_pb2.CreateNamespaceRequest) -> tuple[NamespaceSpec, RequestKey | None]:
@@ -213,15 +239,42 @@ class RequestDecoder:
         )
         return spec, _request_key("create", message)
 
-    def update_namespace(self, message: admin_pb2.UpdateNamespaceRequest) -> tuple[str, str | None, int | None]:
-        """The name, and what to change: description and ef_search."""
+    def update_namespace(
+        self, message: admin_pb2.UpdateNamespaceRequest
+    ) -> tuple[str, str | None, int | None, dict[str, float] | None, bool | None]:
+        """The name, and what to change: description, ef_search, weights of the ranking, and whether it adapts."""
         name = check_namespace(message.name, "name")
         description = ef_search = None
+        ranking = decode_ranking(message.ranking, "ranking") if message.HasField("ranking") else None
         if message.HasField("description"):
             description = check_bytes(message.description, "description", MAX_DESCRIPTION_BYTES)
         if message.HasField("ef_search"):
             ef_search = check_range(message.ef_search, "ef_search", 1, MAX_EF_SEARCH)
-        return name, description, ef_search
+        adapter_enabled = message.adapter_enabled if message.HasField("adapter_enabled") else None
+        return name, description, ef_search, ranking, adapter_enabled
+
+    def feedback(self, message: memory_pb2.FeedbackRequest) -> FeedbackRequest:
+        """Which slots helped with a question."""
+        helped = self._ids(message.helped_slot_ids, "helped_slot_ids")
+        unhelpful = self._ids(message.unhelpful_slot_ids, "unhelpful_slot_ids")
+        if not helped and not unhelpful:
+            raise InvalidArgumentError("helped_slot_ids", "is empty, and unhelpful_slot_ids too: name a slot at least")
+        for i, slot_id in enumerate(unhelpful):
+            if slot_id in helped:
+                raise InvalidArgumentError(f"unhelpful_slot_ids[{i}]", "stands in helped_slot_ids too")
+        return FeedbackRequest(
+            namespace=self.namespace(message.namespace),
+            text=check_text(message.text, "text", self._limits.max_content_bytes),
+            helped=helped,
+            unhelpful=unhelpful,
+            request=_request_key("feedback", message),
+        )
+
+    def _ids(self, slot_ids: Sequence[str], field: str) -> list[str]:
+        n, limit = len(slot_ids), self._limits.max_batch
+        if n > limit:
+            raise InvalidArgumentError(field, f"has {n} ids, the limit is {limit}", limit=str(limit), received=str(n))
+        return [check_slot_id(slot_id, f"{field}[{i}]") for i, slot_id in enumerate(slot_ids)]
 
     def namespace(self, name: str, field: str = "namespace") -> str:
         """The name of a namespace; the default one where none is given."""
@@ -252,12 +305,25 @@ class RequestDecoder:
 def encode_query_result(result: QueryResult) -> memory_pb2.QueryResponse:
     """The answer to a query."""
     return memory_pb2.QueryResponse(
-        hits=[types_pb2.Hit(slot=encode_slot(hit.view), score=hit.score) for hit in result.hits],
+        hits=map(_encode_hit, result.hits),
         timings=memory_pb2.QueryTimings(
-            embed=_encode_seconds(result.embed_s),
-            search=_encode_seconds(result.search_s),
-            total=_encode_seconds(result.total_s),
+            embed=encode_seconds(result.embed_s),
+            search=encode_seconds(result.search_s),
+            total=encode_seconds(result.total_s),
         ),
+        confidence=result.confidence,
+        skipped_stages=result.skipped,
+        adapter_version=result.adapter_version,
+    )
+
+
+def _encode_hit(hit: Hit) -> types_pb2.Hit:
+    return types_pb2.Hit(
+        slot=encode_slot(hit.view),
+        score=hit.score,
+        score_parts=hit.parts,
+        dense_score=hit.dense,
+        lexical_score=hit.lexical,
     )
 
 
@@ -308,6 +374,9 @@ def encode_namespace(info: NamespaceInfo) -> admin_pb2.Namespace:
         open=info.open,
         index_bytes=info.index_bytes,
         created_at=encode_time(namespace.created_at),
+        ranking=encode_ranking(namespace.ranking),
+        adapter_enabled=namespace.adapter_enabled,
+        adapter_version=namespace.adapter_version,
     )
 
 
@@ -317,7 +386,7 @@ def encode_server_info(
     """The server as it is described."""
     return admin_pb2.GetServerInfoResponse(
         version=version,
-        uptime=_encode_seconds(uptime_s),
+        uptime=encode_seconds(uptime_s),
         default_namespace=default_namespace,
         model=info.model,
         model_fingerprint=info.model_fingerprint,
@@ -368,11 +437,6 @@ def _request_key(verb: str, message: _Mutation) -> RequestKey | None:
     message.request_id = ""
     content = message.SerializeToString(deterministic=True)
     return RequestKey(request_id, blake2b(verb.encode() + b"\0" + content, digest_size=_N_FINGERPRINT).digest())
-
-
-def _encode_seconds(seconds: float) -> Duration:
-    nanos = round(seconds * _NS)
-    return Duration(seconds=nanos // _NS, nanos=nanos % _NS)
 
 
 def _now_us() -> int:

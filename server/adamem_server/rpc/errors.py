@@ -24,6 +24,7 @@ STATUS_CODES: Final[Mapping[type[AdaMemError], StatusCode]] = {
     errors.NamespaceNotFoundError: StatusCode.NOT_FOUND,
     errors.NamespaceExistsError: StatusCode.ALREADY_EXISTS,
     errors.SlotNotFoundError: StatusCode.NOT_FOUND,
+    errors.AdapterVersionNotFoundError: StatusCode.NOT_FOUND,
     errors.FailedPreconditionError: StatusCode.FAILED_PRECONDITION,
     errors.DimensionMismatchError: StatusCode.FAILED_PRECONDITION,
     errors.ModelMismatchError: StatusCode.FAILED_PRECONDITION,

@@ -1,6 +1,5 @@
 """MemoryService: one method for each RPC: decode and check, call the engine, encode."""
 
-import time
 from collections.abc import Iterator
 from threading import Lock
 from typing import Final
@@ -9,7 +8,7 @@ import grpc
 
 from adamem.v1 import memory_service_pb2 as pb
 from adamem.v1.memory_service_pb2_grpc import MemoryServiceServicer
-from adamem_server.errors import DeadlineExceededError, ShuttingDownError
+from adamem_server.errors import ShuttingDownError
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.rpc.bulk import BulkStream, nothing_stored
 from adamem_server.rpc.checks import check_page_size, check_slot_id
@@ -21,14 +20,13 @@ from adamem_server.rpc.convert import (
     encode_query_result,
     encode_update_result,
 )
+from adamem_server.rpc.deadline import deadline_s
 from adamem_server.rpc.pages import decode_row, encode_page_token
 from adamem_server.rpc.slots import encode_slot
 from adamem_server.types import UpdateResult
 
 # gRPC's clients take messages of 4 MiB unless told otherwise; a page has fewer slots where they are large.
 _MAX_PAGE_BYTES: Final = 4_000_000
-# gRPC gives a call without a deadline one of some centuries.
-_NO_DEADLINE_S: Final = 366 * 86_400.0
 
 
 class MemoryService(MemoryServiceServicer):
@@ -43,7 +41,7 @@ class MemoryService(MemoryServiceServicer):
 
     def Query(self, request: pb.QueryRequest, context: grpc.ServicerContext) -> pb.QueryResponse:
         """Find slots."""
-        return encode_query_result(self._engine.query(self._decoder.query(request, _deadline_s(context))))
+        return encode_query_result(self._engine.query(self._decoder.query(request, deadline_s(context))))
 
     def Update(self, request: pb.UpdateRequest, context: grpc.ServicerContext) -> pb.UpdateResponse:
         """Store one slot."""
@@ -114,12 +112,20 @@ class MemoryService(MemoryServiceServicer):
         result = self._engine.delete_slots(namespace, slot_ids=slot_ids, filter=condition, request=key)
         return encode_delete_result(result)
 
+    def Feedback(self, request: pb.FeedbackRequest, context: grpc.ServicerContext) -> pb.FeedbackResponse:  # noqa: ARG002
+        """Learn which slots helped with a question."""
+        said = self._decoder.feedback(request)
+        result = self._engine.adaptation.feedback(
+            said.namespace, said.text, helped=said.helped, unhelpful=said.unhelpful, request=said.request
+        )
+        return pb.FeedbackResponse(n_taught=result.n_taught, n_not_found=result.n_not_found)
+
     def _update(self, batch: Batch, context: grpc.ServicerContext) -> UpdateResult:
         return self._engine.update(
             batch.namespace,
             batch.slots,
             request=batch.request,
-            deadline_s=_deadline_s(context),
+            deadline_s=deadline_s(context),
             received_at=batch.received_at,
         )
 
@@ -135,17 +141,3 @@ class MemoryService(MemoryServiceServicer):
         """Wait for the threads of bulk streams; all calls are over."""
         for stream in self._streams:
             stream.join()
-
-
-def _deadline_s(context: grpc.ServicerContext) -> float | None:
-    """The call's deadline on the clock of time.monotonic(); None for none.
-
-    Raises:
-        DeadlineExceededError: It passed while the call waited for a thread.
-    """
-    left: float | None = context.time_remaining()
-    if left is None or left > _NO_DEADLINE_S:
-        return None
-    if left <= 0:
-        raise DeadlineExceededError("the deadline passed before the call was begun")
-    return time.monotonic() + left

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from adamem.v1 import memory_service_pb2, types_pb2
@@ -13,6 +14,7 @@ from adamem_server.rpc.checks import (
     check_duration,
     check_enum,
     check_importance,
+    check_language,
     check_slot_id,
     check_text,
     check_time,
@@ -32,6 +34,7 @@ KINDS: Final = {
 
 _KIND_NUMBERS: Final = {kind: number for number, kind in KINDS.items() if number}
 _DEFAULT_IMPORTANCE: Final = 0.5
+_NS: Final = 1_000_000_000
 _US: Final = 1_000_000
 
 
@@ -65,6 +68,7 @@ def decode_slot(message: memory_service_pb2.SlotInput, field: str, limits: Limit
         created_at=check_time(message.created_at, f"{field}.created_at") if message.HasField("created_at") else 0,
         expires_at=_decode_expiry(message, field, now_us),
         vector=check_vector(message.vector, f"{field}.vector") if message.HasField("vector") else None,
+        language=check_language(message.language, f"{field}.language") if message.language else "",
     )
 
 
@@ -87,6 +91,7 @@ def encode_slot(view: SlotView) -> types_pb2.Slot:
         importance=slot.importance,
         vector=None if view.vector is None else encode_vector(view.vector),
         vector_supplied=slot.vector_supplied,
+        language=slot.language,
         created_at=encode_time(slot.created_at),
         updated_at=encode_time(slot.updated_at),
         expires_at=encode_time(slot.expires_at),
@@ -103,6 +108,12 @@ def encode_vector(vector: FloatVector) -> types_pb2.Vector:
 def encode_time(time_us: int) -> Timestamp | None:
     """Microseconds since the epoch; 0 is not set."""
     return Timestamp(seconds=time_us // _US, nanos=time_us % _US * 1000) if time_us else None
+
+
+def encode_seconds(seconds: float) -> Duration:
+    """Seconds, to the nanosecond."""
+    nanos = round(seconds * _NS)
+    return Duration(seconds=nanos // _NS, nanos=nanos % _NS)
 
 
 def _decode_scope(message: types_pb2.Scope, field: str) -> Scope:

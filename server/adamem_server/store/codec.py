@@ -14,6 +14,7 @@ from ulid import ULID
 from adamem_server.errors import DataCorruptError
 from adamem_server.types import (
     Access,
+    AdapterVersion,
     FloatVector,
     IndexKind,
     IndexParams,
@@ -22,6 +23,9 @@ from adamem_server.types import (
     Scope,
     Slot,
     SlotKind,
+    TaughtPair,
+    TrainingOutcome,
+    TrainingReport,
     VectorType,
 )
 
@@ -51,6 +55,7 @@ class _SlotRecord(msgspec.Struct, array_like=True):
     updated_at: int
     expires_at: int
     vector_supplied: bool
+    language: str = ""
 
 
 class _NamespaceRecord(msgspec.Struct, array_like=True):
@@ -66,12 +71,39 @@ class _NamespaceRecord(msgspec.Struct, array_like=True):
     model: str
     model_fingerprint: str
     created_at: int
+    ranking: dict[str, float] = {}
+    adapter_enabled: bool = True
+    adapter_version: int = 0
+
+
+class _PairRecord(msgspec.Struct, array_like=True):
+    query: str
+    helped: tuple[int, ...]
+    unhelpful: tuple[int, ...]
+    time: int
+    weight: float
+    is_cue: bool
+    # float16, little endian; empty until it is made.
+    vector: bytes
+
+
+class _AdapterRecord(msgspec.Struct, array_like=True):
+    created_at: int
+    n_pairs: int
+    rank: int
+    dense_shift: float
+    n_judged: int
+    baseline: float
+    candidate: float
+    probability: float
+    data: bytes
 
 
 class Head(msgspec.Struct, array_like=True, frozen=True):
     """The moving state of a namespace, rewritten by every write to it.
 
-    `sequence` numbers its newest change, `checkpoint` the newest change that is no longer in the journal.
+    `sequence` numbers its newest change, `checkpoint` the newest change that is no longer in the journal. `n_cues` is
+    the number of slots whose cue has a vector.
     """
 
     sequence: int = 0
@@ -79,6 +111,11 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
     n_slots: int = 0
     n_bytes: int = 0
     checkpoint: int = 0
+    n_cues: int = 0
+
+    def saved_upto(self, sequence: int) -> "Head":
+        """The same with another checkpoint."""
+        return msgspec.structs.replace(self, checkpoint=sequence)
 
 
 class Change(msgspec.Struct, array_like=True, frozen=True):
@@ -99,6 +136,69 @@ class Request(msgspec.Struct, array_like=True, frozen=True):
     created: tuple[bool, ...] = ()
     n_deleted: int = 0
     n_not_found: int = 0
+    n_taught: int = 0
+
+
+class Learning(msgspec.Struct, array_like=True, frozen=True):
+    """What a namespace was taught, and how its last training ended: `TrainingReport` field by field.
+
+    Pairs up to the number `trained_to` were there when the last training began; `outcome` is empty before the first.
+    """
+
+    next_pair: int = 1
+    n_pairs: int = 0
+    next_version: int = 1
+    trained_to: int = 0
+    outcome: str = ""
+    finished_at: int = 0
+    duration_s: float = 0.0
+    cpu_s: float = 0.0
+    n_trained: int = 0
+    n_judged: int = 0
+    baseline: float = 0.0
+    candidate: float = 0.0
+    probability: float = 0.0
+    version: int = 0
+
+    def report(self) -> TrainingReport | None:
+        """The last training."""
+        if not self.outcome:
+            return None
+        return TrainingReport(
+            outcome=TrainingOutcome(self.outcome),
+            finished_at=self.finished_at,
+            duration_s=self.duration_s,
+            cpu_s=self.cpu_s,
+            n_pairs=self.n_trained,
+            n_judged=self.n_judged,
+            baseline=self.baseline,
+            candidate=self.candidate,
+            probability=self.probability,
+            version=self.version,
+        )
+
+    def trained(self, report: TrainingReport, trained_to: int) -> "Learning":
+        """After a training."""
+        return msgspec.structs.replace(
+            self,
+            trained_to=max(self.trained_to, trained_to),
+            outcome=str(report.outcome),
+            finished_at=report.finished_at,
+            duration_s=report.duration_s,
+            cpu_s=report.cpu_s,
+            n_trained=report.n_pairs,
+            n_judged=report.n_judged,
+            baseline=report.baseline,
+            candidate=report.candidate,
+            probability=report.probability,
+            version=report.version,
+            next_version=max(self.next_version, report.version + 1),
+        )
+
+    def with_pairs(self, n_more: int) -> "Learning":
+        """After pairs were added (each takes a number) or removed."""
+        taken = max(n_more, 0)
+        return msgspec.structs.replace(self, next_pair=self.next_pair + taken, n_pairs=self.n_pairs + n_more)
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -107,6 +207,9 @@ _namespace_decoder: Final = msgspec.msgpack.Decoder(_NamespaceRecord)
 _head_decoder: Final = msgspec.msgpack.Decoder(Head)
 _change_decoder: Final = msgspec.msgpack.Decoder(Change)
 _request_decoder: Final = msgspec.msgpack.Decoder(Request)
+_pair_decoder: Final = msgspec.msgpack.Decoder(_PairRecord)
+_learning_decoder: Final = msgspec.msgpack.Decoder(Learning)
+_adapter_decoder: Final = msgspec.msgpack.Decoder(_AdapterRecord)
 _access_decoder: Final = msgspec.msgpack.Decoder(tuple[int, int])
 
 
@@ -135,6 +238,7 @@ def encode_slot(slot: Slot) -> bytes:
             slot.updated_at,
             slot.expires_at,
             slot.vector_supplied,
+            slot.language,
         )
     )
 
@@ -156,6 +260,7 @@ def decode_slot(data: bytes) -> Slot:
         updated_at=record.updated_at,
         expires_at=record.expires_at,
         vector_supplied=record.vector_supplied,
+        language=record.language,
     )
 
 
@@ -176,6 +281,9 @@ def encode_namespace(namespace: Namespace) -> bytes:
             namespace.model,
             namespace.model_fingerprint,
             namespace.created_at,
+            dict(namespace.ranking),
+            namespace.adapter_enabled,
+            namespace.adapter_version,
         )
     )
 
@@ -195,6 +303,9 @@ def decode_namespace(number: int, data: bytes) -> Namespace:
         model=record.model,
         model_fingerprint=record.model_fingerprint,
         created_at=record.created_at,
+        ranking=record.ranking,
+        adapter_enabled=record.adapter_enabled,
+        adapter_version=record.adapter_version,
     )
 
 
@@ -236,6 +347,75 @@ def encode_access(access: Access) -> bytes:
 def decode_access(data: bytes) -> Access:
     """The inverse of `encode_access`."""
     return Access(*_decode(_access_decoder, data))
+
+
+def encode_learning(learning: Learning) -> bytes:
+    """What a namespace was taught, as stored."""
+    return _VERSION + _encode(learning)
+
+
+def decode_learning(data: bytes) -> Learning:
+    """The inverse of `encode_learning`."""
+    return _decode(_learning_decoder, data)
+
+
+def encode_pair(pair: TaughtPair) -> bytes:
+    """A taught pair as stored; its vector rounds to float16."""
+    vector = b"" if pair.vector is None else encode_vector(pair.vector, VectorType.FLOAT16)
+    return _VERSION + _encode(
+        _PairRecord(pair.query, pair.helped, pair.unhelpful, pair.time, pair.weight, pair.is_cue, vector)
+    )
+
+
+def decode_pair(data: bytes) -> TaughtPair:
+    """The inverse of `encode_pair`."""
+    record = _decode(_pair_decoder, data)
+    n_values = len(record.vector) // _DTYPES[VectorType.FLOAT16].itemsize
+    vector = decode_vectors([record.vector], n_values, VectorType.FLOAT16)[0] if n_values else None
+    return TaughtPair(
+        query=record.query,
+        helped=record.helped,
+        unhelpful=record.unhelpful,
+        time=record.time,
+        weight=record.weight,
+        is_cue=record.is_cue,
+        vector=vector,
+    )
+
+
+def encode_adapter(version: AdapterVersion, data: bytes) -> bytes:
+    """A version of an adapter as stored; `data` is its safetensors file, the version is the key."""
+    return _VERSION + _encode(
+        _AdapterRecord(
+            version.created_at,
+            version.n_pairs,
+            version.rank,
+            version.dense_shift,
+            version.n_judged,
+            version.baseline,
+            version.candidate,
+            version.probability,
+            data,
+        )
+    )
+
+
+def decode_adapter(version: int, data: bytes) -> tuple[AdapterVersion, bytes]:
+    """The inverse of `encode_adapter`."""
+    record = _decode(_adapter_decoder, data)
+    found = AdapterVersion(
+        version=version,
+        created_at=record.created_at,
+        n_pairs=record.n_pairs,
+        rank=record.rank,
+        dense_shift=record.dense_shift,
+        n_judged=record.n_judged,
+        baseline=record.baseline,
+        candidate=record.candidate,
+        probability=record.probability,
+        n_bytes=len(record.data),
+    )
+    return found, record.data
 
 
 def encode_vector(vector: FloatVector, vector_type: VectorType) -> bytes:

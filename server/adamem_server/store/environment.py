@@ -36,12 +36,17 @@ TABLES: Final = (
     "slots",
     "rows",
     "vectors",
+    "cue_vectors",
     "journal",
     "expiries",
     "accesses",
     "requests",
     "request_ages",
     "doomed",
+    "learning",
+    "pairs",
+    "pair_rows",
+    "adapters",
 )
 
 _MIN_MAP_BYTES: Final = 16 << 20

@@ -8,15 +8,21 @@
     slots        number u32 | row u32                                    codec.encode_slot
     rows         number u32 | slot id (ULID) 16 bytes                    row u32
     vectors      number u32 | row u32                                    values, little endian float32 or float16
+    cue_vectors  number u32 | row u32                                    as vectors, of the cue; of slots that have one
     journal      number u32 | sequence u64                               codec.encode_change
     expiries     number u32 | expires_at u64, microseconds | row u32     empty
     accesses     number u32 | row u32                                    codec.encode_access
     requests     number u32 | SHA-256 of the request id, first 16 bytes  codec.encode_request
     request_ages time u64, microseconds | key of requests                empty
     doomed       number u32                                              empty: a deleted namespace with data left
+    learning     number u32                                              codec.encode_learning
+    pairs        number u32 | pair u64                                   codec.encode_pair
+    pair_rows    number u32 | row u32 | pair u64                         empty: the pair names the row
+    adapters     number u32 | version u32                                codec.encode_adapter
 
 A row is the number of a slot inside its namespace: counted up from 1, never used again, and the id under which the
-vector index knows the slot. Namespace number 0 is the server itself (request ids of CreateNamespace).
+vector index knows the slot. Pairs and versions of adapters are counted up from 1 likewise. Namespace number 0 is the
+server itself (request ids of CreateNamespace).
 """
 
 from hashlib import sha256
@@ -30,6 +36,7 @@ _U32: Final = Struct(">I")
 _U32_U32: Final = Struct(">II")
 _U32_U64: Final = Struct(">IQ")
 _U32_U64_U32: Final = Struct(">IQI")
+_U32_U32_U64: Final = Struct(">IIQ")
 _U64: Final = Struct(">Q")
 
 
@@ -39,7 +46,7 @@ def number_key(number: int) -> bytes:
 
 
 def row_key(number: int, row: int) -> bytes:
-    """Key in slots, vectors and accesses."""
+    """Key in slots, vectors, cue_vectors and accesses."""
     return _U32_U32.pack(number, row)
 
 
@@ -87,6 +94,37 @@ def request_age_key(time: int, key: bytes) -> bytes:
 def request_age_of(key: bytes) -> tuple[int, bytes]:
     """(time, request key) of a `request_age_key`."""
     return int(_U64.unpack(key[:8])[0]), key[8:]
+
+
+def pair_key(number: int, pair: int) -> bytes:
+    """Key in pairs."""
+    return _U32_U64.pack(number, pair)
+
+
+def pair_of(key: bytes) -> int:
+    """The pair's number of a `pair_key`."""
+    return int(_U32_U64.unpack(key)[1])
+
+
+def pair_row_key(number: int, row: int, pair: int) -> bytes:
+    """Key in pair_rows; begins with the `row_key`."""
+    return _U32_U32_U64.pack(number, row, pair)
+
+
+def pair_row_of(key: bytes) -> tuple[int, int]:
+    """(row, pair) of a `pair_row_key`."""
+    _, row, pair = _U32_U32_U64.unpack(key)
+    return row, pair
+
+
+def adapter_key(number: int, version: int) -> bytes:
+    """Key in adapters."""
+    return _U32_U32.pack(number, version)
+
+
+def version_of(key: bytes) -> int:
+    """The version of an `adapter_key`."""
+    return int(_U32_U32.unpack(key)[1])
 
 
 def encode_u32(value: int) -> bytes:

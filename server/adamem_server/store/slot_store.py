@@ -6,15 +6,42 @@ codecs, and nothing of why something is written.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from adamem_server.store import codec, keys
-from adamem_server.store.codec import Change, Head, Request
+from adamem_server.store.codec import Change, Head, Learning, Request
 from adamem_server.store.environment import Environment, ReadTransaction
-from adamem_server.types import NO_ACCESS, Access, Durability, FloatVector, Namespace, Slot, VectorType
+from adamem_server.types import (
+    NO_ACCESS,
+    Access,
+    AdapterVersion,
+    Durability,
+    FloatVector,
+    Namespace,
+    Slot,
+    TaughtPair,
+    VectorType,
+)
 
+VectorTable: TypeAlias = Literal["vectors", "cue_vectors"]
 _T = TypeVar("_T")
+# What a slot takes in bytes.
+_OF_SLOTS: Final = ("slots", "vectors", "cue_vectors")
+_PURGED: Final = (
+    *_OF_SLOTS,
+    "rows",
+    "journal",
+    "expiries",
+    "accesses",
+    "requests",
+    "pairs",
+    "pair_rows",
+    "adapters",
+    "learning",
+    "heads",
+)
 
 
 class ReadView:
@@ -90,23 +117,27 @@ class ReadView:
         value = self._txn.get(keys.row_key(number, row), db=self._tables["accesses"])
         return NO_ACCESS if value is None else codec.decode_access(value)
 
-    def vectors(self, namespace: Namespace, rows: Sequence[int]) -> tuple[list[int], FloatVector]:
-        """The vectors of those rows that exist: (rows, float32 [n, dim])."""
+    def vectors(
+        self, namespace: Namespace, rows: Sequence[int], *, of: VectorTable = "vectors"
+    ) -> tuple[list[int], FloatVector]:
+        """The vectors of those rows that have one: (rows, float32 [n, dim]); of the contents, or of the cues."""
         found: list[int] = []
         values: list[bytes] = []
         for row in rows:
-            value = self._txn.get(keys.row_key(namespace.number, row), db=self._tables["vectors"])
+            value = self._txn.get(keys.row_key(namespace.number, row), db=self._tables[of])
             if value is not None:
                 found.append(row)
                 values.append(value)
         return found, codec.decode_vectors(values, namespace.dim, namespace.vector_type)
 
-    def vector_chunks(self, namespace: Namespace, chunk: int = 1024) -> Iterator[tuple[list[int], FloatVector]]:
+    def vector_chunks(
+        self, namespace: Namespace, chunk: int = 1024, *, of: VectorTable = "vectors"
+    ) -> Iterator[tuple[list[int], FloatVector]]:
         """All vectors of a namespace, in the order of rows, in chunks as `vectors` returns them."""
         prefix = keys.number_key(namespace.number)
         rows: list[int] = []
         values: list[bytes] = []
-        for key, value in self._scan("vectors", prefix, prefix):
+        for key, value in self._scan(of, prefix, prefix):
             rows.append(keys.row_of(key))
             values.append(value)
             if len(rows) == chunk:
@@ -132,6 +163,45 @@ class ReadView:
         """What an idempotent request did, None when it is not known."""
         value = self._txn.get(keys.request_key(number, request_id), db=self._tables["requests"])
         return None if value is None else codec.decode_request(value)
+
+    # What was taught, and the adapters made of it
+
+    def learning(self, number: int) -> Learning:
+        """What a namespace was taught, and how its last training ended."""
+        value = self._txn.get(keys.number_key(number), db=self._tables["learning"])
+        return Learning() if value is None else codec.decode_learning(value)
+
+    def all_learning(self) -> Iterator[tuple[int, Learning]]:
+        """(number, learning) of all namespaces that were taught anything."""
+        for key, value in self._scan("learning", b"", b""):
+            yield keys.decode_u32(key), codec.decode_learning(value)
+
+    def pairs(self, number: int) -> Iterator[tuple[int, TaughtPair]]:
+        """(pair number, pair) of a namespace, in the order in which they were taught."""
+        prefix = keys.number_key(number)
+        for key, value in self._scan("pairs", prefix, prefix):
+            yield keys.pair_of(key), codec.decode_pair(value)
+
+    def pair(self, number: int, pair: int) -> TaughtPair | None:
+        """One pair."""
+        value = self._txn.get(keys.pair_key(number, pair), db=self._tables["pairs"])
+        return None if value is None else codec.decode_pair(value)
+
+    def pairs_of(self, number: int, row: int) -> list[int]:
+        """The numbers of the pairs that name a row."""
+        prefix = keys.row_key(number, row)
+        return [keys.pair_row_of(key)[1] for key, _ in self._scan("pair_rows", prefix, prefix)]
+
+    def adapter(self, number: int, version: int) -> tuple[AdapterVersion, bytes] | None:
+        """A version of a namespace's adapter and its safetensors file."""
+        value = self._txn.get(keys.adapter_key(number, version), db=self._tables["adapters"])
+        return None if value is None else codec.decode_adapter(version, value)
+
+    def adapters(self, number: int) -> Iterator[tuple[AdapterVersion, bytes]]:
+        """The versions of a namespace's adapter, oldest first."""
+        prefix = keys.number_key(number)
+        for key, value in self._scan("adapters", prefix, prefix):
+            yield codec.decode_adapter(keys.version_of(key), value)
 
     def _scan(self, table: str, start: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         cursor = self._txn.cursor(db=self._tables[table])
@@ -182,7 +252,7 @@ class WriteBatch(ReadView):
         """Remove up to `most` records of a doomed namespace; True when none are left and the doom is lifted."""
         prefix = keys.number_key(number)
         left = most
-        for table in ("slots", "rows", "vectors", "journal", "expiries", "accesses", "requests", "heads"):
+        for table in _PURGED:
             left -= self._delete_range(table, prefix, None, left)
             if left <= 0:
                 return False
@@ -194,35 +264,54 @@ class WriteBatch(ReadView):
         self._txn.put(keys.number_key(number), codec.encode_head(head), db=self._tables["heads"])
 
     def put_slot(
-        self, number: int, row: int, slot: Slot, vector: FloatVector, vector_type: VectorType, old: Slot | None
+        self,
+        number: int,
+        row: int,
+        slot: Slot,
+        vector: FloatVector,
+        vector_type: VectorType,
+        old: Slot | None,
+        cue_vector: FloatVector | None = None,
     ) -> int:
-        """Store a slot with its vector in place of `old`; returns its size in bytes."""
+        """Store a slot with its vector, and that of its cue, in place of `old`; returns its size in bytes."""
         key = keys.row_key(number, row)
         data = codec.encode_slot(slot)
         values = codec.encode_vector(vector, vector_type)
         self._gather("slots", key, data)
         self._gather("vectors", key, values)
+        cue_values = b""
+        if cue_vector is not None:
+            cue_values = codec.encode_vector(cue_vector, vector_type)
+            self._gather("cue_vectors", key, cue_values)
+        elif old is not None:
+            self._txn.delete(key, db=self._tables["cue_vectors"])
         if old is None:
             self._gather("rows", keys.slot_id_key(number, codec.slot_id_bytes(slot.id)), keys.encode_u32(row))
         if old is not None and old.expires_at:
             self._txn.delete(keys.expiry_key(number, old.expires_at, row), db=self._tables["expiries"])
         if slot.expires_at:
             self._txn.put(keys.expiry_key(number, slot.expires_at, row), b"", db=self._tables["expiries"])
-        return len(data) + len(values)
+        return len(data) + len(values) + len(cue_values)
 
     def slot_bytes(self, number: int, row: int) -> int:
         """Size of a stored slot with its vector, in bytes; 0 when there is none."""
         key = keys.row_key(number, row)
-        return sum(len(self._txn.get(key, b"", db=self._tables[table])) for table in ("slots", "vectors"))
+        return sum(len(self._txn.get(key, b"", db=self._tables[table])) for table in _OF_SLOTS)
+
+    def has_cue_vector(self, number: int, row: int) -> bool:
+        """Whether a slot's cue has a vector."""
+        return self._txn.get(keys.row_key(number, row), db=self._tables["cue_vectors"]) is not None
 
     def delete_slot(self, number: int, row: int, slot: Slot) -> None:
-        """Remove every record of a slot but those of the journal."""
+        """Remove every record of a slot but those of the journal; pairs that name it forget it."""
         key = keys.row_key(number, row)
-        for table in ("slots", "vectors", "accesses"):
+        for table in (*_OF_SLOTS, "accesses"):
             self._txn.delete(key, db=self._tables[table])
         self._txn.delete(keys.slot_id_key(number, codec.slot_id_bytes(slot.id)), db=self._tables["rows"])
         if slot.expires_at:
             self._txn.delete(keys.expiry_key(number, slot.expires_at, row), db=self._tables["expiries"])
+        for pair in self.pairs_of(number, row):
+            self._forget_row(number, pair, row)
 
     def put_change(self, number: int, sequence: int, change: Change) -> None:
         """Append to the journal."""
@@ -259,6 +348,60 @@ class WriteBatch(ReadView):
         old = self.access(number, row)
         access = Access(old.count + count, max(old.accessed_at, accessed_at))
         self._txn.put(key, codec.encode_access(access), db=self._tables["accesses"])
+
+    def put_learning(self, number: int, learning: Learning) -> None:
+        """Store what a namespace was taught, and how its last training ended."""
+        self._txn.put(keys.number_key(number), codec.encode_learning(learning), db=self._tables["learning"])
+
+    def teach(self, number: int, pair: TaughtPair) -> int:
+        """Add a pair; its number."""
+        learning = self.learning(number)
+        self._put_pair(number, learning.next_pair, pair)
+        for row in {*pair.helped, *pair.unhelpful}:
+            self._txn.put(keys.pair_row_key(number, row, learning.next_pair), b"", db=self._tables["pair_rows"])
+        self.put_learning(number, learning.with_pairs(1))
+        return learning.next_pair
+
+    def put_pair_vector(self, number: int, pair: int, query: str, vector: FloatVector) -> None:
+        """Store the vector of a pair's question; nothing when the pair is gone, or asks something else."""
+        stored = self.pair(number, pair)
+        if stored is not None and stored.query == query:
+            self._put_pair(number, pair, replace(stored, vector=vector))
+
+    def unteach(self, number: int, pair: int) -> None:
+        """Remove a pair; nothing when it is gone."""
+        stored = self.pair(number, pair)
+        if stored is None:
+            return
+        self._txn.delete(keys.pair_key(number, pair), db=self._tables["pairs"])
+        for row in {*stored.helped, *stored.unhelpful}:
+            self._txn.delete(keys.pair_row_key(number, row, pair), db=self._tables["pair_rows"])
+        self.put_learning(number, self.learning(number).with_pairs(-1))
+
+    def put_adapter(self, number: int, version: AdapterVersion, data: bytes, most: int, keep: int) -> None:
+        """Store a version of an adapter and its safetensors file; of more than `most` the oldest go, but not `keep`."""
+        key = keys.adapter_key(number, version.version)
+        self._txn.put(key, codec.encode_adapter(version, data), db=self._tables["adapters"])
+        versions = [other.version for other, _ in self.adapters(number) if other.version not in (version.version, keep)]
+        n_others = most - 1 - (keep not in (0, version.version))
+        for other in versions[: max(len(versions) - max(n_others, 0), 0)]:
+            self._txn.delete(keys.adapter_key(number, other), db=self._tables["adapters"])
+
+    def _put_pair(self, number: int, pair: int, value: TaughtPair) -> None:
+        self._txn.put(keys.pair_key(number, pair), codec.encode_pair(value), db=self._tables["pairs"])
+
+    def _forget_row(self, number: int, pair: int, row: int) -> None:
+        """Take a row out of a pair; a pair that names none any more goes."""
+        stored = self.pair(number, pair)
+        if stored is None:
+            return
+        helped = tuple(other for other in stored.helped if other != row)
+        unhelpful = tuple(other for other in stored.unhelpful if other != row)
+        if not helped and not unhelpful:
+            self.unteach(number, pair)
+            return
+        self._txn.delete(keys.pair_row_key(number, row, pair), db=self._tables["pair_rows"])
+        self._put_pair(number, pair, replace(stored, helped=helped, unhelpful=unhelpful))
 
     def _gather(self, table: str, key: bytes, value: bytes) -> None:
         self._puts.setdefault(table, []).append((key, value))

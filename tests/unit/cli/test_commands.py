@@ -121,6 +121,29 @@ def test_options_come_from_the_environment(run, server, monkeypatch) -> None:
     assert server.metadata["authorization"] == "Bearer key"
 
 
+def test_feedback(run, server) -> None:
+    slot_id = run("update", "tea", "-n", "a").stdout.strip()
+    said = run("feedback", "drink?", "--helped", slot_id, "--unhelpful", "other", "-n", "a")
+    assert said.stderr == "taught 1 slot(s), 1 unknown\n"
+    assert list(server.seen[-1].helped_slot_ids) == [slot_id]
+    told = json_lines(run("feedback", "drink?", "--helped", slot_id, "-n", "a", "--json"))
+    assert told == [{"n_taught": 1, "n_not_found": 0}]
+
+
+def test_adapter(run, server) -> None:
+    assert "version        1" in run("adapter", "show", "-n", "a").stdout
+    assert json_lines(run("adapter", "show", "--json", "-n", "a"))[0]["last_training"]["outcome"] == "promoted"
+    assert run("adapter", "versions").stdout.startswith("*    1  1970-01-01     40 pairs")
+    assert json_lines(run("adapter", "versions", "--json"))[0]["serving"] is True
+    assert json_lines(run("adapter", "train", "--json"))[0]["training"] is False
+    assert json_lines(run("adapter", "train", "--no-wait", "--json"))[0]["training"] is True
+    assert json_lines(run("adapter", "rollback", "0", "--json"))[0]["version"] == 0
+    assert run("adapter", "rollback", "7").exit_code == 1
+    for command, enabled in (("on", True), ("off", False)):
+        assert run("adapter", command, "-n", "a").exit_code == 0
+        assert (server.seen[-1].name, server.seen[-1].adapter_enabled) == ("a", enabled)
+
+
 def test_slots(run, server) -> None:
     ids = [run("update", f"slot {n}").stdout.strip() for n in range(5)]
     assert [each["id"] for each in json_lines(run("slots", "list", "--json"))] == ids

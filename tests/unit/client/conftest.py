@@ -11,6 +11,7 @@ import grpc
 import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 
 import adamem
@@ -146,6 +147,52 @@ class MemoryServer(memory_grpc.MemoryServiceServicer, admin_grpc.AdminServiceSer
         kept = self.slots.get(request.namespace, {})
         found = [each for each in request.slot_ids if kept.pop(each, None) is not None]
         return memory_pb.DeleteSlotsResponse(n_deleted=len(found), n_not_found=len(request.slot_ids) - len(found))
+
+    def Feedback(self, request, context):
+        self._enter(request, context)
+        kept = self.slots.get(request.namespace, {})
+        named = [*request.helped_slot_ids, *request.unhelpful_slot_ids]
+        n_found = sum(each in kept for each in named)
+        return memory_pb.FeedbackResponse(n_taught=n_found, n_not_found=len(named) - n_found)
+
+    def _status(self, request, **fields) -> admin_pb.AdapterStatus:
+        report = admin_pb.TrainingReport(
+            outcome=admin_pb.TRAINING_OUTCOME_PROMOTED,
+            finished_at=Timestamp(seconds=1),
+            duration=Duration(seconds=2),
+            cpu_time=Duration(nanos=500_000_000),
+            n_pairs=40,
+            n_judged=40,
+            baseline=0.5,
+            candidate=0.75,
+            probability=0.9,
+            version=1,
+        )
+        told = {"namespace": request.namespace or "main", "enabled": True, "version": 1, "n_pairs": 40}
+        return admin_pb.AdapterStatus(**told | {"last_training": report} | fields)
+
+    def GetAdapter(self, request, context):
+        self._enter(request, context)
+        return admin_pb.GetAdapterResponse(adapter=self._status(request))
+
+    def ListAdapterVersions(self, request, context):
+        self._enter(request, context)
+        versions = [
+            admin_pb.AdapterVersion(
+                version=1, created_at=Timestamp(seconds=1), n_pairs=40, rank=32, dense_shift=0.1, serving=True
+            )
+        ]
+        return admin_pb.ListAdapterVersionsResponse(versions=versions)
+
+    def TrainAdapter(self, request, context):
+        self._enter(request, context)
+        return admin_pb.TrainAdapterResponse(adapter=self._status(request, training=not request.wait))
+
+    def RollbackAdapter(self, request, context):
+        self._enter(request, context)
+        if request.version > 1:
+            self._abort(status(grpc.StatusCode.NOT_FOUND, "no version", info("ADAPTER_VERSION_NOT_FOUND")), context)
+        return admin_pb.RollbackAdapterResponse(adapter=self._status(request, version=request.version))
 
     def CreateNamespace(self, request, context):
         self._enter(request, context)

@@ -64,12 +64,13 @@ def test_update_takes_the_fields_of_a_slot_input() -> None:
 
 EXPORTED = sorted(
     """
-    AbortedError AdaMemError AlreadyExistsError AsyncClient BatchUpdateResult BulkFailure BulkResult Client
+    AbortedError AdaMemError AdapterStatus AdapterVersion AdapterVersionNotFoundError FeedbackResult TrainingOutcome
+    TrainingReport AlreadyExistsError AsyncClient BatchUpdateResult BulkFailure BulkResult Client
     DataCorruptError DeadlineExceededError DeleteResult DimensionMismatchError EmbedderClosedError
     FailedPreconditionError FieldViolation FilterError Hit IndexKind IndexParams InternalError InvalidArgumentError
     Limits Metric ModelError ModelMismatchError Namespace NamespaceExistsError NamespaceNotFoundError NamespacePage
-    NotFoundError OverloadedError QueryResult QueryTimings RequestIdReusedError ResourceExhaustedError ServerInfo
-    ShardStaleError ShuttingDownError Slot SlotInput SlotKind SlotNotFoundError SlotPage StorageFullError
+    NotFoundError OverloadedError QueryMode QueryResult QueryTimings RequestIdReusedError ResourceExhaustedError
+    ServerInfo ShardStaleError ShuttingDownError Slot SlotInput SlotKind SlotNotFoundError SlotPage StorageFullError
     UnauthenticatedError UnavailableError UnimplementedError UpdateResult VectorType __version__ check_slot
     """.split()  # noqa: SIM905
 )
@@ -255,7 +256,43 @@ def test_namespaces(client) -> None:
     assert client.server_info().limits.max_top_k == 1000
 
 
+def test_feedback(client, server) -> None:
+    slot_id = client.update("tea").slot_id
+    assert client.feedback("drink?", helped=slot_id, unhelpful=["nobody"]) == adamem.FeedbackResult(1, 1)
+    request = server.seen[-1]
+    assert (request.text, list(request.helped_slot_ids), list(request.unhelpful_slot_ids)) == (
+        "drink?",
+        [slot_id],
+        ["nobody"],
+    )
+    assert request.request_id
+
+
+def test_adapter(client, server) -> None:
+    status = client.get_adapter(namespace="a")
+    assert (status.namespace, status.enabled, status.version, status.n_pairs) == ("a", True, 1, 40)
+    assert status.last_training is not None
+    assert status.last_training.outcome is adamem.TrainingOutcome.PROMOTED
+    assert (status.last_training.duration_s, status.last_training.cpu_s) == (2.0, 0.5)
+    assert (status.last_training.baseline, status.last_training.candidate) == (0.5, 0.75)
+    assert status.to_dict()["last_training"]["outcome"] == "promoted"
+    assert [client.train_adapter(wait=wait).training for wait in (False, True)] == [True, False]
+    (version,) = client.list_adapter_versions()
+    assert (version.version, version.rank, version.dense_shift, version.serving) == (1, 32, 0.1, True)
+    assert client.rollback_adapter(0).version == 0
+    with pytest.raises(adamem.AdapterVersionNotFoundError):
+        client.rollback_adapter(7)
+    client.query("x", use_adapter=False)
+    assert server.seen[-1].HasField("use_adapter")
+    client.query("x")
+    assert not server.seen[-1].HasField("use_adapter")
+    client.update_namespace("a", adapter_enabled=False)
+    assert server.seen[-1].HasField("adapter_enabled")
+
+
 CALLS = {
+    "feedback": lambda client: client.feedback("x", helped="y"),
+    "get_adapter": lambda client: client.get_adapter(),
     "query": lambda client: client.query("x"),
     "get_namespace": lambda client: client.get_namespace("x"),
     "update": lambda client: client.update("x"),
@@ -267,6 +304,8 @@ NEVER = {
     "update without": lambda client: client.update("x", request_id=""),
     "update_namespace": lambda client: client.update_namespace("x", ef_search=9),
     "delete_namespace": lambda client: client.delete_namespace("x"),
+    "train_adapter": lambda client: client.train_adapter(),
+    "rollback_adapter": lambda client: client.rollback_adapter(1),
 }
 
 
@@ -331,6 +370,11 @@ def test_the_asynchronous_twin_does_the_same(endpoint, server) -> None:
             await client.batch_update([f"{n}" for n in range(150)])
             assert len([slot async for slot in client.list_slots()]) == 151
             assert len(await client.query("x")) == 4
+            assert (await client.feedback("x", helped=result.slot_id)).n_taught == 1
+            assert (await client.get_adapter()).version == 1
+            assert len(await client.list_adapter_versions()) == 1
+            assert not (await client.train_adapter(wait=True)).training
+            assert (await client.rollback_adapter(0)).version == 0
             await client.create_namespace("a")
             assert [each.name async for each in client.list_namespaces()] == ["", "a"]
             assert await client.delete_namespace("a") == 0

@@ -10,8 +10,10 @@ import numpy as np
 
 from adamem_server.embed.base import EmbedRole, ModelInfo, Window
 from adamem_server.embed.batcher import EmbedBatcher
+from adamem_server.embed.cross_encoder import CrossEncoder
 from adamem_server.errors import StorageFullError
 from adamem_server.memory.engine import MemoryEngine
+from adamem_server.memory.learning import LearningSettings
 from adamem_server.store.slot_store import SlotStore, WriteBatch
 from adamem_server.types import Durability, FloatVector, Query, RequestKey, SlotInput, SlotView, WriteResult
 from tests.unit.memory.support import NOW, Gate
@@ -91,8 +93,17 @@ class FaultyStore(SlotStore):
 class Lab:
     """An engine on a folder, its clock and its encoder."""
 
-    def __init__(self, folder: Path, *, auto_create: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        auto_create: bool = True,
+        cross_encoder: CrossEncoder | None = None,
+        learning: LearningSettings | None = None,
+    ) -> None:
+        self._cross_encoder = cross_encoder
         self.now = NOW
+        self._learning = learning
         self._folder = folder
         self._auto_create = auto_create
         self.embedder = WordEmbedder()
@@ -108,7 +119,9 @@ class Lab:
             memory_budget_bytes=1 << 30,
             auto_create=self._auto_create,
             snapshot_interval_s=3600,
+            learning=self._learning,
             now=lambda: self.now,
+            cross_encoder=self._cross_encoder,
         )
 
     def close(self) -> None:

@@ -15,8 +15,8 @@ from adamem_server.errors import (
     NamespaceExistsError,
     RequestIdReusedError,
 )
-from adamem_server.memory.engine import PendingUpdate
 from adamem_server.memory.jobs import REQUEST_MEMORY_US
+from adamem_server.memory.pending import PendingUpdate
 from adamem_server.types import NamespaceSpec, SlotInput, UpdateResult, WriteResult
 from tests.unit.memory.engines import Lab, WordEmbedder, key, stored
 from tests.unit.memory.support import NOW, slot_id

@@ -142,7 +142,9 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 def broken(namespace: Namespace, sequence: int) -> Applied:
     """A change that no shard of this namespace can take."""
     vectors = np.ones((1, namespace.dim + 1), np.float32)
-    return Applied(sequence, [], np.array([1], np.uint64), vectors, np.empty(0, np.uint64))
+    return Applied(
+        sequence, [], np.array([1], np.uint64), vectors, np.empty(0, np.uint64), np.empty(0, np.uint64), vectors[:0]
+    )
 
 
 # Opening

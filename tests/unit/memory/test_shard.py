@@ -16,7 +16,8 @@ from adamem_server.errors import DataCorruptError
 from adamem_server.memory import shard as shard_module
 from adamem_server.memory.jobs import Written
 from adamem_server.memory.registry import ShardRegistry
-from adamem_server.memory.shard import MIN_SNAPSHOT_SLOTS, Shard
+from adamem_server.memory.restoring import MIN_SNAPSHOT_SLOTS
+from adamem_server.memory.shard import Shard
 from adamem_server.store import keys
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.types import Condition, IndexKind, Metric, Namespace, Operator, VectorType

@@ -13,7 +13,7 @@ import pytest
 from adamem.v1.memory_service_pb2 import BulkUpdateRequest, BulkUpdateResponse, SlotInput
 from adamem_server import types
 from adamem_server.errors import InvalidArgumentError, NamespaceNotFoundError, ShuttingDownError, StorageFullError
-from adamem_server.memory.engine import PendingUpdate
+from adamem_server.memory.pending import PendingUpdate
 from adamem_server.rpc import bulk
 from adamem_server.rpc.bulk import BulkStream
 from adamem_server.rpc.convert import RequestDecoder

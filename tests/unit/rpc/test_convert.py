@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -6,7 +7,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from adamem.v1 import admin_service_pb2 as admin_pb2
 from adamem.v1 import memory_service_pb2 as memory_pb2
 from adamem.v1 import types_pb2
-from adamem_server.errors import DimensionMismatchError
+from adamem_server.errors import DimensionMismatchError, InvalidArgumentError
+from adamem_server.rpc.adapters import encode_status, encode_versions
 from adamem_server.rpc.checks import check_page_size
 from adamem_server.rpc.convert import (
     RequestDecoder,
@@ -17,6 +19,8 @@ from adamem_server.rpc.convert import (
     encode_update_result,
 )
 from adamem_server.types import (
+    AdapterStatus,
+    AdapterVersion,
     Condition,
     EngineInfo,
     IndexKind,
@@ -27,7 +31,10 @@ from adamem_server.types import (
     NamespaceSpec,
     Operator,
     Query,
+    QueryMode,
     QueryResult,
+    TrainingOutcome,
+    TrainingReport,
     UpdateResult,
     VectorType,
     WriteResult,
@@ -47,7 +54,8 @@ def query(**fields: Any) -> Query:
 
 
 def test_query_defaults() -> None:
-    assert query(text="a") == Query(namespaces=("main",), top_k=4, text="a")
+    assert query(text="a") == Query(namespaces=("main",), top_k=4, text="a", mode=QueryMode.HYBRID)
+    assert query(vector=vector(1.0)).mode is QueryMode.DENSE
 
 
 def test_query_in_full() -> None:
@@ -276,11 +284,14 @@ def test_create_namespace_refused(fields: dict[str, Any], field: str, limit: str
 
 
 def test_update_namespace() -> None:
-    def decode(**fields: Any) -> tuple[str, str | None, int | None]:
+    def decode(**fields: Any) -> tuple[str, str | None, int | None, dict[str, float] | None, bool | None]:
         return DECODER.update_namespace(admin_pb2.UpdateNamespaceRequest(**fields))
 
-    assert decode(name="n") == ("n", None, None)
-    assert decode(name="n", description="", ef_search=5) == ("n", "", 5)
+    assert decode(name="n") == ("n", None, None, None, None)
+    assert decode(name="n", description="", ef_search=5) == ("n", "", 5, None, None)
+    assert decode(name="n", ranking={"recency": 0.1})[3] == {"recency": 0.1}
+    assert decode(name="n", ranking={})[3] == {}
+    assert [decode(name="n", adapter_enabled=on)[4] for on in (True, False)] == [True, False]
     with refused("name", limit="128"):
         decode()
     with refused("ef_search", limit="1..10000"):
@@ -309,6 +320,7 @@ def test_namespace_as_described() -> None:
             model="m",
             model_fingerprint="f",
             created_at=1_500_000,
+            adapter_version=7,
         ),
         n_slots=1,
         n_bytes=2,
@@ -323,6 +335,84 @@ def test_namespace_as_described() -> None:
     assert message.index_kind == types_pb2.INDEX_KIND_HNSW
     assert message.vector_type == types_pb2.VECTOR_TYPE_FLOAT32
     assert message.created_at == Timestamp(seconds=1, nanos=500_000_000)
+
+
+def test_feedback() -> None:
+    ids = [ULID, ULID[:-1] + "W"]
+    decoded = DECODER.feedback(
+        memory_pb2.FeedbackRequest(
+            text="q", helped_slot_ids=[ids[0].lower()], unhelpful_slot_ids=[ids[1]], request_id="r"
+        )
+    )
+    assert (decoded.namespace, decoded.text, decoded.helped, decoded.unhelpful) == ("main", "q", [ids[0]], [ids[1]])
+    assert decoded.request is not None
+    other = DECODER.feedback(memory_pb2.FeedbackRequest(text="p", helped_slot_ids=[ids[0]], request_id="r"))
+    assert other.request is not None
+    assert other.request.fingerprint != decoded.request.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("text", {"text": " ", "helped_slot_ids": [ULID]}),
+        ("helped_slot_ids", {"text": "q"}),
+        ("helped_slot_ids[0]", {"text": "q", "helped_slot_ids": ["x"]}),
+        ("unhelpful_slot_ids[1]", {"text": "q", "unhelpful_slot_ids": [ULID, "x"]}),
+        ("unhelpful_slot_ids[0]", {"text": "q", "helped_slot_ids": [ULID], "unhelpful_slot_ids": [ULID]}),
+        ("helped_slot_ids", {"text": "q", "helped_slot_ids": [ULID] * (LIMITS.max_batch + 1)}),
+        ("namespace", {"text": "q", "helped_slot_ids": [ULID], "namespace": "-"}),
+    ],
+)
+def test_feedback_that_is_refused(field: str, fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError) as refusal:
+        DECODER.feedback(memory_pb2.FeedbackRequest(**fields))
+    assert refusal.value.field == field
+
+
+def test_status_and_versions_have_all_fields() -> None:
+    report = TrainingReport(
+        outcome=TrainingOutcome.PROMOTED,
+        finished_at=1_500_000,
+        duration_s=1.5,
+        cpu_s=0.5,
+        n_pairs=1,
+        n_judged=2,
+        baseline=0.25,
+        candidate=0.5,
+        probability=0.75,
+        version=3,
+    )
+    status = AdapterStatus(namespace="n", enabled=True, version=3, n_pairs=4, n_new_pairs=5, training=True, last=report)
+    message = encode_status(status)
+    assert {field.name for field, _ in message.ListFields()} == set(message.DESCRIPTOR.fields_by_name)
+    last = message.last_training
+    assert {field.name for field, _ in last.ListFields()} == set(last.DESCRIPTOR.fields_by_name)
+    assert not encode_status(replace(status, last=None)).HasField("last_training")
+    version = AdapterVersion(
+        version=3,
+        created_at=1_500_000,
+        n_pairs=1,
+        rank=2,
+        dense_shift=0.1,
+        n_judged=3,
+        baseline=0.25,
+        candidate=0.5,
+        probability=0.75,
+        n_bytes=9,
+    )
+    old, new = encode_versions([replace(version, version=2), version], serving=3).versions
+    assert (old.serving, new.serving) == (False, True)
+    assert {field.name for field, _ in new.ListFields()} == set(new.DESCRIPTOR.fields_by_name)
+
+
+@pytest.mark.parametrize("outcome", TrainingOutcome)
+def test_each_outcome_has_its_number(outcome: TrainingOutcome) -> None:
+    report = TrainingReport(outcome=outcome, finished_at=1)
+    status = AdapterStatus(
+        namespace="n", enabled=True, version=0, n_pairs=0, n_new_pairs=0, training=False, last=report
+    )
+    number = encode_status(status).last_training.outcome
+    assert admin_pb2.TrainingOutcome.Name(number) == f"TRAINING_OUTCOME_{outcome.name}"
 
 
 def test_server_info_has_all_fields() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from adamem_server.errors import DeadlineExceededError
-from adamem_server.rpc.memory_service import _deadline_s
+from adamem_server.rpc import deadline
 
 
 class Context:
@@ -16,7 +16,7 @@ class Context:
 
 
 def deadline_s(left_s: float | None) -> Any:
-    return _deadline_s(Context(left_s))  # type: ignore[arg-type]
+    return deadline.deadline_s(Context(left_s))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("left_s", [None, 1e18, float("inf")])

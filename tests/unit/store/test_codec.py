@@ -1,15 +1,18 @@
 """The stored form of records: read back as written, old files stay readable, damage is an error."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from adamem_server.errors import DataCorruptError
 from adamem_server.store import codec
 from adamem_server.types import (
     Access,
+    AdapterVersion,
     IndexKind,
     IndexParams,
     Metric,
@@ -17,6 +20,7 @@ from adamem_server.types import (
     Scope,
     Slot,
     SlotKind,
+    TaughtPair,
     VectorType,
 )
 from tests.unit.store.strategies import slots
@@ -37,6 +41,7 @@ SLOT = Slot(
     updated_at=1_700_000_000_000_002,
     expires_at=1_900_000_000_000_000,
     vector_supplied=True,
+    language="ru",
 )
 NAMESPACE = Namespace(
     number=7,
@@ -50,21 +55,60 @@ NAMESPACE = Namespace(
     model="all-MiniLM-L6-v2",
     model_fingerprint="ab" * 32,
     created_at=1_700_000_000_000_000,
+    ranking={"recency": 0.5},
+    adapter_enabled=False,
+    adapter_version=3,
 )
+PAIR = TaughtPair(
+    query="Что пьёт Anna?",
+    helped=(1, 300),
+    unhelpful=(70_000,),
+    time=1_700_000_000_000_000,
+    weight=0.5,
+    is_cue=True,
+    vector=np.array([0.6, -0.8], np.float32),
+)
+LEARNING = codec.Learning(9, 7, 4, 8, "promoted", 1_700_000_000_000_000, 2.5, 1.5, 7, 6, 0.25, 0.5, 0.75, 3)
+ADAPTER = AdapterVersion(
+    version=3,
+    created_at=1_700_000_000_000_000,
+    n_pairs=7,
+    rank=32,
+    dense_shift=0.1,
+    n_judged=6,
+    baseline=0.25,
+    candidate=0.5,
+    probability=0.75,
+    n_bytes=11,
+)
+
+
+def same_pair(left: TaughtPair, right: TaughtPair) -> bool:
+    assert left.vector is not None
+    assert right.vector is not None
+    return left == right and np.allclose(left.vector, right.vector, rtol=1e-3)
+
+
 RECORDS = {
     "slot": (codec.encode_slot(SLOT), lambda data: codec.decode_slot(data) == SLOT),
     "namespace": (codec.encode_namespace(NAMESPACE), lambda data: codec.decode_namespace(7, data) == NAMESPACE),
     "head": (
-        codec.encode_head(codec.Head(9, 4, 2, 1234, 5)),
-        lambda data: codec.decode_head(data) == codec.Head(9, 4, 2, 1234, 5),
+        codec.encode_head(codec.Head(9, 4, 2, 1234, 5, 1)),
+        lambda data: codec.decode_head(data) == codec.Head(9, 4, 2, 1234, 5, 1),
     ),
     "change": (
         codec.encode_change(codec.Change(1, (2, 3), (4,))),
         lambda data: codec.decode_change(data) == codec.Change(1, (2, 3), (4,)),
     ),
     "request": (
-        codec.encode_request(codec.Request(1, b"f", 2, ("01ARZ3NDEKTSV4RRFFQ69G5FAV",), (True,), 3, 4)),
-        lambda data: codec.decode_request(data).n_not_found == 4,
+        codec.encode_request(codec.Request(1, b"f", 2, ("01ARZ3NDEKTSV4RRFFQ69G5FAV",), (True,), 3, 4, 5)),
+        lambda data: (codec.decode_request(data).n_not_found, codec.decode_request(data).n_taught) == (4, 5),
+    ),
+    "pair": (codec.encode_pair(PAIR), lambda data: same_pair(codec.decode_pair(data), PAIR)),
+    "learning": (codec.encode_learning(LEARNING), lambda data: codec.decode_learning(data) == LEARNING),
+    "adapter": (
+        codec.encode_adapter(ADAPTER, b"safetensors"),
+        lambda data: codec.decode_adapter(3, data) == (ADAPTER, b"safetensors"),
     ),
     "access": (codec.encode_access(Access(3, 4)), lambda data: codec.decode_access(data) == Access(3, 4)),
 }
@@ -73,9 +117,21 @@ RECORDS = {
 @pytest.mark.parametrize("name", RECORDS)
 def test_records_of_version_1_stay_as_they_are(name: str) -> None:
     encoded, reads_back = RECORDS[name]
-    golden = (GOLDEN / f"{name}.v1.bin").read_bytes()
-    assert encoded == golden, "the stored form changed: give it a new version and keep reading this one"
-    assert reads_back(golden)
+    newest = max(GOLDEN.glob(f"{name}.v1*.bin"), key=lambda path: (len(path.name), path.name))
+    assert encoded == newest.read_bytes(), "the stored form changed: append fields and a golden file, or a new version"
+    assert reads_back(newest.read_bytes())
+
+
+def test_records_with_fewer_fields_are_read() -> None:
+    slot = (GOLDEN / "slot.v1.bin").read_bytes()
+    assert codec.decode_slot(slot) == replace(SLOT, language="")
+    namespace = (GOLDEN / "namespace.v1.bin").read_bytes()
+    unadapted = replace(NAMESPACE, adapter_enabled=True, adapter_version=0)
+    assert codec.decode_namespace(7, namespace) == replace(unadapted, ranking={})
+    namespace = (GOLDEN / "namespace.v1.2.bin").read_bytes()
+    assert codec.decode_namespace(7, namespace) == unadapted
+    assert codec.decode_request((GOLDEN / "request.v1.bin").read_bytes()).n_taught == 0
+    assert codec.decode_head((GOLDEN / "head.v1.bin").read_bytes()) == codec.Head(9, 4, 2, 1234, 5)
 
 
 @given(slots())
@@ -107,3 +163,20 @@ def test_float16_refuses_what_it_cannot_hold() -> None:
     assert not codec.vector_fits(np.array([1e6, 0], np.float32), VectorType.FLOAT16)
     assert not codec.vector_fits(np.array([1e-9, 0], np.float32), VectorType.FLOAT16)
     assert codec.vector_fits(np.array([1e6, 0], np.float32), VectorType.FLOAT32)
+
+
+def test_a_pair_without_a_vector_is_read_back() -> None:
+    bare = replace(PAIR, vector=None)
+    assert codec.decode_pair(codec.encode_pair(bare)).vector is None
+
+
+@given(st.lists(st.integers(0, 9)), st.integers(0, 5))
+def test_numbers_of_pairs_are_never_used_again(removed: list[int], n: int) -> None:
+    learning = codec.Learning()
+    taken = []
+    for _ in range(n):
+        taken.append(learning.next_pair)
+        learning = learning.with_pairs(1)
+        if removed and removed.pop() % 2:
+            learning = learning.with_pairs(-1)
+    assert taken == list(range(1, n + 1))

@@ -28,6 +28,25 @@ def test_expiry_keys_are_read_back(number: int, expires_at: int, row: int) -> No
     assert keys.expiry_of(key) == (expires_at, row)
 
 
+@given(st.tuples(u32, u32, u64), st.tuples(u32, u32, u64))
+def test_pairs_of_a_row_stand_together(left: tuple[int, int, int], right: tuple[int, int, int]) -> None:
+    assert (keys.pair_row_key(*left) < keys.pair_row_key(*right)) == (left < right)
+    assert keys.pair_row_key(*left).startswith(keys.row_key(*left[:2]))
+    assert keys.pair_row_of(keys.pair_row_key(*left)) == left[1:]
+
+
+@given(st.tuples(u32, u64), st.tuples(u32, u64))
+def test_pair_keys_sort_by_number(left: tuple[int, int], right: tuple[int, int]) -> None:
+    assert (keys.pair_key(*left) < keys.pair_key(*right)) == (left < right)
+    assert keys.pair_of(keys.pair_key(*left)) == left[1]
+
+
+@given(st.tuples(u32, u32), st.tuples(u32, u32))
+def test_adapter_keys_sort_by_version(left: tuple[int, int], right: tuple[int, int]) -> None:
+    assert (keys.adapter_key(*left) < keys.adapter_key(*right)) == (left < right)
+    assert keys.version_of(keys.adapter_key(*left)) == left[1]
+
+
 @given(u64, u32, st.text(min_size=1))
 def test_request_ages_name_their_request(time: int, number: int, request_id: str) -> None:
     key = keys.request_key(number, request_id)

@@ -4,13 +4,14 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
 
-from adamem._codec import SlotInputLike, building, slot_to_proto
-from adamem._convert import enum_to_proto, invalid, vector_to_proto
+from adamem._codec import SlotInputLike, building, ranking_to_proto, slot_to_proto
+from adamem._convert import enum_to_proto, invalid, time_to_proto, vector_to_proto
 from adamem._retry import Attempts
 from adamem._version import __version__
 from adamem.filters import filter_to_proto
@@ -21,6 +22,7 @@ from adamem.types import (
     IndexParams,
     Metric,
     NotGiven,
+    QueryMode,
     VectorLike,
     VectorType,
 )
@@ -181,6 +183,13 @@ class BaseClient:
         min_score: float | None,
         include_vectors: bool,
         ef_search: int | None,
+        mode: QueryMode | str | None,
+        language: str,
+        ranking: Mapping[str, float] | None,
+        diversity: float | None,
+        asked_at: datetime | str | None,
+        use_adapter: bool | None,
+        rerank: int,
     ) -> memory_pb.QueryRequest:
         if (text is None) == (vector is None):
             raise invalid("query", "exactly one of text and vector is expected")
@@ -194,7 +203,47 @@ class BaseClient:
                 min_score=min_score,
                 include_vectors=include_vectors,
                 ef_search=ef_search,
+                mode=mode and enum_to_proto(mode, QueryMode, "QUERY_MODE_", "mode"),
+                language=language,
+                ranking=ranking_to_proto(ranking) if ranking else None,
+                diversity=diversity,
+                rerank=rerank,
+                asked_at=None if asked_at is None else time_to_proto(asked_at, "asked_at"),
+                use_adapter=use_adapter,
             )
+
+    def _feedback_request(
+        self,
+        text: str,
+        helped: str | Iterable[str],
+        unhelpful: str | Iterable[str],
+        namespace: str | None,
+        request_id: str | None,
+    ) -> memory_pb.FeedbackRequest:
+        with building("feedback"):
+            return memory_pb.FeedbackRequest(
+                namespace=self._namespace_or_own(namespace),
+                text=text,
+                helped_slot_ids=[helped] if isinstance(helped, str) else list(helped),
+                unhelpful_slot_ids=[unhelpful] if isinstance(unhelpful, str) else list(unhelpful),
+                request_id=new_request_id() if request_id is None else request_id,
+            )
+
+    def _get_adapter_request(self, namespace: str | None) -> admin_pb.GetAdapterRequest:
+        with building("namespace"):
+            return admin_pb.GetAdapterRequest(namespace=self._namespace_or_own(namespace))
+
+    def _list_adapter_versions_request(self, namespace: str | None) -> admin_pb.ListAdapterVersionsRequest:
+        with building("namespace"):
+            return admin_pb.ListAdapterVersionsRequest(namespace=self._namespace_or_own(namespace))
+
+    def _train_adapter_request(self, namespace: str | None, wait: bool) -> admin_pb.TrainAdapterRequest:
+        with building("namespace"):
+            return admin_pb.TrainAdapterRequest(namespace=self._namespace_or_own(namespace), wait=wait)
+
+    def _rollback_adapter_request(self, version: int, namespace: str | None) -> admin_pb.RollbackAdapterRequest:
+        with building("version"):
+            return admin_pb.RollbackAdapterRequest(namespace=self._namespace_or_own(namespace), version=version)
 
     def _update_request(
         self, slot: SlotInputLike, namespace: str | None, request_id: str | None
@@ -307,10 +356,21 @@ class BaseClient:
             return admin_pb.ListNamespacesRequest(prefix=prefix, page_size=page_size, page_token=page_token)
 
     def _update_namespace_request(
-        self, name: str, description: str | None, ef_search: int | None
+        self,
+        name: str,
+        description: str | None,
+        ef_search: int | None,
+        ranking: Mapping[str, float] | None,
+        adapter_enabled: bool | None,
     ) -> admin_pb.UpdateNamespaceRequest:
         with building("namespace"):
-            return admin_pb.UpdateNamespaceRequest(name=name, description=description, ef_search=ef_search)
+            return admin_pb.UpdateNamespaceRequest(
+                name=name,
+                description=description,
+                ef_search=ef_search,
+                ranking=None if ranking is None else ranking_to_proto(ranking),
+                adapter_enabled=adapter_enabled,
+            )
 
     def _delete_namespace_request(self, name: str) -> admin_pb.DeleteNamespaceRequest:
         with building("name"):

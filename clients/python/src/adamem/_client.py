@@ -14,6 +14,8 @@ from adamem._base import BaseClient
 from adamem._bulk import Batch, BulkLoad
 from adamem._codec import (
     SlotInputLike,
+    adapter_status_from_proto,
+    adapter_version_from_proto,
     batch_result_from_proto,
     namespace_from_proto,
     query_result_from_proto,
@@ -24,9 +26,12 @@ from adamem._codec import (
 from adamem._retry import Attempts, is_repeatable
 from adamem.types import (
     NOT_GIVEN,
+    AdapterStatus,
+    AdapterVersion,
     BatchUpdateResult,
     BulkResult,
     DeleteResult,
+    FeedbackResult,
     FilterLike,
     IndexKind,
     IndexParams,
@@ -34,6 +39,7 @@ from adamem.types import (
     Namespace,
     NamespacePage,
     NotGiven,
+    QueryMode,
     QueryResult,
     ServerInfo,
     Slot,
@@ -132,6 +138,13 @@ class Client(BaseClient):
         min_score: float | None = None,
         include_vectors: bool = False,
         ef_search: int | None = None,
+        mode: QueryMode | str | None = None,
+        language: str = "",
+        ranking: Mapping[str, float] | None = None,
+        diversity: float | None = None,
+        asked_at: datetime | str | None = None,
+        use_adapter: bool | None = None,
+        rerank: int = 0,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> QueryResult:
         """Finds the slots that matter most for a text or a vector.
@@ -145,6 +158,15 @@ class Client(BaseClient):
             min_score: Drops hits of a lower score.
             include_vectors: Return the slots' vectors too.
             ef_search: How many candidates the graph search keeps; more is slower and finds more.
+            mode: "hybrid" (by meaning and words), "dense" (meaning alone) or "lexical" (words alone). None: hybrid for
+                a text, dense for a vector.
+            language: Of `text`, as two letters, for its word forms. Empty: told by its letters and words.
+            ranking: Weights of hybrid ranking that override the namespace's, such as {"recency": 1}; `Ranking` in the
+                protocol lists them.
+            diversity: How much hits shall differ from each other, 0 to 1. None: not at all.
+            asked_at: The time that "yesterday" in `text` is relative to. None: now.
+            use_adapter: Whether `text` passes through what the namespace has learned. None: as the namespace says.
+            rerank: How many of the best hits the server's cross-encoder reads, at some milliseconds each. 0: none.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
 
         Returns:
@@ -159,6 +181,13 @@ class Client(BaseClient):
             min_score=min_score,
             include_vectors=include_vectors,
             ef_search=ef_search,
+            mode=mode,
+            language=language,
+            ranking=ranking,
+            diversity=diversity,
+            asked_at=asked_at,
+            use_adapter=use_adapter,
+            rerank=rerank,
         )
         return query_result_from_proto(self._call(self._memory.Query, request, timeout_s))
 
@@ -180,6 +209,7 @@ class Client(BaseClient):
         created_at: datetime | str | None = None,
         expires_at: datetime | str | None = None,
         ttl_s: float | None = None,
+        language: str = "",
         namespace: str | None = None,
         request_id: str | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
@@ -205,6 +235,7 @@ class Client(BaseClient):
             created_at: When the memory was made. None: now.
             expires_at: When the slot stops being returned.
             ttl_s: Seconds from now after which it does.
+            language: Of content, as two letters, for its word forms. Empty: told by its letters and words.
             namespace: Written to; created when missing, unless the server is set not to. None: the client's.
             request_id: Makes the call idempotent for 24 hours. None: a random one, which makes retries safe. Empty:
                 none, and no retry.
@@ -226,6 +257,7 @@ class Client(BaseClient):
             created_at=created_at,
             expires_at=expires_at,
             ttl_s=ttl_s,
+            language=language,
         )
         request = self._update_request(slot, namespace, request_id)
         response = self._call(self._memory.Update, request, timeout_s)
@@ -397,6 +429,77 @@ class Client(BaseClient):
         response = self._call(self._memory.DeleteSlots, request, timeout_s)
         return DeleteResult(response.n_deleted, response.n_not_found, response.sequence)
 
+    def feedback(
+        self,
+        text: str,
+        *,
+        helped: str | Iterable[str] = (),
+        unhelpful: str | Iterable[str] = (),
+        namespace: str | None = None,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> FeedbackResult:
+        """Tells which slots helped with a question and which did not; the namespace learns from it in the background.
+
+        Args:
+            text: The question, as it was or would be asked.
+            helped: Ids of slots that answer it.
+            unhelpful: Ids of slots that were found and do not. At least one id is given in all.
+            namespace: Of the slots. None: the client's.
+            request_id: As in `update`.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+        """
+        request = self._feedback_request(text, helped, unhelpful, namespace, request_id)
+        response = self._call(self._memory.Feedback, request, timeout_s)
+        return FeedbackResult(response.n_taught, response.n_not_found)
+
+    def get_adapter(
+        self, *, namespace: str | None = None, timeout_s: float | NotGiven | None = NOT_GIVEN
+    ) -> AdapterStatus:
+        """Tells what a namespace has learned. None: the client's, else the server's default."""
+        request = self._get_adapter_request(namespace)
+        response = self._call(self._admin.GetAdapter, request, timeout_s)
+        return adapter_status_from_proto(response.adapter)
+
+    def list_adapter_versions(
+        self, *, namespace: str | None = None, timeout_s: float | NotGiven | None = NOT_GIVEN
+    ) -> tuple[AdapterVersion, ...]:
+        """The versions of a namespace's adapter that are kept, oldest first."""
+        request = self._list_adapter_versions_request(namespace)
+        response = self._call(self._admin.ListAdapterVersions, request, timeout_s)
+        return tuple(map(adapter_version_from_proto, response.versions))
+
+    def train_adapter(
+        self, *, namespace: str | None = None, wait: bool = False, timeout_s: float | NotGiven | None = NOT_GIVEN
+    ) -> AdapterStatus:
+        """Starts a training now; the new version serves only if it ranks held-out pairs better than none.
+
+        Never retried: it has no request id.
+
+        Args:
+            namespace: To train. None: the client's.
+            wait: For its end; mind `timeout_s`.
+            timeout_s: Limit of the call. None: none. Left out: the client's.
+
+        Returns:
+            The status after the training, or at its start.
+        """
+        request = self._train_adapter_request(namespace, wait)
+        response = self._call(self._admin.TrainAdapter, request, timeout_s)
+        return adapter_status_from_proto(response.adapter)
+
+    def rollback_adapter(
+        self, version: int, *, namespace: str | None = None, timeout_s: float | NotGiven | None = NOT_GIVEN
+    ) -> AdapterStatus:
+        """Makes another version of the adapter serve, or none: 0. Never retried: it has no request id.
+
+        Raises:
+            AdapterVersionNotFoundError: The namespace keeps no such version.
+        """
+        request = self._rollback_adapter_request(version, namespace)
+        response = self._call(self._admin.RollbackAdapter, request, timeout_s)
+        return adapter_status_from_proto(response.adapter)
+
     def create_namespace(
         self,
         name: str,
@@ -489,10 +592,21 @@ class Client(BaseClient):
         *,
         description: str | None = None,
         ef_search: int | None = None,
+        ranking: Mapping[str, float] | None = None,
+        adapter_enabled: bool | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
-        """Changes what is given and leaves the rest. Never retried: the call has no request id."""
-        request = self._update_namespace_request(name, description, ef_search)
+        """Changes what is given and leaves the rest. Never retried: the call has no request id.
+
+        Args:
+            name: The namespace.
+            description: Replaces the description.
+            ef_search: Replaces the candidates that a search keeps.
+            ranking: Replaces all weights of hybrid ranking; an empty one sets them to the server's.
+            adapter_enabled: Turns its adapter and learning on or off.
+            timeout_s: Limit of the call. None: none. Left out: the client's.
+        """
+        request = self._update_namespace_request(name, description, ef_search, ranking, adapter_enabled)
         response = self._call(self._admin.UpdateNamespace, request, timeout_s)
         return namespace_from_proto(response.namespace)
 

@@ -22,6 +22,8 @@ from adamem._convert import (
 )
 from adamem.errors import InvalidArgumentError, error_from_status
 from adamem.types import (
+    AdapterStatus,
+    AdapterVersion,
     BatchUpdateResult,
     Hit,
     IndexKind,
@@ -35,6 +37,8 @@ from adamem.types import (
     Slot,
     SlotInput,
     SlotKind,
+    TrainingOutcome,
+    TrainingReport,
     UpdateResult,
     VectorType,
 )
@@ -100,6 +104,7 @@ def slot_to_proto(item: SlotInputLike, field: str = "slot") -> memory_pb.SlotInp
             role=slot.role,
             tags=slot.tags,
             importance=slot.importance,
+            language=slot.language,
         )
         if slot.kind is not None:
             name = enum_to_proto(slot.kind, SlotKind, "SLOT_KIND_", f"{field}.kind")
@@ -148,6 +153,7 @@ def slot_from_proto(message: pb.Slot) -> Slot:
         accessed_at=time_from_proto(message.accessed_at) if message.HasField("accessed_at") else None,
         vector_supplied=message.vector_supplied,
         vector=vector_from_proto(message.vector) if message.HasField("vector") else None,
+        language=message.language,
     )
 
 
@@ -169,7 +175,34 @@ def query_result_from_proto(message: memory_pb.QueryResponse) -> QueryResult:
         search_s=seconds_from_proto(message.timings.search),
         total_s=seconds_from_proto(message.timings.total),
     )
-    return QueryResult(tuple(Hit(slot_from_proto(hit.slot), hit.score) for hit in message.hits), timings)
+    confidence = message.confidence if message.HasField("confidence") else None
+    return QueryResult(
+        tuple(map(_hit_from_proto, message.hits)),
+        timings,
+        confidence,
+        tuple(message.skipped_stages),
+        message.adapter_version,
+    )
+
+
+def _hit_from_proto(message: pb.Hit) -> Hit:
+    return Hit(
+        slot_from_proto(message.slot),
+        message.score,
+        dict(message.score_parts),
+        message.dense_score if message.HasField("dense_score") else None,
+        message.lexical_score if message.HasField("lexical_score") else None,
+    )
+
+
+def ranking_to_proto(weights: Mapping[str, float], field: str = "ranking") -> pb.Ranking:
+    """Weights of the ranking by name; their ranges are the server's to check."""
+    for name in weights:
+        if name not in pb.Ranking.DESCRIPTOR.fields_by_name:
+            known = ", ".join(pb.Ranking.DESCRIPTOR.fields_by_name)
+            raise invalid(f"{field}.{name}", f"is no weight; there are {known}")
+    with building(field):
+        return pb.Ranking(**weights)
 
 
 def update_result_from_proto(message: memory_pb.UpdateResult, sequence: int) -> UpdateResult:
@@ -208,6 +241,56 @@ def namespace_from_proto(message: admin_pb.Namespace) -> Namespace:
         open=message.open,
         index_bytes=message.index_bytes,
         created_at=time_from_proto(message.created_at) if message.HasField("created_at") else None,
+        ranking={each.name: _shortest(value) for each, value in message.ranking.ListFields()},
+        adapter_enabled=message.adapter_enabled,
+        adapter_version=message.adapter_version,
+    )
+
+
+def adapter_status_from_proto(message: admin_pb.AdapterStatus) -> AdapterStatus:
+    """What a namespace has learned."""
+    last = _report_from_proto(message.last_training) if message.HasField("last_training") else None
+    return AdapterStatus(
+        namespace=message.namespace,
+        enabled=message.enabled,
+        version=message.version,
+        n_pairs=message.n_pairs,
+        n_new_pairs=message.n_new_pairs,
+        training=message.training,
+        last_training=last,
+    )
+
+
+def adapter_version_from_proto(message: admin_pb.AdapterVersion) -> AdapterVersion:
+    """One stored adapter."""
+    return AdapterVersion(
+        version=message.version,
+        created_at=time_from_proto(message.created_at) if message.HasField("created_at") else None,
+        n_pairs=message.n_pairs,
+        rank=message.rank,
+        dense_shift=message.dense_shift,
+        n_judged=message.n_judged,
+        baseline=message.baseline,
+        candidate=message.candidate,
+        probability=message.probability,
+        n_bytes=message.n_bytes,
+        serving=message.serving,
+    )
+
+
+def _report_from_proto(message: admin_pb.TrainingReport) -> TrainingReport:
+    outcome = _enum_name(message, "outcome", message.outcome)
+    return TrainingReport(
+        outcome=enum_from_proto(outcome, TrainingOutcome, "TRAINING_OUTCOME_"),
+        finished_at=time_from_proto(message.finished_at) if message.HasField("finished_at") else None,
+        duration_s=seconds_from_proto(message.duration),
+        cpu_s=seconds_from_proto(message.cpu_time),
+        n_pairs=message.n_pairs,
+        n_judged=message.n_judged,
+        baseline=message.baseline,
+        candidate=message.candidate,
+        probability=message.probability,
+        version=message.version,
     )
 
 

@@ -17,7 +17,12 @@ LONGEST_DELAY_S: Final = 2.0
 # Some thirty years; much more overflows gRPC's clock, and the call fails at once.
 LONGEST_TIMEOUT_S: Final = 1e9
 # They change something and have no request id, so that a second one might meet what the first one did.
-_NOT_REPEATABLE: Final = (admin_pb.UpdateNamespaceRequest, admin_pb.DeleteNamespaceRequest)
+_NOT_REPEATABLE: Final = (
+    admin_pb.UpdateNamespaceRequest,
+    admin_pb.DeleteNamespaceRequest,
+    admin_pb.TrainAdapterRequest,
+    admin_pb.RollbackAdapterRequest,
+)
 
 
 def is_repeatable(request: Message) -> bool:

@@ -5,7 +5,8 @@
     │   └── FilterError                 a filter dictionary that cannot be translated; nothing was sent
     ├── NotFoundError
     │   ├── NamespaceNotFoundError
-    │   └── SlotNotFoundError
+    │   ├── SlotNotFoundError
+    │   └── AdapterVersionNotFoundError
     ├── AlreadyExistsError
     │   └── NamespaceExistsError
     ├── FailedPreconditionError         the request is right, the state it meets is not
@@ -118,6 +119,12 @@ class SlotNotFoundError(NotFoundError):
     """The namespace has no slot of this id."""
 
     default_reason = "SLOT_NOT_FOUND"
+
+
+class AdapterVersionNotFoundError(NotFoundError):
+    """The namespace keeps no such version of its adapter."""
+
+    default_reason = "ADAPTER_VERSION_NOT_FOUND"
 
 
 class AlreadyExistsError(AdaMemError):

@@ -64,6 +64,15 @@ class IndexKind(StrEnum):
     UNKNOWN = "unknown"
 
 
+class QueryMode(StrEnum):
+    """How slots are found: by meaning and words together, by meaning alone, or by words alone."""
+
+    HYBRID = "hybrid"
+    DENSE = "dense"
+    LEXICAL = "lexical"
+    UNKNOWN = "unknown"
+
+
 class VectorType(StrEnum):
     """How vectors are stored."""
 
@@ -133,6 +142,7 @@ class SlotInput(Record):
         created_at: When the memory was made; a datetime with a time zone or RFC 3339 text. None: now.
         expires_at: When the slot stops being returned. At most one of `expires_at` and `ttl_s` is set.
         ttl_s: Seconds from now after which the slot stops being returned.
+        language: Of content, as two letters, for its word forms. Empty: told by its letters and words.
     """
 
     content: str
@@ -150,6 +160,7 @@ class SlotInput(Record):
     created_at: datetime | str | None = None
     expires_at: datetime | str | None = None
     ttl_s: float | None = None
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -176,6 +187,7 @@ class Slot(Record):
         accessed_at: When a query last returned the slot. None: never.
         vector_supplied: A client supplied the vector, so it was not made from content.
         vector: float32 [dim], where the call asked for it.
+        language: Of content, as the client said, or "".
     """
 
     id: str
@@ -197,14 +209,28 @@ class Slot(Record):
     accessed_at: datetime | None
     vector_supplied: bool
     vector: "array[float] | None" = field(default=None, repr=False)
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Hit(Record):
-    """A slot found by a query; a larger score is better, its range is the namespace's metric's."""
+    """A slot found by a query; a larger score is better.
+
+    Attributes:
+        slot: The memory.
+        score: Of a hybrid query the sum of `score_parts`, about -2..12; of a lexical one BM25; of a dense one the
+            similarity.
+        score_parts: "dense", "lexical", "neighbours", "session", "speaker", "question", "recency", "importance",
+            "time", "rerank"; of hybrid queries, zeros left out.
+        dense_score: Similarity of the vectors, in the range of the namespace's metric. None: not asked.
+        lexical_score: BM25 of the slot's words. None: not asked.
+    """
 
     slot: Slot
     score: float
+    score_parts: Mapping[str, float] = field(default_factory=dict)
+    dense_score: float | None = None
+    lexical_score: float | None = None
 
     @property
     def id(self) -> str:
@@ -232,10 +258,22 @@ class QueryTimings(Record):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class QueryResult(Record):
-    """Hits, best first; a sequence of them in itself."""
+    """Hits, best first; a sequence of them in itself.
+
+    Attributes:
+        hits: The hits.
+        timings: Where the server's time went.
+        confidence: The chance, 0 to 1, that something relevant was found. None: not known; the query was not hybrid.
+        skipped_stages: What the deadline left no time for: "dense", "lexical", "context", "rerank",
+            "diversity".
+        adapter_version: The adapter that the text passed through, of several namespaces the first one's. 0: none.
+    """
 
     hits: tuple[Hit, ...]
     timings: QueryTimings
+    confidence: float | None = None
+    skipped_stages: tuple[str, ...] = ()
+    adapter_version: int = 0
 
     def __iter__(self) -> Iterator[Hit]:
         """The hits, best first."""
@@ -373,6 +411,9 @@ class Namespace(Record):
         open: Its shard is in memory.
         index_bytes: Memory of its open shard's index.
         created_at: When it was created.
+        ranking: Its weights of hybrid ranking; those that are missing are the server's.
+        adapter_enabled: Queries by text pass through its adapter where one serves, and it learns by itself.
+        adapter_version: The version of its adapter that serves. 0: none.
     """
 
     name: str
@@ -391,6 +432,116 @@ class Namespace(Record):
     open: bool
     index_bytes: int
     created_at: datetime | None
+    ranking: Mapping[str, float] = field(default_factory=dict)
+    adapter_enabled: bool = True
+    adapter_version: int = 0
+
+
+class TrainingOutcome(StrEnum):
+    """How a training of an adapter ended."""
+
+    PROMOTED = "promoted"
+    """A new version serves."""
+    NOT_BETTER = "not_better"
+    """The new adapter was not clearly better than none, and all stays as it was."""
+    WITHDRAWN = "withdrawn"
+    """So it was, and the version that served did harm on pairs younger than it: none serves."""
+    TOO_FEW_PAIRS = "too_few_pairs"
+    """There are too few pairs to tell."""
+    FAILED = "failed"
+    """An error, which the server's log tells."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FeedbackResult(Record):
+    """How many slots a question was joined with, and how many of the ids were unknown."""
+
+    n_taught: int
+    n_not_found: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TrainingReport(Record):
+    """What a training found.
+
+    Attributes:
+        outcome: How it ended.
+        finished_at: When.
+        duration_s: From its begin to its end.
+        cpu_s: Time of its thread on a core.
+        n_pairs: Pairs it learned from.
+        n_judged: Pairs it was judged by, each by an adapter that had not seen it.
+        baseline: Mean nDCG at 20 of the whole ranking without an adapter, 0 to 1.
+        candidate: The same with one.
+        probability: That the adapter is better, by the bootstrap, 0 to 1.
+        version: The version promoted. 0: none.
+    """
+
+    outcome: TrainingOutcome
+    finished_at: datetime | None
+    duration_s: float
+    cpu_s: float
+    n_pairs: int
+    n_judged: int
+    baseline: float
+    candidate: float
+    probability: float
+    version: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AdapterStatus(Record):
+    """What a namespace has learned.
+
+    Attributes:
+        namespace: That it is of.
+        enabled: Queries use it, and trainings start by themselves.
+        version: The version that serves. 0: none.
+        n_pairs: Pairs of question and slots that are kept to learn from.
+        n_new_pairs: Those that came since the last training began.
+        training: One is under way or asked for.
+        last_training: How the last one ended. None: there was none.
+    """
+
+    namespace: str
+    enabled: bool
+    version: int
+    n_pairs: int
+    n_new_pairs: int
+    training: bool
+    last_training: TrainingReport | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AdapterVersion(Record):
+    """One stored adapter.
+
+    Attributes:
+        version: Counts the adapters of a namespace from 1.
+        created_at: When it was trained.
+        n_pairs: Pairs it learned from.
+        rank: Of its matrices.
+        dense_shift: What it adds to the dense side's share of the ranking.
+        n_judged: As in TrainingReport; so are the next three.
+        baseline: Quality without an adapter.
+        candidate: Quality with one.
+        probability: That the adapter is better.
+        n_bytes: Size of its safetensors file.
+        serving: Queries use it.
+    """
+
+    version: int
+    created_at: datetime | None
+    n_pairs: int
+    rank: int
+    dense_shift: float
+    n_judged: int
+    baseline: float
+    candidate: float
+    probability: float
+    n_bytes: int
+    serving: bool
 
 
 @dataclass(frozen=True, slots=True, repr=False)

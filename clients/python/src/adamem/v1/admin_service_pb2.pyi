@@ -4,12 +4,28 @@ from adamem.v1 import types_pb2 as _types_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class TrainingOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TRAINING_OUTCOME_UNSPECIFIED: _ClassVar[TrainingOutcome]
+    TRAINING_OUTCOME_PROMOTED: _ClassVar[TrainingOutcome]
+    TRAINING_OUTCOME_NOT_BETTER: _ClassVar[TrainingOutcome]
+    TRAINING_OUTCOME_WITHDRAWN: _ClassVar[TrainingOutcome]
+    TRAINING_OUTCOME_TOO_FEW_PAIRS: _ClassVar[TrainingOutcome]
+    TRAINING_OUTCOME_FAILED: _ClassVar[TrainingOutcome]
+TRAINING_OUTCOME_UNSPECIFIED: TrainingOutcome
+TRAINING_OUTCOME_PROMOTED: TrainingOutcome
+TRAINING_OUTCOME_NOT_BETTER: TrainingOutcome
+TRAINING_OUTCOME_WITHDRAWN: TrainingOutcome
+TRAINING_OUTCOME_TOO_FEW_PAIRS: TrainingOutcome
+TRAINING_OUTCOME_FAILED: TrainingOutcome
 
 class IndexParams(_message.Message):
     __slots__ = ("m", "ef_construction", "ef_search")
@@ -22,7 +38,7 @@ class IndexParams(_message.Message):
     def __init__(self, m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., ef_search: _Optional[int] = ...) -> None: ...
 
 class Namespace(_message.Message):
-    __slots__ = ("name", "description", "dim", "metric", "index_kind", "index_params", "vector_type", "model", "model_fingerprint", "n_slots", "n_bytes", "sequence", "snapshot_sequence", "open", "index_bytes", "created_at")
+    __slots__ = ("name", "description", "dim", "metric", "index_kind", "index_params", "vector_type", "model", "model_fingerprint", "n_slots", "n_bytes", "sequence", "snapshot_sequence", "open", "index_bytes", "created_at", "ranking", "adapter_enabled", "adapter_version")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     DIM_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +55,9 @@ class Namespace(_message.Message):
     OPEN_FIELD_NUMBER: _ClassVar[int]
     INDEX_BYTES_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    RANKING_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_ENABLED_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_VERSION_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     dim: int
@@ -55,7 +74,10 @@ class Namespace(_message.Message):
     open: bool
     index_bytes: int
     created_at: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[_types_pb2.Metric, str]] = ..., index_kind: _Optional[_Union[_types_pb2.IndexKind, str]] = ..., index_params: _Optional[_Union[IndexParams, _Mapping]] = ..., vector_type: _Optional[_Union[_types_pb2.VectorType, str]] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., n_slots: _Optional[int] = ..., n_bytes: _Optional[int] = ..., sequence: _Optional[int] = ..., snapshot_sequence: _Optional[int] = ..., open: _Optional[bool] = ..., index_bytes: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    ranking: _types_pb2.Ranking
+    adapter_enabled: bool
+    adapter_version: int
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[_types_pb2.Metric, str]] = ..., index_kind: _Optional[_Union[_types_pb2.IndexKind, str]] = ..., index_params: _Optional[_Union[IndexParams, _Mapping]] = ..., vector_type: _Optional[_Union[_types_pb2.VectorType, str]] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., n_slots: _Optional[int] = ..., n_bytes: _Optional[int] = ..., sequence: _Optional[int] = ..., snapshot_sequence: _Optional[int] = ..., open: _Optional[bool] = ..., index_bytes: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., adapter_enabled: _Optional[bool] = ..., adapter_version: _Optional[int] = ...) -> None: ...
 
 class CreateNamespaceRequest(_message.Message):
     __slots__ = ("name", "description", "dim", "metric", "index_kind", "index_params", "vector_type", "external_vectors", "request_id")
@@ -116,14 +138,18 @@ class ListNamespacesResponse(_message.Message):
     def __init__(self, namespaces: _Optional[_Iterable[_Union[Namespace, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateNamespaceRequest(_message.Message):
-    __slots__ = ("name", "description", "ef_search")
+    __slots__ = ("name", "description", "ef_search", "ranking", "adapter_enabled")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
+    RANKING_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_ENABLED_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     ef_search: int
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., ef_search: _Optional[int] = ...) -> None: ...
+    ranking: _types_pb2.Ranking
+    adapter_enabled: bool
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., ef_search: _Optional[int] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., adapter_enabled: _Optional[bool] = ...) -> None: ...
 
 class UpdateNamespaceResponse(_message.Message):
     __slots__ = ("namespace",)
@@ -200,3 +226,123 @@ class Limits(_message.Message):
     max_query_namespaces: int
     max_message_bytes: int
     def __init__(self, max_content_bytes: _Optional[int] = ..., max_metadata_bytes: _Optional[int] = ..., max_tags: _Optional[int] = ..., max_batch: _Optional[int] = ..., max_top_k: _Optional[int] = ..., max_filter_depth: _Optional[int] = ..., max_filter_nodes: _Optional[int] = ..., max_query_namespaces: _Optional[int] = ..., max_message_bytes: _Optional[int] = ...) -> None: ...
+
+class TrainingReport(_message.Message):
+    __slots__ = ("outcome", "finished_at", "duration", "cpu_time", "n_pairs", "n_judged", "baseline", "candidate", "probability", "version")
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_AT_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    CPU_TIME_FIELD_NUMBER: _ClassVar[int]
+    N_PAIRS_FIELD_NUMBER: _ClassVar[int]
+    N_JUDGED_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    outcome: TrainingOutcome
+    finished_at: _timestamp_pb2.Timestamp
+    duration: _duration_pb2.Duration
+    cpu_time: _duration_pb2.Duration
+    n_pairs: int
+    n_judged: int
+    baseline: float
+    candidate: float
+    probability: float
+    version: int
+    def __init__(self, outcome: _Optional[_Union[TrainingOutcome, str]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., n_pairs: _Optional[int] = ..., n_judged: _Optional[int] = ..., baseline: _Optional[float] = ..., candidate: _Optional[float] = ..., probability: _Optional[float] = ..., version: _Optional[int] = ...) -> None: ...
+
+class AdapterStatus(_message.Message):
+    __slots__ = ("namespace", "enabled", "version", "n_pairs", "n_new_pairs", "training", "last_training")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    ENABLED_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    N_PAIRS_FIELD_NUMBER: _ClassVar[int]
+    N_NEW_PAIRS_FIELD_NUMBER: _ClassVar[int]
+    TRAINING_FIELD_NUMBER: _ClassVar[int]
+    LAST_TRAINING_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    enabled: bool
+    version: int
+    n_pairs: int
+    n_new_pairs: int
+    training: bool
+    last_training: TrainingReport
+    def __init__(self, namespace: _Optional[str] = ..., enabled: _Optional[bool] = ..., version: _Optional[int] = ..., n_pairs: _Optional[int] = ..., n_new_pairs: _Optional[int] = ..., training: _Optional[bool] = ..., last_training: _Optional[_Union[TrainingReport, _Mapping]] = ...) -> None: ...
+
+class AdapterVersion(_message.Message):
+    __slots__ = ("version", "created_at", "n_pairs", "rank", "dense_shift", "n_judged", "baseline", "candidate", "probability", "n_bytes", "serving")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    N_PAIRS_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    DENSE_SHIFT_FIELD_NUMBER: _ClassVar[int]
+    N_JUDGED_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    N_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SERVING_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    created_at: _timestamp_pb2.Timestamp
+    n_pairs: int
+    rank: int
+    dense_shift: float
+    n_judged: int
+    baseline: float
+    candidate: float
+    probability: float
+    n_bytes: int
+    serving: bool
+    def __init__(self, version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., n_pairs: _Optional[int] = ..., rank: _Optional[int] = ..., dense_shift: _Optional[float] = ..., n_judged: _Optional[int] = ..., baseline: _Optional[float] = ..., candidate: _Optional[float] = ..., probability: _Optional[float] = ..., n_bytes: _Optional[int] = ..., serving: _Optional[bool] = ...) -> None: ...
+
+class GetAdapterRequest(_message.Message):
+    __slots__ = ("namespace",)
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    def __init__(self, namespace: _Optional[str] = ...) -> None: ...
+
+class GetAdapterResponse(_message.Message):
+    __slots__ = ("adapter",)
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    adapter: AdapterStatus
+    def __init__(self, adapter: _Optional[_Union[AdapterStatus, _Mapping]] = ...) -> None: ...
+
+class ListAdapterVersionsRequest(_message.Message):
+    __slots__ = ("namespace",)
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    def __init__(self, namespace: _Optional[str] = ...) -> None: ...
+
+class ListAdapterVersionsResponse(_message.Message):
+    __slots__ = ("versions",)
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    versions: _containers.RepeatedCompositeFieldContainer[AdapterVersion]
+    def __init__(self, versions: _Optional[_Iterable[_Union[AdapterVersion, _Mapping]]] = ...) -> None: ...
+
+class TrainAdapterRequest(_message.Message):
+    __slots__ = ("namespace", "wait")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    wait: bool
+    def __init__(self, namespace: _Optional[str] = ..., wait: _Optional[bool] = ...) -> None: ...
+
+class TrainAdapterResponse(_message.Message):
+    __slots__ = ("adapter",)
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    adapter: AdapterStatus
+    def __init__(self, adapter: _Optional[_Union[AdapterStatus, _Mapping]] = ...) -> None: ...
+
+class RollbackAdapterRequest(_message.Message):
+    __slots__ = ("namespace", "version")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    version: int
+    def __init__(self, namespace: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class RollbackAdapterResponse(_message.Message):
+    __slots__ = ("adapter",)
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    adapter: AdapterStatus
+    def __init__(self, adapter: _Optional[_Union[AdapterStatus, _Mapping]] = ...) -> None: ...

@@ -60,6 +60,26 @@ class AdminServiceStub:
                 request_serializer=adamem_dot_v1_dot_admin__service__pb2.DeleteNamespaceRequest.SerializeToString,
                 response_deserializer=adamem_dot_v1_dot_admin__service__pb2.DeleteNamespaceResponse.FromString,
                 _registered_method=True)
+        self.GetAdapter = channel.unary_unary(
+                '/adamem.v1.AdminService/GetAdapter',
+                request_serializer=adamem_dot_v1_dot_admin__service__pb2.GetAdapterRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_admin__service__pb2.GetAdapterResponse.FromString,
+                _registered_method=True)
+        self.ListAdapterVersions = channel.unary_unary(
+                '/adamem.v1.AdminService/ListAdapterVersions',
+                request_serializer=adamem_dot_v1_dot_admin__service__pb2.ListAdapterVersionsRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_admin__service__pb2.ListAdapterVersionsResponse.FromString,
+                _registered_method=True)
+        self.TrainAdapter = channel.unary_unary(
+                '/adamem.v1.AdminService/TrainAdapter',
+                request_serializer=adamem_dot_v1_dot_admin__service__pb2.TrainAdapterRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_admin__service__pb2.TrainAdapterResponse.FromString,
+                _registered_method=True)
+        self.RollbackAdapter = channel.unary_unary(
+                '/adamem.v1.AdminService/RollbackAdapter',
+                request_serializer=adamem_dot_v1_dot_admin__service__pb2.RollbackAdapterRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_admin__service__pb2.RollbackAdapterResponse.FromString,
+                _registered_method=True)
         self.GetServerInfo = channel.unary_unary(
                 '/adamem.v1.AdminService/GetServerInfo',
                 request_serializer=adamem_dot_v1_dot_admin__service__pb2.GetServerInfoRequest.SerializeToString,
@@ -106,6 +126,34 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAdapter(self, request, context):
+        """GetAdapter tells what a namespace has learned and which version of its adapter serves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAdapterVersions(self, request, context):
+        """ListAdapterVersions lists the versions of a namespace's adapter that are kept, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TrainAdapter(self, request, context):
+        """TrainAdapter starts a training now. A new version serves only if it ranks held-out pairs better than none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackAdapter(self, request, context):
+        """RollbackAdapter makes another version serve, or none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetServerInfo(self, request, context):
         """GetServerInfo describes the server, its encoder and its limits.
         """
@@ -140,6 +188,26 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.DeleteNamespace,
                     request_deserializer=adamem_dot_v1_dot_admin__service__pb2.DeleteNamespaceRequest.FromString,
                     response_serializer=adamem_dot_v1_dot_admin__service__pb2.DeleteNamespaceResponse.SerializeToString,
+            ),
+            'GetAdapter': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAdapter,
+                    request_deserializer=adamem_dot_v1_dot_admin__service__pb2.GetAdapterRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_admin__service__pb2.GetAdapterResponse.SerializeToString,
+            ),
+            'ListAdapterVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAdapterVersions,
+                    request_deserializer=adamem_dot_v1_dot_admin__service__pb2.ListAdapterVersionsRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_admin__service__pb2.ListAdapterVersionsResponse.SerializeToString,
+            ),
+            'TrainAdapter': grpc.unary_unary_rpc_method_handler(
+                    servicer.TrainAdapter,
+                    request_deserializer=adamem_dot_v1_dot_admin__service__pb2.TrainAdapterRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_admin__service__pb2.TrainAdapterResponse.SerializeToString,
+            ),
+            'RollbackAdapter': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackAdapter,
+                    request_deserializer=adamem_dot_v1_dot_admin__service__pb2.RollbackAdapterRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_admin__service__pb2.RollbackAdapterResponse.SerializeToString,
             ),
             'GetServerInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServerInfo,
@@ -283,6 +351,114 @@ class AdminService:
             '/adamem.v1.AdminService/DeleteNamespace',
             adamem_dot_v1_dot_admin__service__pb2.DeleteNamespaceRequest.SerializeToString,
             adamem_dot_v1_dot_admin__service__pb2.DeleteNamespaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAdapter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.AdminService/GetAdapter',
+            adamem_dot_v1_dot_admin__service__pb2.GetAdapterRequest.SerializeToString,
+            adamem_dot_v1_dot_admin__service__pb2.GetAdapterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAdapterVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.AdminService/ListAdapterVersions',
+            adamem_dot_v1_dot_admin__service__pb2.ListAdapterVersionsRequest.SerializeToString,
+            adamem_dot_v1_dot_admin__service__pb2.ListAdapterVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TrainAdapter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.AdminService/TrainAdapter',
+            adamem_dot_v1_dot_admin__service__pb2.TrainAdapterRequest.SerializeToString,
+            adamem_dot_v1_dot_admin__service__pb2.TrainAdapterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackAdapter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.AdminService/RollbackAdapter',
+            adamem_dot_v1_dot_admin__service__pb2.RollbackAdapterRequest.SerializeToString,
+            adamem_dot_v1_dot_admin__service__pb2.RollbackAdapterResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,14 @@ class AdminServiceStub:
     """UpdateNamespace changes the changeable properties of a namespace."""
     DeleteNamespace: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteNamespaceRequest, _admin_service_pb2.DeleteNamespaceResponse]
     """DeleteNamespace deletes a namespace with all its slots."""
+    GetAdapter: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetAdapterRequest, _admin_service_pb2.GetAdapterResponse]
+    """GetAdapter tells what a namespace has learned and which version of its adapter serves."""
+    ListAdapterVersions: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAdapterVersionsRequest, _admin_service_pb2.ListAdapterVersionsResponse]
+    """ListAdapterVersions lists the versions of a namespace's adapter that are kept, oldest first."""
+    TrainAdapter: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.TrainAdapterRequest, _admin_service_pb2.TrainAdapterResponse]
+    """TrainAdapter starts a training now. A new version serves only if it ranks held-out pairs better than none."""
+    RollbackAdapter: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RollbackAdapterRequest, _admin_service_pb2.RollbackAdapterResponse]
+    """RollbackAdapter makes another version serve, or none."""
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]
     """GetServerInfo describes the server, its encoder and its limits."""
 
@@ -61,6 +69,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """UpdateNamespace changes the changeable properties of a namespace."""
     DeleteNamespace: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteNamespaceRequest, _admin_service_pb2.DeleteNamespaceResponse]  # type: ignore[assignment]
     """DeleteNamespace deletes a namespace with all its slots."""
+    GetAdapter: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetAdapterRequest, _admin_service_pb2.GetAdapterResponse]  # type: ignore[assignment]
+    """GetAdapter tells what a namespace has learned and which version of its adapter serves."""
+    ListAdapterVersions: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAdapterVersionsRequest, _admin_service_pb2.ListAdapterVersionsResponse]  # type: ignore[assignment]
+    """ListAdapterVersions lists the versions of a namespace's adapter that are kept, oldest first."""
+    TrainAdapter: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.TrainAdapterRequest, _admin_service_pb2.TrainAdapterResponse]  # type: ignore[assignment]
+    """TrainAdapter starts a training now. A new version serves only if it ranks held-out pairs better than none."""
+    RollbackAdapter: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RollbackAdapterRequest, _admin_service_pb2.RollbackAdapterResponse]  # type: ignore[assignment]
+    """RollbackAdapter makes another version serve, or none."""
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """GetServerInfo describes the server, its encoder and its limits."""
 
@@ -106,6 +122,38 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.DeleteNamespaceResponse, _abc.Awaitable[_admin_service_pb2.DeleteNamespaceResponse]]:
         """DeleteNamespace deletes a namespace with all its slots."""
+
+    @_abc_1.abstractmethod
+    def GetAdapter(
+        self,
+        request: _admin_service_pb2.GetAdapterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.GetAdapterResponse, _abc.Awaitable[_admin_service_pb2.GetAdapterResponse]]:
+        """GetAdapter tells what a namespace has learned and which version of its adapter serves."""
+
+    @_abc_1.abstractmethod
+    def ListAdapterVersions(
+        self,
+        request: _admin_service_pb2.ListAdapterVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListAdapterVersionsResponse, _abc.Awaitable[_admin_service_pb2.ListAdapterVersionsResponse]]:
+        """ListAdapterVersions lists the versions of a namespace's adapter that are kept, oldest first."""
+
+    @_abc_1.abstractmethod
+    def TrainAdapter(
+        self,
+        request: _admin_service_pb2.TrainAdapterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.TrainAdapterResponse, _abc.Awaitable[_admin_service_pb2.TrainAdapterResponse]]:
+        """TrainAdapter starts a training now. A new version serves only if it ranks held-out pairs better than none."""
+
+    @_abc_1.abstractmethod
+    def RollbackAdapter(
+        self,
+        request: _admin_service_pb2.RollbackAdapterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.RollbackAdapterResponse, _abc.Awaitable[_admin_service_pb2.RollbackAdapterResponse]]:
+        """RollbackAdapter makes another version serve, or none."""
 
     @_abc_1.abstractmethod
     def GetServerInfo(

@@ -14,7 +14,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class QueryRequest(_message.Message):
-    __slots__ = ("namespaces", "text", "vector", "top_k", "filter", "min_score", "include_vectors", "ef_search")
+    __slots__ = ("namespaces", "text", "vector", "top_k", "filter", "min_score", "include_vectors", "ef_search", "mode", "language", "ranking", "diversity", "asked_at", "use_adapter", "rerank")
     NAMESPACES_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,13 @@ class QueryRequest(_message.Message):
     MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_VECTORS_FIELD_NUMBER: _ClassVar[int]
     EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    RANKING_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_FIELD_NUMBER: _ClassVar[int]
+    ASKED_AT_FIELD_NUMBER: _ClassVar[int]
+    USE_ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    RERANK_FIELD_NUMBER: _ClassVar[int]
     namespaces: _containers.RepeatedScalarFieldContainer[str]
     text: str
     vector: _types_pb2.Vector
@@ -31,15 +38,28 @@ class QueryRequest(_message.Message):
     min_score: float
     include_vectors: bool
     ef_search: int
-    def __init__(self, namespaces: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., vector: _Optional[_Union[_types_pb2.Vector, _Mapping]] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., min_score: _Optional[float] = ..., include_vectors: _Optional[bool] = ..., ef_search: _Optional[int] = ...) -> None: ...
+    mode: _types_pb2.QueryMode
+    language: str
+    ranking: _types_pb2.Ranking
+    diversity: float
+    asked_at: _timestamp_pb2.Timestamp
+    use_adapter: bool
+    rerank: int
+    def __init__(self, namespaces: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., vector: _Optional[_Union[_types_pb2.Vector, _Mapping]] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., min_score: _Optional[float] = ..., include_vectors: _Optional[bool] = ..., ef_search: _Optional[int] = ..., mode: _Optional[_Union[_types_pb2.QueryMode, str]] = ..., language: _Optional[str] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., diversity: _Optional[float] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., use_adapter: _Optional[bool] = ..., rerank: _Optional[int] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
-    __slots__ = ("hits", "timings")
+    __slots__ = ("hits", "timings", "confidence", "skipped_stages", "adapter_version")
     HITS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_STAGES_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_VERSION_FIELD_NUMBER: _ClassVar[int]
     hits: _containers.RepeatedCompositeFieldContainer[_types_pb2.Hit]
     timings: QueryTimings
-    def __init__(self, hits: _Optional[_Iterable[_Union[_types_pb2.Hit, _Mapping]]] = ..., timings: _Optional[_Union[QueryTimings, _Mapping]] = ...) -> None: ...
+    confidence: float
+    skipped_stages: _containers.RepeatedScalarFieldContainer[str]
+    adapter_version: int
+    def __init__(self, hits: _Optional[_Iterable[_Union[_types_pb2.Hit, _Mapping]]] = ..., timings: _Optional[_Union[QueryTimings, _Mapping]] = ..., confidence: _Optional[float] = ..., skipped_stages: _Optional[_Iterable[str]] = ..., adapter_version: _Optional[int] = ...) -> None: ...
 
 class QueryTimings(_message.Message):
     __slots__ = ("embed", "search", "total")
@@ -52,7 +72,7 @@ class QueryTimings(_message.Message):
     def __init__(self, embed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., search: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class SlotInput(_message.Message):
-    __slots__ = ("id", "content", "cue", "kind", "scope", "role", "tags", "metadata", "importance", "vector", "created_at", "expires_at", "ttl")
+    __slots__ = ("id", "content", "cue", "kind", "scope", "role", "tags", "metadata", "importance", "vector", "created_at", "expires_at", "ttl", "language")
     ID_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     CUE_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +86,7 @@ class SlotInput(_message.Message):
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     content: str
     cue: str
@@ -79,7 +100,8 @@ class SlotInput(_message.Message):
     created_at: _timestamp_pb2.Timestamp
     expires_at: _timestamp_pb2.Timestamp
     ttl: _duration_pb2.Duration
-    def __init__(self, id: _Optional[str] = ..., content: _Optional[str] = ..., cue: _Optional[str] = ..., kind: _Optional[_Union[_types_pb2.SlotKind, str]] = ..., scope: _Optional[_Union[_types_pb2.Scope, _Mapping]] = ..., role: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., importance: _Optional[float] = ..., vector: _Optional[_Union[_types_pb2.Vector, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    language: str
+    def __init__(self, id: _Optional[str] = ..., content: _Optional[str] = ..., cue: _Optional[str] = ..., kind: _Optional[_Union[_types_pb2.SlotKind, str]] = ..., scope: _Optional[_Union[_types_pb2.Scope, _Mapping]] = ..., role: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., importance: _Optional[float] = ..., vector: _Optional[_Union[_types_pb2.Vector, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., language: _Optional[str] = ...) -> None: ...
 
 class UpdateRequest(_message.Message):
     __slots__ = ("namespace", "slot", "request_id")
@@ -204,3 +226,25 @@ class DeleteSlotsResponse(_message.Message):
     n_not_found: int
     sequence: int
     def __init__(self, n_deleted: _Optional[int] = ..., n_not_found: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
+
+class FeedbackRequest(_message.Message):
+    __slots__ = ("namespace", "text", "helped_slot_ids", "unhelpful_slot_ids", "request_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    HELPED_SLOT_IDS_FIELD_NUMBER: _ClassVar[int]
+    UNHELPFUL_SLOT_IDS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    text: str
+    helped_slot_ids: _containers.RepeatedScalarFieldContainer[str]
+    unhelpful_slot_ids: _containers.RepeatedScalarFieldContainer[str]
+    request_id: str
+    def __init__(self, namespace: _Optional[str] = ..., text: _Optional[str] = ..., helped_slot_ids: _Optional[_Iterable[str]] = ..., unhelpful_slot_ids: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class FeedbackResponse(_message.Message):
+    __slots__ = ("n_taught", "n_not_found")
+    N_TAUGHT_FIELD_NUMBER: _ClassVar[int]
+    N_NOT_FOUND_FIELD_NUMBER: _ClassVar[int]
+    n_taught: int
+    n_not_found: int
+    def __init__(self, n_taught: _Optional[int] = ..., n_not_found: _Optional[int] = ...) -> None: ...

@@ -70,6 +70,11 @@ class MemoryServiceStub:
                 request_serializer=adamem_dot_v1_dot_memory__service__pb2.DeleteSlotsRequest.SerializeToString,
                 response_deserializer=adamem_dot_v1_dot_memory__service__pb2.DeleteSlotsResponse.FromString,
                 _registered_method=True)
+        self.Feedback = channel.unary_unary(
+                '/adamem.v1.MemoryService/Feedback',
+                request_serializer=adamem_dot_v1_dot_memory__service__pb2.FeedbackRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_memory__service__pb2.FeedbackResponse.FromString,
+                _registered_method=True)
 
 
 class MemoryServiceServicer:
@@ -128,6 +133,14 @@ class MemoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Feedback(self, request, context):
+        """Feedback tells which slots helped with a question and which did not; the namespace's adapter learns from it in the
+        background.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MemoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -165,6 +178,11 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.DeleteSlots,
                     request_deserializer=adamem_dot_v1_dot_memory__service__pb2.DeleteSlotsRequest.FromString,
                     response_serializer=adamem_dot_v1_dot_memory__service__pb2.DeleteSlotsResponse.SerializeToString,
+            ),
+            'Feedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Feedback,
+                    request_deserializer=adamem_dot_v1_dot_memory__service__pb2.FeedbackRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_memory__service__pb2.FeedbackResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -357,6 +375,33 @@ class MemoryService:
             '/adamem.v1.MemoryService/DeleteSlots',
             adamem_dot_v1_dot_memory__service__pb2.DeleteSlotsRequest.SerializeToString,
             adamem_dot_v1_dot_memory__service__pb2.DeleteSlotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Feedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.MemoryService/Feedback',
+            adamem_dot_v1_dot_memory__service__pb2.FeedbackRequest.SerializeToString,
+            adamem_dot_v1_dot_memory__service__pb2.FeedbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

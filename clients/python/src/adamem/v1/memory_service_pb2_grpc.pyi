@@ -52,6 +52,10 @@ class MemoryServiceStub:
     """ListSlots reads the slots of a namespace, in the order in which they were first stored."""
     DeleteSlots: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteSlotsRequest, _memory_service_pb2.DeleteSlotsResponse]
     """DeleteSlots deletes slots by id, or all that pass a filter."""
+    Feedback: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.FeedbackRequest, _memory_service_pb2.FeedbackResponse]
+    """Feedback tells which slots helped with a question and which did not; the namespace's adapter learns from it in the
+    background.
+    """
 
 @_typing.type_check_only
 class MemoryServiceAsyncStub(MemoryServiceStub):
@@ -77,6 +81,10 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
     """ListSlots reads the slots of a namespace, in the order in which they were first stored."""
     DeleteSlots: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteSlotsRequest, _memory_service_pb2.DeleteSlotsResponse]  # type: ignore[assignment]
     """DeleteSlots deletes slots by id, or all that pass a filter."""
+    Feedback: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.FeedbackRequest, _memory_service_pb2.FeedbackResponse]  # type: ignore[assignment]
+    """Feedback tells which slots helped with a question and which did not; the namespace's adapter learns from it in the
+    background.
+    """
 
 class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """MemoryService writes, finds and reads the slots of namespaces."""
@@ -141,5 +149,15 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_memory_service_pb2.DeleteSlotsResponse, _abc.Awaitable[_memory_service_pb2.DeleteSlotsResponse]]:
         """DeleteSlots deletes slots by id, or all that pass a filter."""
+
+    @_abc_1.abstractmethod
+    def Feedback(
+        self,
+        request: _memory_service_pb2.FeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_memory_service_pb2.FeedbackResponse, _abc.Awaitable[_memory_service_pb2.FeedbackResponse]]:
+        """Feedback tells which slots helped with a question and which did not; the namespace's adapter learns from it in the
+        background.
+        """
 
 def add_MemoryServiceServicer_to_server(servicer: MemoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

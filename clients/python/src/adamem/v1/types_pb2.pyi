@@ -38,6 +38,13 @@ class IndexKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INDEX_KIND_SPIRAL: _ClassVar[IndexKind]
     INDEX_KIND_USEARCH: _ClassVar[IndexKind]
 
+class QueryMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    QUERY_MODE_UNSPECIFIED: _ClassVar[QueryMode]
+    QUERY_MODE_HYBRID: _ClassVar[QueryMode]
+    QUERY_MODE_DENSE: _ClassVar[QueryMode]
+    QUERY_MODE_LEXICAL: _ClassVar[QueryMode]
+
 class VectorType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     VECTOR_TYPE_UNSPECIFIED: _ClassVar[VectorType]
@@ -73,6 +80,10 @@ INDEX_KIND_QG_COMPACT: IndexKind
 INDEX_KIND_PQ: IndexKind
 INDEX_KIND_SPIRAL: IndexKind
 INDEX_KIND_USEARCH: IndexKind
+QUERY_MODE_UNSPECIFIED: QueryMode
+QUERY_MODE_HYBRID: QueryMode
+QUERY_MODE_DENSE: QueryMode
+QUERY_MODE_LEXICAL: QueryMode
 VECTOR_TYPE_UNSPECIFIED: VectorType
 VECTOR_TYPE_FLOAT32: VectorType
 VECTOR_TYPE_FLOAT16: VectorType
@@ -85,6 +96,34 @@ OPERATOR_GT: Operator
 OPERATOR_GE: Operator
 OPERATOR_IN: Operator
 OPERATOR_EXISTS: Operator
+
+class Ranking(_message.Message):
+    __slots__ = ("dense", "neighbours", "answer", "session", "session_gap_hours", "speaker", "question", "recency", "half_life_days", "importance", "time", "rerank")
+    DENSE_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBOURS_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SESSION_GAP_HOURS_FIELD_NUMBER: _ClassVar[int]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    RECENCY_FIELD_NUMBER: _ClassVar[int]
+    HALF_LIFE_DAYS_FIELD_NUMBER: _ClassVar[int]
+    IMPORTANCE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    RERANK_FIELD_NUMBER: _ClassVar[int]
+    dense: float
+    neighbours: float
+    answer: float
+    session: float
+    session_gap_hours: float
+    speaker: float
+    question: float
+    recency: float
+    half_life_days: float
+    importance: float
+    time: float
+    rerank: float
+    def __init__(self, dense: _Optional[float] = ..., neighbours: _Optional[float] = ..., answer: _Optional[float] = ..., session: _Optional[float] = ..., session_gap_hours: _Optional[float] = ..., speaker: _Optional[float] = ..., question: _Optional[float] = ..., recency: _Optional[float] = ..., half_life_days: _Optional[float] = ..., importance: _Optional[float] = ..., time: _Optional[float] = ..., rerank: _Optional[float] = ...) -> None: ...
 
 class Scope(_message.Message):
     __slots__ = ("user_id", "agent_id", "conversation_id")
@@ -103,7 +142,7 @@ class Vector(_message.Message):
     def __init__(self, values: _Optional[bytes] = ...) -> None: ...
 
 class Slot(_message.Message):
-    __slots__ = ("id", "content", "cue", "kind", "scope", "role", "tags", "metadata", "importance", "vector", "vector_supplied", "created_at", "updated_at", "expires_at", "access_count", "accessed_at", "namespace")
+    __slots__ = ("id", "content", "cue", "kind", "scope", "role", "tags", "metadata", "importance", "vector", "vector_supplied", "created_at", "updated_at", "expires_at", "access_count", "accessed_at", "namespace", "language")
     ID_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     CUE_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +160,7 @@ class Slot(_message.Message):
     ACCESS_COUNT_FIELD_NUMBER: _ClassVar[int]
     ACCESSED_AT_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     content: str
     cue: str
@@ -138,15 +178,29 @@ class Slot(_message.Message):
     access_count: int
     accessed_at: _timestamp_pb2.Timestamp
     namespace: str
-    def __init__(self, id: _Optional[str] = ..., content: _Optional[str] = ..., cue: _Optional[str] = ..., kind: _Optional[_Union[SlotKind, str]] = ..., scope: _Optional[_Union[Scope, _Mapping]] = ..., role: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., importance: _Optional[float] = ..., vector: _Optional[_Union[Vector, _Mapping]] = ..., vector_supplied: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., access_count: _Optional[int] = ..., accessed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., namespace: _Optional[str] = ...) -> None: ...
+    language: str
+    def __init__(self, id: _Optional[str] = ..., content: _Optional[str] = ..., cue: _Optional[str] = ..., kind: _Optional[_Union[SlotKind, str]] = ..., scope: _Optional[_Union[Scope, _Mapping]] = ..., role: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., importance: _Optional[float] = ..., vector: _Optional[_Union[Vector, _Mapping]] = ..., vector_supplied: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., access_count: _Optional[int] = ..., accessed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., namespace: _Optional[str] = ..., language: _Optional[str] = ...) -> None: ...
 
 class Hit(_message.Message):
-    __slots__ = ("slot", "score")
+    __slots__ = ("slot", "score", "score_parts", "dense_score", "lexical_score")
+    class ScorePartsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     SLOT_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_PARTS_FIELD_NUMBER: _ClassVar[int]
+    DENSE_SCORE_FIELD_NUMBER: _ClassVar[int]
+    LEXICAL_SCORE_FIELD_NUMBER: _ClassVar[int]
     slot: Slot
     score: float
-    def __init__(self, slot: _Optional[_Union[Slot, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
+    score_parts: _containers.ScalarMap[str, float]
+    dense_score: float
+    lexical_score: float
+    def __init__(self, slot: _Optional[_Union[Slot, _Mapping]] = ..., score: _Optional[float] = ..., score_parts: _Optional[_Mapping[str, float]] = ..., dense_score: _Optional[float] = ..., lexical_score: _Optional[float] = ...) -> None: ...
 
 class Filter(_message.Message):
     __slots__ = ("all", "any", "negated", "condition")

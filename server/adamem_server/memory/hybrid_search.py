@@ -1,0 +1,234 @@
+"""Queries of HYBRID mode, from top to bottom: what each stage is given and what it leaves for the next."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from adamem_server.adapt.adapter import Adapter
+from adamem_server.embed.batcher import EmbedBatcher
+from adamem_server.embed.cross_encoder import CrossEncoder
+from adamem_server.errors import DeadlineExceededError, FailedPreconditionError
+from adamem_server.memory.hybrid import (
+    CONTEXT,
+    DENSE,
+    DIVERSITY,
+    LEXICAL,
+    RERANK,
+    Pool,
+    Ranking,
+    StageClock,
+    n_seeds,
+    n_words,
+    named_times,
+    ranking_of,
+)
+from adamem_server.memory.maintenance import AccessCounter, expire_due
+from adamem_server.memory.policy import adapted, weights
+from adamem_server.memory.ranking import REACH, QueryFeatures, language_trust
+from adamem_server.memory.reading import adapter_for, first_version, is_shown, remaining_s, view_slot
+from adamem_server.memory.registry import ShardRegistry
+from adamem_server.memory.shard import Gathered, Probe, Shard
+from adamem_server.memory.writer import Writer
+from adamem_server.store.slot_store import SlotStore
+from adamem_server.types import FloatVector, Hit, Metric, Namespace, Query, QueryResult, SlotView
+
+
+class HybridSearch:
+    """Answers hybrid queries over the engine's parts. Thread-safe."""
+
+    def __init__(
+        self,
+        store: SlotStore,
+        writer: Writer,
+        registry: ShardRegistry,
+        encoder: EmbedBatcher,
+        accesses: AccessCounter,
+        now: Callable[[], int],
+        cross_encoder: CrossEncoder | None,
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._registry = registry
+        self._encoder = encoder
+        self._accesses = accesses
+        self._now = now
+        self._cross_encoder = cross_encoder
+        self._clock = StageClock()
+
+    def query(self, query: Query, namespaces: list[Namespace], started: float) -> QueryResult:
+        """Answer a query of HYBRID mode; `started` is the time.perf_counter() of its arrival.
+
+        Raises:
+            DeadlineExceededError, ShardStaleError, NamespaceNotFoundError.
+            FailedPreconditionError: Re-ranking is asked for, and there is no cross-encoder.
+        """
+        text = query.text
+        assert text is not None
+        if query.rerank and self._cross_encoder is None:
+            raise FailedPreconditionError("rerank: this server has no cross-encoder; ADAMEM_RERANK_MODEL names one")
+        now = self._now()
+        asked_at = query.asked_at or now
+        vector, skipped = self._embed_in_time(text, query.deadline_s, len(namespaces))
+        embedded = time.perf_counter()
+        gathered, adapters, times = self._gather_all(query, namespaces, vector, now, skipped)
+        pool = Pool.of(gathered)
+        n_tokens = 0 if vector is None else self._encoder.n_tokens(text)
+        features = QueryFeatures(
+            language_trust=language_trust(n_tokens, n_words(text)),
+            cosine=namespaces[0].metric is Metric.COSINE,
+            lexical_limit=pool.lexical_limit,
+            time_ranges=times,
+        )
+        shares = weights(namespaces[0].ranking, query.ranking)
+        if "dense" not in query.ranking:
+            shares = adapted(shares, adapters[0])
+        ranking = ranking_of(pool, features, shares, asked_at)
+        if query.rerank:
+            reranked = self._reranked(ranking, namespaces, query, shares.rerank)
+            skipped += [] if reranked else [RERANK]
+            ranking = reranked or ranking
+        order = ranking.order
+        if query.diversity > 0.0:
+            if self._clock.fits(DIVERSITY, query.deadline_s):
+                with self._clock.timed(DIVERSITY):
+                    order = self._diversified(ranking, namespaces, query)
+            else:
+                skipped.append(DIVERSITY)
+        best = self._read_best(ranking, order, namespaces, query, now, skipped)
+        for i, namespace in enumerate(namespaces):
+            used = [int(pool.rows[place]) for place, _ in best if pool.source[place] == i]
+            self._accesses.add(namespace.number, used, now)
+        hits = tuple(hit for _, hit in best)
+        done = time.perf_counter()
+        return QueryResult(
+            hits,
+            embedded - started,
+            done - embedded,
+            done - started,
+            ranking.confidence,
+            tuple(skipped),
+            first_version(adapters),
+        )
+
+    def _gather_all(
+        self, query: Query, namespaces: list[Namespace], vector: FloatVector | None, now: int, skipped: list[str]
+    ) -> tuple[list[Gathered], list[Adapter | None], tuple[tuple[int, int], ...]]:
+        """What each namespace has to rank, its adapter, and the times that are named; adds to what is skipped."""
+        clock, text = self._clock, query.text
+        assert text is not None
+        by_words = vector is None or clock.fits(LEXICAL, query.deadline_s, len(namespaces))
+        in_context = clock.fits(CONTEXT, query.deadline_s, len(namespaces))
+        skipped += [] if by_words else [LEXICAL]
+        skipped += [] if in_context else [CONTEXT]
+        times = named_times(text, query.asked_at or now) if in_context else ()
+        probe = Probe(text, query.language, vector, by_words, query.filter, query.ef_search, times)
+        gathered: list[Gathered] = []
+        adapters: list[Adapter | None] = []
+        for namespace in namespaces:
+            remaining_s(query.deadline_s)
+            with self._registry.use(namespace) as shard:
+                expire_due(self._store, self._writer, self._registry, shard, now)
+                # Words and turns may have to be read first; where that takes too long, the maintenance does it.
+                has_words = by_words and (vector is None or clock.has_time(shard.words_delay_s(), query.deadline_s))
+                has_turns = in_context and clock.has_time(shard.context_delay_s(), query.deadline_s)
+                unread = {LEXICAL: by_words and not has_words, CONTEXT: in_context and not has_turns}
+                skipped += [stage for stage, is_unread in unread.items() if is_unread and stage not in skipped]
+                adapter = None if vector is None else adapter_for(query, shard, namespace)
+                own_vector = vector if vector is None or adapter is None else adapter.apply(vector)
+                own = replace(probe, vector=own_vector, by_words=has_words)
+                gathered.append(self._gather(shard, namespace, own, query.top_k, in_context=has_turns))
+                adapters.append(adapter)
+        return gathered, adapters, times
+
+    def _embed_in_time(
+        self, text: str, deadline_s: float | None, n_namespaces: int
+    ) -> tuple[FloatVector | None, list[str]]:
+        """A query's vector; none where the deadline leaves no time for it but enough to look for words."""
+        remaining = remaining_s(deadline_s)
+        if remaining is not None:
+            remaining -= self._clock.reserve_s(LEXICAL, CONTEXT, n_times=n_namespaces)
+        try:
+            return self._encoder.embed_query(text, timeout_s=None if remaining is None else max(remaining, 0.0)), []
+        except DeadlineExceededError:
+            remaining_s(deadline_s)
+            return None, [DENSE]
+
+    def _gather(self, shard: Shard, namespace: Namespace, probe: Probe, top_k: int, *, in_context: bool) -> Gathered:
+        probe = replace(
+            probe,
+            ef_search=probe.ef_search or namespace.index_params.ef_search or None,
+            time_ranges=probe.time_ranges if in_context else (),
+        )
+        # The words take about as long as the context; what is measured is both.
+        with self._clock.timed(CONTEXT if in_context else LEXICAL):
+            return shard.gather(probe, n_seeds=n_seeds(top_k), reach=REACH if in_context else 0)
+
+    def _reranked(self, ranking: Ranking, namespaces: list[Namespace], query: Query, weight: float) -> Ranking | None:
+        """The ranking after a look at its best hits by the cross-encoder; None where the deadline leaves no time."""
+        assert self._cross_encoder is not None
+        assert query.text is not None
+        if not self._clock.fits(RERANK, query.deadline_s):
+            return None
+        pool = ranking.pool
+        texts: dict[int, str] = {}
+        with self._store.read() as view:
+            for i in ranking.order[: query.rerank]:
+                slot = view.slot(namespaces[pool.source[i]].number, int(pool.rows[i]))
+                if slot is not None:
+                    texts[i] = f"{slot.cue}\n{slot.content}" if slot.cue else slot.content
+        with self._clock.timed(RERANK):
+            reserve_s = self._clock.reserve_s(DIVERSITY) if query.diversity else 0.0
+            deadline_s = None if query.deadline_s is None else query.deadline_s - reserve_s
+            scores = self._cross_encoder.score(query.text, list(texts.values()), deadline_s)
+        return None if scores is None else ranking.reranked(list(texts), scores, weight)
+
+    def _diversified(self, ranking: Ranking, namespaces: list[Namespace], query: Query) -> list[int]:
+        pool = ranking.pool
+        among: list[int] = []
+        vectors: list[FloatVector] = []
+        with self._store.read() as view:
+            for i in ranking.diverse(query.top_k):
+                found, stored = view.vectors(namespaces[pool.source[i]], [int(pool.rows[i])])
+                if found:
+                    among.append(i)
+                    vectors.append(stored[0])
+        return ranking.differing(among, np.array(vectors), query.top_k, query.diversity) if among else ranking.order
+
+    def _read_best(
+        self,
+        ranking: Ranking,
+        order: list[int],
+        namespaces: list[Namespace],
+        query: Query,
+        now: int,
+        skipped: Sequence[str],
+    ) -> list[tuple[int, Hit]]:
+        """The best candidates that are there and shown, with their places in the pool; a copy of the query first."""
+        pool = ranking.pool
+        read: dict[int, SlotView | None] = {}
+        with self._store.read() as view:
+
+            def seen(i: int) -> SlotView | None:
+                if i not in read:
+                    namespace, row = namespaces[pool.source[i]], int(pool.rows[i])
+                    slot = view.slot(namespace.number, row)
+                    read[i] = None
+                    if slot is not None and is_shown(slot, query.filter, now):
+                        read[i] = view_slot(view, namespace, row, slot, query.include_vectors)
+                return read[i]
+
+            copies = [i for i in pool.ties() if (tied := seen(i)) is not None and tied.slot.content == query.text]
+            best: list[tuple[int, Hit]] = []
+            for i in dict.fromkeys([*copies, *order]):
+                if len(best) == query.top_k:
+                    break
+                found = seen(i)
+                score = float(ranking.ranked.score[i])
+                if found is None or (query.min_score is not None and score < query.min_score):
+                    continue
+                dense = None if DENSE in skipped else float(pool.candidates.dense[i])
+                lexical = None if LEXICAL in skipped else float(pool.candidates.lexical[i])
+                best.append((i, Hit(found, score, ranking.parts_of(i), dense, lexical)))
+        return best

@@ -1,0 +1,63 @@
+"""How learning keeps out of the way: it waits while queries run, and takes no more than a share of a core."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Lock
+from typing import Final
+
+# Work is done in slices of about this much time on a core.
+_SLICE_S: Final = 0.002
+_LOOK_S: Final = 0.0005
+# Under steady queries learning still goes on, a slice after each of these.
+_MOST_PATIENCE_S: Final = 0.005
+
+
+class Activity:
+    """How many queries are under way. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._n = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Inside, one more is."""
+        with self._lock:
+            self._n += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n -= 1
+
+    def busy(self) -> bool:
+        """Whether there is any."""
+        return self._n > 0
+
+
+class Pacer:
+    """Called between small steps of one thread: waits as long as it should, and says whether to stop.
+
+    Args:
+        activity: While it is busy, nothing is done.
+        share: Of a core that the thread may take, above 0 to 1.
+        stop: Ends it.
+    """
+
+    def __init__(self, activity: Activity, share: float, stop: Event) -> None:
+        self._activity = activity
+        self._rest_per_s = 1.0 / share - 1.0
+        self._stop = stop
+        self._since = time.thread_time()
+
+    def __call__(self) -> bool:
+        """True to stop."""
+        worked = time.thread_time() - self._since
+        if worked >= _SLICE_S:
+            self._stop.wait(worked * self._rest_per_s)
+            give_up_at = time.monotonic() + _MOST_PATIENCE_S
+            while self._activity.busy() and time.monotonic() < give_up_at and not self._stop.wait(_LOOK_S):
+                pass
+            self._since = time.thread_time()
+        return self._stop.is_set()

@@ -1,0 +1,67 @@
+"""What finding and reading slots have in common: which namespace, which slots are shown, how much time is left."""
+
+import time
+from collections.abc import Sequence
+
+from adamem_server.adapt.adapter import Adapter
+from adamem_server.errors import DeadlineExceededError, NamespaceNotFoundError
+from adamem_server.memory.filters import matches
+from adamem_server.memory.shard import Shard
+from adamem_server.store.slot_store import ReadView
+from adamem_server.types import Filter, Namespace, Query, Slot, SlotInput, SlotView
+
+
+def find_namespace(view: ReadView, name: str) -> Namespace:
+    """A namespace by name.
+
+    Raises:
+        NamespaceNotFoundError.
+    """
+    namespace = view.find_namespace(name)
+    if namespace is None:
+        raise NamespaceNotFoundError(name)
+    return namespace
+
+
+def view_slot(view: ReadView, namespace: Namespace, row: int, slot: Slot, include_vector: bool) -> SlotView:
+    """A slot with its use, and its vector where that is asked for."""
+    vector = None
+    if include_vector:
+        _, vectors = view.vectors(namespace, [row])
+        vector = vectors[0]
+    return SlotView(namespace.name, slot, view.access(namespace.number, row), vector)
+
+
+def is_expired(slot: Slot | SlotInput, now: int) -> bool:
+    """Whether a slot is over at a time."""
+    return 0 < slot.expires_at <= now
+
+
+def is_shown(slot: Slot, condition: Filter | None, now: int) -> bool:
+    """Whether a slot read from the store is an answer: a write may have changed it after the shard was asked."""
+    return not is_expired(slot, now) and (condition is None or matches(condition, slot))
+
+
+def adapter_for(query: Query, shard: Shard, namespace: Namespace) -> Adapter | None:
+    """The adapter of a namespace that a query by text passes through."""
+    wanted = namespace.adapter_enabled if query.use_adapter is None else query.use_adapter
+    return shard.adapter(namespace.adapter_version) if wanted else None
+
+
+def first_version(adapters: Sequence[Adapter | None]) -> int:
+    """The version of the first namespace's adapter, 0 for none."""
+    return next((0 if adapter is None else adapter.version for adapter in adapters), 0)
+
+
+def remaining_s(deadline_s: float | None) -> float | None:
+    """Seconds until the deadline, None for no deadline.
+
+    Raises:
+        DeadlineExceededError: It has passed.
+    """
+    if deadline_s is None:
+        return None
+    left = deadline_s - time.monotonic()
+    if left <= 0:
+        raise DeadlineExceededError("the deadline passed")
+    return left

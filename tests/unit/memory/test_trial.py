@@ -1,0 +1,83 @@
+"""The measure that adapters are judged by, and how learning keeps out of the way."""
+
+import time
+from threading import Event
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adamem_server.memory.pacing import Activity, Pacer
+from adamem_server.memory.trial import TOP_K, ndcg
+
+names = st.lists(st.integers(0, 60).map(str), unique=True, max_size=TOP_K)
+
+
+@pytest.mark.parametrize(
+    ("found", "relevant", "expected"),
+    [
+        (["a", "b"], ["a"], 1.0),
+        (["b", "a"], ["a"], 0.6309),
+        (["a", "b"], ["b", "a"], 1.0),
+        (["x", "y"], ["a"], 0.0),
+        ([], ["a"], 0.0),
+        (["a"], [], 0.0),
+    ],
+)
+def test_values(found: list[str], relevant: list[str], expected: float) -> None:
+    assert ndcg(found, relevant) == pytest.approx(expected, abs=1e-4)
+
+
+@given(names, names)
+def test_it_is_a_share_and_all_is_reached_by_the_relevant_ones_first(found: list[str], relevant: list[str]) -> None:
+    value = ndcg(found, relevant)
+    assert 0.0 <= value <= 1.0 + 1e-9
+    assert (value > 0.0) == bool(set(found) & set(relevant))
+    best = sorted(relevant) + [each for each in found if each not in relevant]
+    assert ndcg(best[:TOP_K], relevant) == pytest.approx(1.0 if relevant else 0.0)
+
+
+@given(names, names, st.integers(0, TOP_K))
+def test_a_better_place_is_better(found: list[str], relevant: list[str], place: int) -> None:
+    if 0 < place < len(found) and found[place] in relevant and found[place - 1] not in relevant:
+        better = [*found[: place - 1], found[place], found[place - 1], *found[place + 1 :]]
+        assert ndcg(better, relevant) > ndcg(found, relevant)
+
+
+def work(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_it_takes_its_share() -> None:
+    pacer = Pacer(Activity(), 0.25, Event())
+    started = time.monotonic()
+    for _ in range(10):
+        work(0.003)
+        assert not pacer()
+    assert time.monotonic() - started > 0.03 / 0.25 * 0.9
+
+
+def test_it_waits_for_queries_and_not_for_ever() -> None:
+    activity, stop = Activity(), Event()
+    pacer = Pacer(activity, 1.0, stop)
+    assert not activity.busy()
+    with activity.counted(), activity.counted():
+        assert activity.busy()
+        work(0.003)
+        started = time.monotonic()
+        assert not pacer()
+        assert time.monotonic() - started > 0.003
+    assert not activity.busy()
+    work(0.003)
+    assert not pacer()
+    stop.set()
+    assert pacer()
+
+
+def test_what_fails_is_not_under_way_any_more() -> None:
+    activity = Activity()
+    with pytest.raises(ZeroDivisionError), activity.counted():
+        raise ZeroDivisionError
+    assert not activity.busy()
