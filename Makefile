@@ -14,6 +14,8 @@ GENERATED := clients/python/src/adamem/v1
 EXTENSION := server/adamem_server/_index.abi3.so
 OUT ?=
 VECTORS ?=
+LOCOMO ?=
+XQUAD ?=
 ARGS ?=
 
 # The binding is built against the same interpreter by maturin, clippy and cargo test.
@@ -30,7 +32,7 @@ RUST_SOURCES := $(shell find rust_index -path '*/target' -prune -o \( -name '*.r
 LOCKED := $(if $(wildcard Cargo.lock),--locked,)
 
 .PHONY: help setup demo serve test test-python test-rust test-crash test-slow test-miri test-sanitizer stress check \
-	fix lock proto model wheels bench-index bench-ingest bench-namespaces clean
+	fix lock proto model wheels bench-index bench-ingest bench-namespaces bench-retrieval clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +88,10 @@ bench-index: setup $(DONE)/bench ## measure the vector index against its peers (
 
 bench-ingest: setup ## measure ingestion, query times and recall (OUT=file.json)
 	@$(PY) -m bench.run ingest $(if $(OUT),--out $(OUT)) $(ARGS)
+
+bench-retrieval: setup $(DONE)/bench ## what queries find, beside peers (OUT=file.json LOCOMO=file XQUAD=folder)
+	@$(PY) -m bench.run retrieval $(if $(OUT),--out $(OUT)) $(if $(LOCOMO),--locomo $(LOCOMO)) \
+		$(if $(XQUAD),--xquad $(XQUAD)) $(if $(VECTORS),--vectors $(VECTORS)) $(ARGS)
 
 # --- test ------------------------------------------------------------------------------------------------------------
 
