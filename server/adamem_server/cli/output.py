@@ -70,7 +70,7 @@ def print_namespace_line(namespace: "Namespace") -> None:
 def print_version_line(version: "AdapterVersion") -> None:
     """A version of an adapter on one line, with what it was found to do; the one that serves is marked."""
     mark = "*" if version.serving else " "
-    quality = f"quality {version.baseline:.3f} > {version.candidate:.3f} on {version.n_judged} pairs unseen"
+    quality = f"quality {version.baseline:.3f} to {version.candidate:.3f} on {version.n_judged} pairs unseen"
     click.echo(f"{mark} {version.version:>4}  {_day(version.created_at)}  {version.n_pairs:>5} pairs  {quality}")
 
 

@@ -93,10 +93,15 @@ class Training:
         lesson = self._lesson(feedback, cues)
         try:
             verdict = self._judged(lesson)
-            fitted = self._fit(lesson, range(len(lesson.pairs))) if verdict is not None and verdict.promote else None
-            if verdict is None or (verdict.promote and fitted is None):
+            if verdict is None:
                 return None
-            outcome = self._outcome(lesson, verdict)
+            # An adapter of the same pairs would be the same, and push an older version out.
+            is_known = self._namespace.adapter_version > 0 and learning.trained_to == learning.next_pair - 1
+            promote = verdict.promote and not is_known
+            fitted = self._fit(lesson, range(len(lesson.pairs))) if promote else None
+            if promote and fitted is None:
+                return None
+            outcome = TrainingOutcome.NOT_BETTER if verdict.promote and is_known else self._outcome(lesson, verdict)
         except TrialStoppedError:
             return None
         report = TrainingReport(

@@ -150,11 +150,19 @@ def test_versions_and_rollback(taught: Lab) -> None:
 
 def test_old_versions_go(tmp_path: Path) -> None:
     lab = Lab(tmp_path, learning=LearningSettings(auto_pairs=0, cpu_share=1.0, max_versions=2))
-    teach(lab, "n", fill(lab, "n"), range(3))
+    answers = fill(lab, "n")
     for _ in range(3):
+        teach(lab, "n", answers, range(3))
         trained(lab)
     assert [each.version for each in lab.engine.adaptation.list_adapter_versions("n")[0]] == [2, 3]
     lab.close()
+
+
+def test_a_training_on_nothing_new_pushes_no_version_out(lab: Lab) -> None:
+    teach(lab, "n", fill(lab, "n"), range(3))
+    assert trained(lab).outcome is TrainingOutcome.PROMOTED
+    assert trained(lab).outcome is TrainingOutcome.NOT_BETTER
+    assert [each.version for each in lab.engine.adaptation.list_adapter_versions("n")[0]] == [1]
 
 
 def test_what_does_not_help_does_not_serve(lab: Lab) -> None:
