@@ -82,7 +82,9 @@ def test_modes(client: adamem.Client, server, mode: str) -> None:
         ({"mode": "fuzzy"}, "mode"),
         ({"mode": 3}, "mode"),
         ({"ranking": {"freshness": 1.0}}, "ranking.freshness"),
-        ({"ranking": {"recency": "much"}}, "ranking"),
+        ({"ranking": {"recency": "much"}}, "ranking.recency"),
+        ({"ranking": {"recency": True}}, "ranking.recency"),
+        ({"ranking": ["recency"]}, "ranking"),
         ({"asked_at": "yesterday"}, "asked_at"),
         ({"asked_at": datetime(2023, 5, 7)}, "asked_at"),  # noqa: DTZ001 - without a zone it is refused
         ({"diversity": "much"}, "query"),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from numbers import Real
 from typing import Any, Final, TypeAlias
 
 from google.protobuf.message import DecodeError, Message
@@ -195,9 +196,13 @@ def _hit_from_proto(message: pb.Hit) -> Hit:
     )
 
 
-def ranking_to_proto(weights: Mapping[str, float], field: str = "ranking") -> pb.Ranking:
+def ranking_to_proto(weights: Any, field: str = "ranking") -> pb.Ranking:
     """Weights of the ranking by name; their ranges are the server's to check."""
-    for name in weights:
+    if not isinstance(weights, Mapping):
+        raise invalid(field, f"a dictionary of weights by name is expected, not {type(weights).__name__}")
+    for name, value in weights.items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise invalid(f"{field}.{name}", f"a number is expected, not {type(value).__name__}")
         if name not in pb.Ranking.DESCRIPTOR.fields_by_name:
             known = ", ".join(pb.Ranking.DESCRIPTOR.fields_by_name)
             raise invalid(f"{field}.{name}", f"is no weight; there are {known}")
