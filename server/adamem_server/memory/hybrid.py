@@ -33,6 +33,8 @@ LEXICAL: Final = "lexical"
 CONTEXT: Final = "context"
 RERANK: Final = "rerank"
 DIVERSITY: Final = "diversity"
+# The part of a score that puts a copy of the query first.
+COPY: Final = "copy"
 
 # The best of each side that are ranked, and how many of them for each hit that is wanted.
 _MIN_SEEDS: Final = 100

@@ -12,6 +12,7 @@ from adamem_server.embed.cross_encoder import CrossEncoder
 from adamem_server.errors import DeadlineExceededError, FailedPreconditionError
 from adamem_server.memory.hybrid import (
     CONTEXT,
+    COPY,
     DENSE,
     DIVERSITY,
     LEXICAL,
@@ -221,14 +222,17 @@ class HybridSearch:
 
             copies = [i for i in pool.ties() if (tied := seen(i)) is not None and tied.slot.content == query.text]
             best: list[tuple[int, Hit]] = []
+            top = float(ranking.ranked.score.max(initial=0.0))
             for i in dict.fromkeys([*copies, *order]):
                 if len(best) == query.top_k:
                     break
                 found = seen(i)
-                score = float(ranking.ranked.score[i])
+                score, parts = float(ranking.ranked.score[i]), ranking.parts_of(i)
+                if i in copies and score < top:
+                    score, parts[COPY] = top, top - score
                 if found is None or (query.min_score is not None and score < query.min_score):
                     continue
                 dense = None if DENSE in skipped else float(pool.candidates.dense[i])
                 lexical = None if LEXICAL in skipped else float(pool.candidates.lexical[i])
-                best.append((i, Hit(found, score, ranking.parts_of(i), dense, lexical)))
+                best.append((i, Hit(found, score, parts, dense, lexical)))
         return best

@@ -36,12 +36,16 @@ _QUESTION_END: Final = 60
 
 
 def speaker_of(slot: Slot) -> str:
-    """Who said it: the role where it is a name, else the name that a turn begins with ("Ann: ..."); "" for nobody."""
+    """Who said it, or whom it is about; "" for nobody.
+
+    The role where it is a name; else the name that a turn begins with ("Ann: ..."), outside of conversations the user.
+    """
     if slot.role and slot.role.casefold() not in _ROLES:
         return slot.role.casefold()
-    if slot.scope.conversation_id and (found := _SPEAKER.match(slot.content)):
-        return found[1].strip().casefold()
-    return ""
+    if not slot.scope.conversation_id:
+        return slot.scope.user_id.casefold()
+    found = _SPEAKER.match(slot.content)
+    return found[1].strip().casefold() if found else ""
 
 
 def is_question(text: str) -> bool:
@@ -285,7 +289,8 @@ class TurnTable:
     def describe(self, rows: Rows, query_terms: Iterable[str]) -> Turns:
         """What is known of rows, zeros for one that is gone.
 
-        A turn's speaker counts as named where the query names exactly one of those who speak in the conversation.
+        A speaker counts as named where the query names exactly one of those who speak in the conversation, outside of
+        conversations exactly one of all.
         """
         with self._lock:
             table = self._built()
@@ -301,8 +306,9 @@ class TurnTable:
                 codes, inverse = np.unique(conversation, return_inverse=True)
                 who = np.full(len(codes), _UNNAMED, np.int64)
                 for i, code in enumerate(codes.tolist()):
-                    if code != NO_CONVERSATION and len(spoken := named & table.conversations[code].speakers) == 1:
-                        who[i] = spoken.pop()
+                    spoken = named if code == NO_CONVERSATION else named & table.conversations[code].speakers
+                    if len(spoken) == 1:
+                        (who[i],) = spoken
                 is_named = speaker == who[inverse]
             return Turns(
                 conversation,

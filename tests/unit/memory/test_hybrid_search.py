@@ -663,3 +663,25 @@ def test_a_namespace_that_is_deleted_under_queries(lab: Lab, mode: QueryMode) ->
     assert not problems
     assert n_found
     assert n_gone
+
+
+def test_a_copy_of_the_query_has_the_best_score(lab: Lab) -> None:
+    """So that a limit of scores does not drop it while worse ones stay."""
+    lab.put("n", "what is the capital")
+    lab.put("n", "green doors", cue="what is the capital")
+    lab.put("n", "rivers run slowly", "birds sing early")
+    hits = ask(lab, "what is the capital", "n").hits
+    assert hits[0].view.slot.content == "what is the capital"
+    assert hits[0].score == max(hit.score for hit in hits)
+    for hit in hits:
+        assert sum(hit.parts.values()) == pytest.approx(hit.score, abs=1e-4)
+
+
+def test_a_slot_about_a_user_who_is_named_is_lifted(lab: Lab) -> None:
+    lab.put("n", "peanuts make ill", scope=Scope(user_id="ann"))
+    lab.put("n", "peanuts taste good", scope=Scope(user_id="bob"))
+    hits = ask(lab, "does ann eat peanuts", "n").hits
+    assert [(hit.view.slot.scope.user_id, hit.parts.get("speaker", 0.0)) for hit in hits] == [
+        ("ann", 2.0),
+        ("bob", 0.0),
+    ]

@@ -493,6 +493,8 @@ class Client(BaseClient):
     ) -> AdapterStatus:
         """Makes another version of the adapter serve, or none: 0. Never retried: it has no request id.
 
+        A later training may serve a new version; `update_namespace(name, adapter_enabled=False)` keeps all off.
+
         Raises:
             AdapterVersionNotFoundError: The namespace keeps no such version.
         """

@@ -221,7 +221,7 @@ class Hit(Record):
         score: Of a hybrid query the sum of `score_parts`, about -2..12; of a lexical one BM25; of a dense one the
             similarity.
         score_parts: "dense", "lexical", "neighbours", "session", "speaker", "question", "recency", "importance",
-            "time", "rerank"; of hybrid queries, zeros left out.
+            "time", "rerank", "copy"; of hybrid queries, zeros left out.
         dense_score: Similarity of the vectors, in the range of the namespace's metric. None: not asked.
         lexical_score: BM25 of the slot's words. None: not asked.
     """
