@@ -48,17 +48,23 @@ class Words:
             if self._index is not None:
                 return self._index
             self._opening = True
-        index = None
         try:
             index = self._restore()
-        finally:
             with self._lock:
-                if index is not None:
-                    # Changes made meanwhile may or may not be in it: each row's last one settles it.
-                    _apply(index, self._missed)
-                self._index, self._opening, self._missed = index, False, []
-                self._lock.notify_all()
+                # Changes made meanwhile may or may not be in it: each row's last one settles it.
+                _apply(index, self._missed)
+                self._index = index
+                self._end_opening()
+        except BaseException:
+            # Those who wait try for themselves.
+            with self._lock:
+                self._end_opening()
+            raise
         return index
+
+    def _end_opening(self) -> None:
+        self._opening, self._missed = False, []
+        self._lock.notify_all()
 
     def is_open(self) -> bool:
         """Whether a query has needed it."""

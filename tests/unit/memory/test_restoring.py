@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from adamem_server import _index
 from adamem_server.memory import restoring
 from adamem_server.memory import shard as shard_module
+from adamem_server.memory import words as words_module
 from adamem_server.memory.jobs import DeleteNamespaceJob
 from adamem_server.memory.restoring import lexical_path, remove_snapshots
 from adamem_server.memory.shard import Probe, Shard
@@ -336,6 +337,22 @@ def test_words_that_cannot_be_opened_are_tried_again(memory: WordMemory) -> None
         found(shard, "November")
     memory.update({2: 1002})
     check_words(memory, shard)
+
+
+def test_an_opening_that_fails_at_its_end_holds_up_nobody(memory: WordMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.lazy = True
+    memory.update({1: 1001})
+    shard = memory.open()
+
+    def failing(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(words_module, "_apply", failing)
+        with pytest.raises(MemoryError):
+            found(shard, "November")
+    with ThreadPoolExecutor(1) as pool:
+        assert len(pool.submit(found, shard, "November").result(PATIENCE_S)) == 1
 
 
 # Beside the maintenance
