@@ -16,6 +16,8 @@ from adamem_server.embed.base import ModelInfo
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.embed.cross_encoder import CrossEncoder
 from adamem_server.errors import InsecureAddressError, StartupError
+from adamem_server.lifecycle.jobs import JobSettings
+from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.memory.learning import LearningSettings
 from adamem_server.rpc.server import RpcServer, ServerOptions, Tls
@@ -90,7 +92,10 @@ def build(settings: Settings) -> App:
             cross_encoder=cross_encoder,
         )
         resources.callback(engine.close)
-        server = RpcServer(engine, _server_options(settings))
+        lifecycle = Lifecycle(engine.parts, _job_settings(settings))
+        resources.callback(lifecycle.close)
+        lifecycle.start()
+        server = RpcServer(engine, lifecycle, _server_options(settings))
         return App(settings, server, encoder.info, resources.pop_all())
 
 
@@ -156,6 +161,15 @@ def _shard_bytes(budget: int) -> int:
             limit=str(needed << 20),
         )
     return budget - taken
+
+
+def _job_settings(settings: Settings) -> JobSettings:
+    return JobSettings(
+        n_threads=settings.n_job_threads,
+        cpu_share=settings.job_cpu_share,
+        max_finished=settings.max_finished_jobs,
+        retention_s=settings.job_retention_s,
+    )
 
 
 def _server_options(settings: Settings) -> ServerOptions:

@@ -95,8 +95,16 @@ class Settings(BaseSettings):
     adapter_max_feedback: int = Field(1000, ge=1, le=10_000, description="Pairs of feedback that a namespace keeps.")
     adapter_max_cues: int = Field(250, ge=0, le=10_000, description="Pairs of cues that it keeps besides.")
     adapter_max_versions: int = Field(8, ge=1, le=1000, description="Versions of its adapter that a namespace keeps.")
+    n_job_threads: int = Field(1, ge=1, le=64, description="Jobs that run at once; further ones wait.")
+    job_cpu_share: float = Field(0.8, gt=0, le=1, description="Part of one core that a job takes at most.")
+    max_finished_jobs: int = Field(1000, ge=0, le=100_000, description="Jobs that have ended and are still listed.")
+    job_retention_s: float = Field(
+        7 * 86_400.0, ge=0, le=366 * 86_400, description="How long a job that has ended is listed at most."
+    )
     n_rpc_threads: int = Field(32, ge=2, le=1024, description="Calls worked on at once.")
-    max_bulk_streams: int = Field(8, ge=1, le=512, description="Bulk streams open at once; more are refused.")
+    max_bulk_streams: int = Field(
+        8, ge=1, le=512, description="Streams open at once, bulk updates and watched jobs; more are refused."
+    )
     tls_cert: Path | None = Field(None, description="PEM file of the server's certificate chain; turns TLS on.")
     tls_key: Path | None = Field(None, description="PEM file of the certificate's private key.")
     tls_client_ca: Path | None = Field(

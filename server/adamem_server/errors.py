@@ -9,10 +9,12 @@ status code of a class is decided in `rpc/errors.py` alone.
     ├── NamespaceExistsError
     ├── SlotNotFoundError
     ├── AdapterVersionNotFoundError
+    ├── JobNotFoundError
     ├── FailedPreconditionError     the request is right, the state it meets is not
     │   ├── DimensionMismatchError      a vector of another dimension than the namespace's
     │   ├── ModelMismatchError          text for a namespace whose vectors another encoder made
-    │   └── RequestIdReusedError        a request id that was used for another request
+    │   ├── RequestIdReusedError        a request id that was used for another request
+    │   └── JobRunningError             the namespace has an unfinished job of this kind
     ├── AbortedError                lost a race; the caller may read again and retry
     ├── ResourceExhaustedError
     │   ├── StorageFullError            the disk or the map's limit is full
@@ -104,6 +106,15 @@ class AdapterVersionNotFoundError(AdaMemError):
         )
 
 
+class JobNotFoundError(AdaMemError):
+    """The server knows no job of this id, or does not any more."""
+
+    reason = "JOB_NOT_FOUND"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id!r} does not exist, or ended long ago", job_id=job_id)
+
+
 class FailedPreconditionError(AdaMemError):
     """The request is right in itself; the state that it meets is not."""
 
@@ -147,6 +158,21 @@ class RequestIdReusedError(FailedPreconditionError):
 
     def __init__(self, request_id: str) -> None:
         super().__init__(f"request id {request_id!r} was used for another request", request_id=request_id)
+
+
+class JobRunningError(FailedPreconditionError):
+    """The namespace has an unfinished job of this kind; `metadata["job_id"]` names it."""
+
+    reason = "JOB_RUNNING"
+
+    def __init__(self, kind: str, namespace: str, job_id: str) -> None:
+        where = f"namespace {namespace!r}" if namespace else "the server"
+        super().__init__(
+            f"{where} has an unfinished job {kind!r}: {job_id}; wait for its end, or cancel it",
+            kind=kind,
+            namespace=namespace,
+            job_id=job_id,
+        )
 
 
 class AbortedError(AdaMemError):

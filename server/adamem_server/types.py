@@ -416,6 +416,50 @@ class FeedbackResult:
     n_not_found: int
 
 
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A piece of long work. `namespace` "" and number 0: the server's own.
+
+    `n_done` of `n_total` `unit`s are done (0: not known). `checkpoint` is where a resumed run goes on. The error's
+    reason is "" unless it failed. `cancelling`: it was asked to stop.
+    """
+
+    id: str
+    kind: str
+    namespace: str = ""
+    namespace_number: int = 0
+    state: JobState = JobState.QUEUED
+    params: JsonObject = field(default_factory=dict)
+    checkpoint: JsonObject = field(default_factory=dict)
+    n_done: int = 0
+    n_total: int = 0
+    unit: str = ""
+    result: JsonObject = field(default_factory=dict)
+    error_reason: str = ""
+    error_message: str = ""
+    error_metadata: Mapping[str, str] = field(default_factory=dict)
+    cancelling: bool = False
+    created_at: int = 0
+    started_at: int = 0
+    finished_at: int = 0
+    n_resumes: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.finished_at != 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceInfo:
     """A namespace with its counts. `index_bytes` is 0 unless its shard is open."""

@@ -26,7 +26,7 @@ from tests.integration.conftest import NewServer
 from tests.integration.errors import refusal
 from tests.integration.process import ServerProcess, run_serve
 
-SERVICES = ("adamem.v1.MemoryService", "adamem.v1.AdminService")
+SERVICES = tuple(f"adamem.v1.{name}Service" for name in ("Memory", "Admin", "Lifecycle", "Job"))
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 KEY = "a-key-for-the-tests-of-the-edge"
@@ -148,9 +148,9 @@ def test_health_says_not_serving_while_the_server_stops(new_server: NewServer) -
     server = new_server().start()
     stub = health_pb2_grpc.HealthStub(server.channel())
     watches = [stub.Watch(health_pb2.HealthCheckRequest(service=service)) for service in ("", *SERVICES)]
-    assert [next(watch).status for watch in watches] == [SERVING] * 3
+    assert [next(watch).status for watch in watches] == [SERVING] * len(watches)
     server.process.send_signal(signal.SIGTERM)
-    assert [next(watch).status for watch in watches] == [NOT_SERVING] * 3
+    assert [next(watch).status for watch in watches] == [NOT_SERVING] * len(watches)
     for watch in watches:
         watch.cancel()
     assert server.process.wait(20) == 0

@@ -10,7 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from adamem.v1 import admin_service_pb2, memory_service_pb2
+from adamem.v1 import admin_service_pb2, job_service_pb2, lifecycle_service_pb2, memory_service_pb2
 from tests.integration.process import ServerProcess
 
 N_MESSAGES = 400
@@ -28,7 +28,12 @@ REFUSALS = {
 }
 METHODS = [
     method
-    for file, service in ((memory_service_pb2, "MemoryService"), (admin_service_pb2, "AdminService"))
+    for file, service in (
+        (memory_service_pb2, "MemoryService"),
+        (admin_service_pb2, "AdminService"),
+        (lifecycle_service_pb2, "LifecycleService"),
+        (job_service_pb2, "JobService"),
+    )
     for method in file.DESCRIPTOR.services_by_name[service].methods
 ]
 
@@ -94,6 +99,8 @@ def test_random_messages(server: ServerProcess, method: MethodDescriptor) -> Non
         try:
             if method.name == "BulkUpdate":
                 list(channel.stream_stream(path)(iter([raw]), timeout=20))
+            elif method.name == "WatchJob":
+                list(channel.unary_stream(path)(raw, timeout=20))
             else:
                 channel.unary_unary(path)(raw, timeout=20)
         except grpc.RpcError as caught:

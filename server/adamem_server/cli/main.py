@@ -46,7 +46,8 @@ COMMANDS: Final = {
     "feedback": ("adapter:feedback", "Tell which slots helped with a question."),
     "adapter": ("adapter:adapter", "Show, train and choose what a namespace has learned."),
     "slots": ("slots:slots", "List, show and delete slots."),
-    "namespace": ("namespace:namespace", "List, create, show, change and delete namespaces."),
+    "namespace": ("namespace:namespace", "List, create, show, change, verify, compact and delete namespaces."),
+    "job": ("job:job", "List, show, watch and cancel long work of the server."),
     "model": ("model:model", "List encoders and download them ahead."),
     "version": ("version:version", "Show the versions of this command and of the server."),
 }

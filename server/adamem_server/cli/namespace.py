@@ -1,10 +1,11 @@
-"""`adamem namespace list | create | show | update | delete`."""
+"""`adamem namespace list | create | show | update | verify | compact | delete`."""
 
 from itertools import islice
 from typing import Any
 
 import click
 
+from adamem_server.cli.job import finish, wait_option
 from adamem_server.cli.options import Weight, json_option, option, yes_option
 from adamem_server.cli.output import print_fields, print_json, print_namespace_line, say
 from adamem_server.cli.session import Session, pass_session
@@ -12,7 +13,7 @@ from adamem_server.cli.session import Session, pass_session
 
 @click.group()
 def namespace() -> None:
-    """List, create, show, change and delete namespaces."""
+    """List, create, show, change, verify, compact and delete namespaces."""
 
 
 @namespace.command("list")
@@ -82,6 +83,28 @@ def update(
         ranking = dict(weight) or None
         changed = client.update_namespace(name, description=description, ef_search=ef_search, ranking=ranking)
     (print_json if session.as_json else print_fields)(changed)
+
+
+@namespace.command()
+@click.argument("name", required=False)
+@wait_option
+@json_option
+@pass_session
+def verify(session: Session, name: str | None, wait: bool) -> None:
+    """Check that what is stored of every slot is whole; of the default namespace where NAME is left out."""
+    with session.client() as client:
+        finish(session, client, client.lifecycle.verify(name), wait=wait)
+
+
+@namespace.command()
+@click.argument("name", required=False)
+@wait_option
+@json_option
+@pass_session
+def compact(session: Session, name: str | None, wait: bool) -> None:
+    """Take deleted slots out of the index now, and save it."""
+    with session.client() as client:
+        finish(session, client, client.lifecycle.compact(name), wait=wait)
 
 
 @namespace.command()

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from adamem import AdapterVersion, Hit, Namespace, QueryTimings, Slot
+    from adamem import AdapterVersion, Hit, Job, Namespace, QueryTimings, Slot
     from adamem.types import Record
 
 
@@ -72,6 +72,14 @@ def print_version_line(version: "AdapterVersion") -> None:
     mark = "*" if version.serving else " "
     quality = f"quality {version.baseline:.3f} to {version.candidate:.3f} on {version.n_judged} pairs unseen"
     click.echo(f"{mark} {version.version:>4}  {_day(version.created_at)}  {version.n_pairs:>5} pairs  {quality}")
+
+
+def print_job_line(job: "Job") -> None:
+    """A job on one line."""
+    of_all = f" of {job.n_total:,}" if job.n_total else ""
+    about = f"{job.n_done:,}{of_all} {job.unit}" if job.error is None else job.error.message
+    created = job.created_at.strftime("%Y-%m-%d %H:%M:%S") if job.created_at else ""
+    click.echo(f"{job.id}  {created}  {job.state.value:<9}  {job.kind:<12} {job.namespace:<24} {about}")
 
 
 def _scope(slot: "Slot") -> list[str]:

@@ -10,6 +10,8 @@ from adamem_server.cli.output import say
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
+    from adamem import Job
+
 LINE_EVERY_S: Final = 5.0
 
 
@@ -91,6 +93,57 @@ class Progress:
             BarColumn(),
             DownloadColumn(),
             TextColumn("{task.fields[count]}"),
+            TimeRemainingColumn(),
+        )
+        return Bar(*columns, console=Console(stderr=True), transient=False)
+
+
+class JobProgress:
+    """How far a job of the server is: its units done, of all that are known."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._printed_at = time.monotonic()
+        self._job: Job | None = None
+        self._bar = self._make_bar() if sys.stderr.isatty() else None
+        self._task = self._bar.add_task(label, total=None, state="", unit="") if self._bar else None
+
+    def __enter__(self) -> Self:
+        """Shows the bar."""
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Leaves the bar as it was last."""
+        if self._bar:
+            self._bar.stop()
+
+    def update(self, job: "Job") -> None:
+        """Tells how far it is."""
+        changed = self._job is None or self._job.state != job.state
+        self._job = job
+        if self._bar and self._task is not None:
+            total = job.n_total or (1 if job.ended else None)
+            done = total if job.state == "succeeded" and total else job.n_done
+            self._bar.update(self._task, completed=done, total=total, state=job.state.value, unit=job.unit)
+        elif changed or time.monotonic() - self._printed_at >= LINE_EVERY_S:
+            self._printed_at = time.monotonic()
+            of_all = f" of {job.n_total:,}" if job.n_total else ""
+            say(f"{self._label}: {job.state.value}, {job.n_done:,}{of_all} {job.unit}")
+
+    @staticmethod
+    def _make_bar() -> "Bar":
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TextColumn("{task.fields[state]}"),
             TimeRemainingColumn(),
         )
         return Bar(*columns, console=Console(stderr=True), transient=False)

@@ -43,6 +43,7 @@ from adamem_server.memory.jobs import (
 from adamem_server.memory.learning import Learner, LearningSettings
 from adamem_server.memory.maintenance import AccessCounter, Maintenance, expire_due
 from adamem_server.memory.pacing import Activity
+from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.pending import PendingUpdate
 from adamem_server.memory.policy import may_hide_copy, rank
 from adamem_server.memory.reading import (
@@ -152,6 +153,9 @@ class MemoryEngine:
             store, self._writer, self._registry, encoder, self._activity, learning or LearningSettings(), now=now
         )
         self.adaptation: Final = Adaptation(store, self._writer, self._learner, encoder.info, now)
+        self.parts: Final = EngineParts(
+            store, self._writer, self._registry, encoder, self._activity, self._maintenance, now
+        )
         self._maintenance.start()
         self._learner.start()
 

@@ -4,13 +4,11 @@ One thread at a low OS priority that waits while queries run. What it does can b
 stored before it hears of them, and a training writes nothing before it is done.
 """
 
-import os
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from threading import Condition, Event, Thread, get_native_id
+from threading import Condition, Event, Thread
 from typing import Final
 
 import structlog
@@ -20,7 +18,7 @@ from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.errors import AdaMemError, NamespaceNotFoundError, ShuttingDownError
 from adamem_server.memory.adapter_jobs import TrainedJob
 from adamem_server.memory.jobs import StoreJob
-from adamem_server.memory.pacing import Activity, Pacer
+from adamem_server.memory.pacing import Activity, Pacer, lower_priority
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.training import Trained, Training
 from adamem_server.memory.writer import Writer
@@ -28,7 +26,6 @@ from adamem_server.store.codec import Learning
 from adamem_server.store.slot_store import SlotStore, WriteBatch
 from adamem_server.types import FloatVector, Namespace, TaughtPair, TrainingOutcome, TrainingReport
 
-_NICE: Final = 10
 # Texts that are embedded together: some 20 ms of a core, behind whatever else is asked of the encoder.
 _EMBEDDED_AT_ONCE: Final = 8
 # Pairs are cut back to their bound when they pass it by this part.
@@ -129,8 +126,7 @@ class Learner:
             return self._training == number or self._queue.get(number) is not None
 
     def _loop(self) -> None:
-        if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _NICE)
+        lower_priority()
         self._look_back()
         while not self._stop.is_set():
             with self._wake:

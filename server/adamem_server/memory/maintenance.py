@@ -4,20 +4,19 @@ One thread at a low OS priority, so that it takes the time that queries and the 
 interrupted at any point and is taken up again; nothing that is acknowledged depends on it.
 """
 
-import os
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from threading import Event, Lock, Thread, get_native_id
+from threading import Event, Lock, Thread
 from typing import Final
 
 import structlog
 
 from adamem_server.errors import AdaMemError, ShardStaleError, StorageFullError
 from adamem_server.memory.jobs import DeleteJob, StoreJob
+from adamem_server.memory.pacing import lower_priority
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.restoring import remove_snapshots
 from adamem_server.memory.shard import Shard
@@ -30,7 +29,6 @@ _LINK_ROWS: Final = 64
 _PURGE_KEYS: Final = 5_000
 _TRIM_KEYS: Final = 5_000
 _EXPIRE_ROWS: Final = 1_000
-_NICE: Final = 10
 # A journal of a shard too small for a snapshot is cut when it grows past this many changes: nothing replays it.
 _MAX_SMALL_JOURNAL: Final = 1_000
 # A namespace that is written and not asked is opened when this part of it is new, so that its graph grows with it.
@@ -88,6 +86,7 @@ class Maintenance:
         self._now = now
         self._monotonic = monotonic
         self._last_flush = monotonic()
+        self._saving = Lock()
         self._saved: dict[int, tuple[int, float]] = {}
         self._stop = Event()
         self._thread = Thread(target=self._loop, name="maintenance", daemon=True)
@@ -103,7 +102,7 @@ class Maintenance:
             self._thread.join()
         self._attempt(self._flush_accesses)
         for shard in self._registry.open_shards():
-            self._attempt(partial(self._checkpoint, shard))
+            self._attempt(partial(self.save, shard))
 
     def step(self) -> bool:
         """Do what is due; True when the index has more to do at once."""
@@ -119,9 +118,7 @@ class Maintenance:
         return busy
 
     def _loop(self) -> None:
-        if sys.platform == "linux":
-            # Added to the niceness of the process, which may be started with one: it cannot be lowered again.
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _NICE)
+        lower_priority()
         while not self._stop.is_set():
             if not self.step():
                 self._stop.wait(_IDLE_S)
@@ -156,7 +153,7 @@ class Maintenance:
 
     def _maintain(self, shard: Shard) -> bool:
         try:
-            return shard.maintain(_LINK_ROWS)
+            return shard.maintain(_LINK_ROWS) > 0
         except ShardStaleError:
             self._registry.discard(shard)
             raise
@@ -191,17 +188,21 @@ class Maintenance:
         for shard in self._registry.open_shards():
             _, saved_at = self._saved.setdefault(shard.namespace.number, (0, now))
             if now - saved_at >= self._snapshot_interval_s and not self._stop.is_set():
-                self._attempt(partial(self._checkpoint, shard))
+                self._attempt(partial(self.save, shard))
 
     def _evict(self) -> None:
         for shard in self._registry.open_shards():
             self._registry.measure(shard)
         for shard in self._registry.evict():
-            self._attempt(partial(self._checkpoint, shard))
+            self._attempt(partial(self.save, shard))
             self._saved.pop(shard.namespace.number, None)
 
-    def _checkpoint(self, shard: Shard) -> None:
-        """Save a shard's index if it changed, and cut the journal that the file makes needless."""
+    def save(self, shard: Shard) -> None:
+        """Save a shard's index if it changed, and cut the journal that the file makes needless. Thread-safe."""
+        with self._saving:
+            self._save(shard)
+
+    def _save(self, shard: Shard) -> None:
         number = shard.namespace.number
         sequence, _ = self._saved.get(number, (0, 0.0))
         with self._store.read() as view:

@@ -1,16 +1,26 @@
-"""How learning keeps out of the way: it waits while queries run, and takes no more than a share of a core."""
+"""How background work keeps out of the way: it waits while queries run, and takes no more than a share of a core."""
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, Lock
+from threading import Event, Lock, get_native_id
 from typing import Final
 
 # Work is done in slices of about this much time on a core.
 _SLICE_S: Final = 0.002
 _LOOK_S: Final = 0.0005
-# Under steady queries learning still goes on, a slice after each of these.
+# Under steady queries the work still goes on, a slice after each of these.
 _MOST_PATIENCE_S: Final = 0.005
+_NICE: Final = 10
+
+
+def lower_priority() -> None:
+    """Let the calling thread have only the time that queries and the encoder leave, where the system can do that."""
+    if sys.platform == "linux":
+        # Added to the niceness of the process, which may be started with one: it cannot be lowered again.
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _NICE)
 
 
 class Activity:

@@ -285,12 +285,17 @@ class Shard:
         """How long a first query waits for what is to be known of the turns, about; 0 if that was read."""
         return 0.0 if self._turns.is_ready() else self.words_delay_s() + _READ_TURN_S * len(self._index)
 
-    def maintain(self, most: int) -> bool:
-        """Do a step of the index's own work on up to `most` rows; True when more is left."""
+    def maintain(self, most: int) -> int:
+        """Do a step of the index's own work on up to `most` rows; an estimate of the rows left, 0 for none."""
         self._words.prepare()
         self._turns.prepare()
         with self._intact():
-            return sum(index.maintain(most) for index in self._vector_indexes()) > 0
+            return sum(index.maintain(most) for index in self._vector_indexes())
+
+    def sizes(self) -> dict[str, int]:
+        """Sizes of the vector indexes together: `n_live`, `n_tombstones`, `memory_bytes` and others."""
+        each = [index.stats() for index in self._vector_indexes()]
+        return {name: sum(int(stats[name]) for stats in each) for name in each[0]}
 
     def save(self, snapshot: Path) -> int | None:
         """Save the indexes; returns the sequence that the files hold, None for indexes too small to be worth files."""

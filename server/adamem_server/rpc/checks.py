@@ -62,11 +62,11 @@ def check_namespace(name: str, field: str) -> str:
     return name
 
 
-def check_slot_id(slot_id: str, field: str) -> str:
-    """A ULID, in upper case."""
-    if _ULID.fullmatch(slot_id) is None:
+def check_ulid(text: str, field: str) -> str:
+    """The id of a slot or a job, in upper case."""
+    if _ULID.fullmatch(text) is None:
         raise InvalidArgumentError(field, "is not a ULID: 26 characters of Crockford's base 32", limit="26")
-    return slot_id.upper()
+    return text.upper()
 
 
 def check_range(value: int, field: str, low: int, high: int) -> int:

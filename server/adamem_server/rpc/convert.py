@@ -21,9 +21,9 @@ from adamem_server.rpc.checks import (
     check_range,
     check_request_id,
     check_share,
-    check_slot_id,
     check_text,
     check_time,
+    check_ulid,
     check_vector,
 )
 from adamem_server.rpc.errors import error_status, relocated
@@ -186,7 +186,7 @@ class RequestDecoder:
             slots=[decode_slot(message.slot, "slot", self._limits, now_us)],
             positions=[0],
             errors={},
-            request=_request_key("update", message),
+            request=request_key("update", message),
             field="slot",
             received_at=now_us,
         )
@@ -201,7 +201,7 @@ class RequestDecoder:
                 "slots", f"has {n} slots, the limit is {limit}", limit=str(limit), received=str(n)
             )
         now_us = _now_us()
-        request = _request_key("batch", message)
+        request = request_key("batch", message)
         batch = Batch(self.namespace(message.namespace), [], [], {}, request, "slots[{}]", now_us)
         first: dict[str, int] = {}
         for position, item in enumerate(message.slots):
@@ -223,7 +223,7 @@ class RequestDecoder:
         if bool(message.slot_ids) == message.HasField("filter"):
             raise InvalidArgumentError("slot_ids", "exactly one of slot_ids and filter is needed")
         ids = self._ids(message.slot_ids, "slot_ids")
-        return ids, self.filter(message), _request_key("delete", message)
+        return ids, self.filter(message), request_key("delete", message)
 
     def create_namespace(self, message: admin_pb2.CreateNamespaceRequest) -> tuple[NamespaceSpec, RequestKey | None]:
         """A namespace to create, and the request id."""
@@ -237,7 +237,7 @@ class RequestDecoder:
             vector_type=check_enum(message.vector_type, "vector_type", _VECTOR_TYPES),
             external_vectors=message.external_vectors,
         )
-        return spec, _request_key("create", message)
+        return spec, request_key("create", message)
 
     def update_namespace(
         self, message: admin_pb2.UpdateNamespaceRequest
@@ -267,14 +267,14 @@ class RequestDecoder:
             text=check_text(message.text, "text", self._limits.max_content_bytes),
             helped=helped,
             unhelpful=unhelpful,
-            request=_request_key("feedback", message),
+            request=request_key("feedback", message),
         )
 
     def _ids(self, slot_ids: Sequence[str], field: str) -> list[str]:
         n, limit = len(slot_ids), self._limits.max_batch
         if n > limit:
             raise InvalidArgumentError(field, f"has {n} ids, the limit is {limit}", limit=str(limit), received=str(n))
-        return [check_slot_id(slot_id, f"{field}[{i}]") for i, slot_id in enumerate(slot_ids)]
+        return [check_ulid(slot_id, f"{field}[{i}]") for i, slot_id in enumerate(slot_ids)]
 
     def namespace(self, name: str, field: str = "namespace") -> str:
         """The name of a namespace; the default one where none is given."""
@@ -429,7 +429,7 @@ def _encode_item(item: WriteResult | AdaMemError) -> memory_pb2.UpdateResult:
     return memory_pb2.UpdateResult(slot_id=item.slot_id, created=item.created)
 
 
-def _request_key(verb: str, message: _Mutation) -> RequestKey | None:
+def request_key(verb: str, message: _Mutation) -> RequestKey | None:
     """The request id with a fingerprint of everything else in the request; None without an id."""
     request_id = check_request_id(message.request_id)
     if not request_id:

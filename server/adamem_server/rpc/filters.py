@@ -9,7 +9,7 @@ from google.protobuf.struct_pb2 import Value
 
 from adamem.v1 import types_pb2
 from adamem_server.errors import InvalidArgumentError
-from adamem_server.rpc.checks import check_bytes, check_enum, check_slot_id
+from adamem_server.rpc.checks import check_bytes, check_enum, check_ulid
 from adamem_server.rpc.structs import decode_number
 from adamem_server.types import AllOf, AnyOf, Condition, Filter, Limits, Not, Operator, SlotKind
 
@@ -124,7 +124,7 @@ def _decode_string(message: Value, field: str) -> str:
 
 
 def _decode_slot_id(message: Value, field: str) -> str:
-    return check_slot_id(_decode_string(message, field), field)
+    return check_ulid(_decode_string(message, field), field)
 
 
 def _decode_kind(message: Value, field: str) -> str:

@@ -11,7 +11,7 @@ from adamem.v1.memory_service_pb2_grpc import MemoryServiceServicer
 from adamem_server.errors import ShuttingDownError
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.rpc.bulk import BulkStream, nothing_stored
-from adamem_server.rpc.checks import check_page_size, check_slot_id
+from adamem_server.rpc.checks import check_page_size, check_ulid
 from adamem_server.rpc.convert import (
     Batch,
     RequestDecoder,
@@ -70,7 +70,7 @@ class MemoryService(MemoryServiceServicer):
         """Read one slot."""
         view = self._engine.get_slot(
             self._decoder.namespace(request.namespace),
-            check_slot_id(request.slot_id, "slot_id"),
+            check_ulid(request.slot_id, "slot_id"),
             include_vector=request.include_vector,
         )
         return pb.GetSlotResponse(slot=encode_slot(view))

@@ -11,10 +11,11 @@ from hashlib import blake2b
 from typing import Final, TypeAlias
 
 from adamem.v1.admin_service_pb2 import ListNamespacesRequest
+from adamem.v1.job_service_pb2 import ListJobsRequest
 from adamem.v1.memory_service_pb2 import ListSlotsRequest
 from adamem_server.errors import InvalidArgumentError
 
-ListRequest: TypeAlias = ListNamespacesRequest | ListSlotsRequest
+ListRequest: TypeAlias = ListNamespacesRequest | ListSlotsRequest | ListJobsRequest
 
 _N_CHECKSUM: Final = 8
 _ROW: Final = re.compile(r"[0-9]{1,10}")

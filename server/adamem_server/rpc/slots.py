@@ -15,9 +15,9 @@ from adamem_server.rpc.checks import (
     check_enum,
     check_importance,
     check_language,
-    check_slot_id,
     check_text,
     check_time,
+    check_ulid,
     check_vector,
 )
 from adamem_server.rpc.structs import decode_metadata, encode_metadata
@@ -49,7 +49,7 @@ def decode_slot(message: memory_service_pb2.SlotInput, field: str, limits: Limit
     role = message.role
     return SlotInput(
         content=check_text(message.content, f"{field}.content", limits.max_content_bytes),
-        id=check_slot_id(slot_id, f"{field}.id") if slot_id else "",
+        id=check_ulid(slot_id, f"{field}.id") if slot_id else "",
         cue=check_text(cue, f"{field}.cue", limits.max_content_bytes) if cue else "",
         kind=check_enum(message.kind, f"{field}.kind", KINDS),
         scope=_decode_scope(message.scope, f"{field}.scope") if message.HasField("scope") else NO_SCOPE,

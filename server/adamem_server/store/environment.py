@@ -47,6 +47,7 @@ TABLES: Final = (
     "pairs",
     "pair_rows",
     "adapters",
+    "jobs",
 )
 
 _MIN_MAP_BYTES: Final = 16 << 20

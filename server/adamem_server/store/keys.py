@@ -19,6 +19,7 @@
     pairs        number u32 | pair u64                                   codec.encode_pair
     pair_rows    number u32 | row u32 | pair u64                         empty: the pair names the row
     adapters     number u32 | version u32                                codec.encode_adapter
+    jobs         job id (ULID) 16 bytes                                  codec.encode_job
 
 A row is the number of a slot inside its namespace: counted up from 1, never used again, and the id under which the
 vector index knows the slot. Pairs and versions of adapters are counted up from 1 likewise. Namespace number 0 is the

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
+import lmdb
+
 from adamem_server.store import codec, keys
 from adamem_server.store.codec import Change, Head, Learning, Request
 from adamem_server.store.environment import Environment, ReadTransaction
@@ -203,6 +205,16 @@ class ReadView:
         for key, value in self._scan("adapters", prefix, prefix):
             yield codec.decode_adapter(keys.version_of(key), value)
 
+    # For the other files of this room, each of which knows tables of its own
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """The value of a key."""
+        return self._txn.get(key, db=self._tables[table])
+
+    def cursor(self, table: str) -> "lmdb.Cursor[bytes]":
+        """A cursor over a table, for this view's time."""
+        return self._txn.cursor(db=self._tables[table])
+
     def _scan(self, table: str, start: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         cursor = self._txn.cursor(db=self._tables[table])
         if not cursor.set_range(start):
@@ -226,6 +238,14 @@ class WriteBatch(ReadView):
             with self._txn.cursor(db=self._tables[table]) as cursor:
                 cursor.putmulti(items)
         self._puts.clear()
+
+    def put(self, table: str, key: bytes, value: bytes) -> None:
+        """Store a record of a table that another file of this room knows."""
+        self._txn.put(key, value, db=self._tables[table])
+
+    def delete(self, table: str, key: bytes) -> bool:
+        """Remove such a record; whether it was there."""
+        return bool(self._txn.delete(key, db=self._tables[table]))
 
     def put_namespace(self, namespace: Namespace) -> None:
         """Store a namespace's properties and its name."""

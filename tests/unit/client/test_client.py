@@ -10,6 +10,8 @@ import pytest
 
 import adamem
 from adamem._base import parse_endpoint
+from adamem._jobs import AsyncJobs, Jobs
+from adamem._lifecycle import AsyncLifecycle, Lifecycle
 from adamem.v1 import admin_service_pb2_grpc as admin_grpc
 from adamem.v1 import memory_service_pb2 as memory_pb
 from tests.unit.client.conftest import info, retry_after, status
@@ -50,6 +52,21 @@ def test_the_twins_document_the_same() -> None:
         assert name == "bulk_update" or plain == twin, name
 
 
+@pytest.mark.parametrize(
+    ("plain", "asynchronous"), [(Jobs, AsyncJobs), (Lifecycle, AsyncLifecycle)], ids=lambda each: each.__name__
+)
+def test_the_twins_of_a_group_are_the_same(plain: type, asynchronous: type) -> None:
+    assert list(methods(plain)) == list(methods(asynchronous))
+    for name, signature in methods(plain).items():
+        twin = methods(asynchronous)[name]
+        assert str(signature.parameters) == str(twin.parameters), name
+        assert unwrapped(signature.return_annotation) == unwrapped(twin.return_annotation), name
+        assert inspect.getdoc(getattr(plain, name)) == inspect.getdoc(getattr(asynchronous, name)), name
+        positional = [each for each in signature.parameters.values() if each.kind is each.POSITIONAL_OR_KEYWORD]
+        assert len(positional) <= 2, name
+        assert "timeout_s" in signature.parameters, name
+
+
 def test_options_are_keyword_only_and_calls_have_a_time_limit() -> None:
     for name, signature in methods(adamem.Client).items():
         positional = [each for each in signature.parameters.values() if each.kind is each.POSITIONAL_OR_KEYWORD]
@@ -68,6 +85,7 @@ EXPORTED = sorted(
     TrainingReport AlreadyExistsError AsyncClient BatchUpdateResult BulkFailure BulkResult Client
     DataCorruptError DeadlineExceededError DeleteResult DimensionMismatchError EmbedderClosedError
     FailedPreconditionError FieldViolation FilterError Hit IndexKind IndexParams InternalError InvalidArgumentError
+    Job JobCancelledError JobNotFoundError JobPage JobRunningError JobState
     Limits Metric ModelError ModelMismatchError Namespace NamespaceExistsError NamespaceNotFoundError NamespacePage
     NotFoundError OverloadedError QueryMode QueryResult QueryTimings RequestIdReusedError ResourceExhaustedError
     ServerInfo ShardStaleError ShuttingDownError Slot SlotInput SlotKind SlotNotFoundError SlotPage StorageFullError

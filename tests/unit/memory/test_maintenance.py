@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from adamem_server.errors import StorageFullError
-from adamem_server.memory import maintenance, registry, shard
+from adamem_server.memory import maintenance, pacing, registry, shard
 from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.maintenance import AccessCounter, Maintenance, expire
 from adamem_server.memory.registry import ShardRegistry
@@ -697,4 +697,4 @@ def test_the_thread_is_nicer_than_the_server_however_nice_that_is(
     server.start()
     server.join()
     eventually(lambda: len(niceness) > 1)
-    assert niceness[1] == min(19, niceness[0] + maintenance._NICE)
+    assert niceness[1] == min(19, niceness[0] + pacing._NICE)

@@ -555,7 +555,7 @@ def keep_house(room: Room, maintenance: Maintenance, ended: Event) -> None:
     while not ended.is_set():
         for shard in room.registry.open_shards():
             shard.maintain(4)
-            maintenance._checkpoint(shard)
+            maintenance.save(shard)
             if random.random() < 0.05:
                 room.registry.drop(shard.namespace.number)
         maintenance._evict()

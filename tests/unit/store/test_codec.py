@@ -15,6 +15,8 @@ from adamem_server.types import (
     AdapterVersion,
     IndexKind,
     IndexParams,
+    Job,
+    JobState,
     Metric,
     Namespace,
     Scope,
@@ -83,6 +85,29 @@ ADAPTER = AdapterVersion(
 )
 
 
+JOB = Job(
+    id="01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    kind="verify",
+    namespace="team/anna",
+    namespace_number=7,
+    state=JobState.FAILED,
+    params={"dry_run": True},
+    checkpoint={"row": 300, "problems": ["slot 1 (row 2): it has no vector"]},
+    n_done=3,
+    n_total=5,
+    unit="slots",
+    result={"n_slots": 5},
+    error_reason="STORAGE_FULL",
+    error_message="диск полон",
+    error_metadata={"limit": "9"},
+    cancelling=True,
+    created_at=1_700_000_000_000_000,
+    started_at=1_700_000_000_000_001,
+    finished_at=1_700_000_000_000_002,
+    n_resumes=2,
+)
+
+
 def same_pair(left: TaughtPair, right: TaughtPair) -> bool:
     assert left.vector is not None
     assert right.vector is not None
@@ -101,8 +126,8 @@ RECORDS = {
         lambda data: codec.decode_change(data) == codec.Change(1, (2, 3), (4,)),
     ),
     "request": (
-        codec.encode_request(codec.Request(1, b"f", 2, ("01ARZ3NDEKTSV4RRFFQ69G5FAV",), (True,), 3, 4, 5)),
-        lambda data: (codec.decode_request(data).n_not_found, codec.decode_request(data).n_taught) == (4, 5),
+        codec.encode_request(codec.Request(1, b"f", 2, ("01ARZ3NDEKTSV4RRFFQ69G5FAV",), (True,), 3, 4, 5, "job")),
+        lambda data: (codec.decode_request(data).n_taught, codec.decode_request(data).job_id) == (5, "job"),
     ),
     "pair": (codec.encode_pair(PAIR), lambda data: same_pair(codec.decode_pair(data), PAIR)),
     "learning": (codec.encode_learning(LEARNING), lambda data: codec.decode_learning(data) == LEARNING),
@@ -110,6 +135,7 @@ RECORDS = {
         codec.encode_adapter(ADAPTER, b"safetensors"),
         lambda data: codec.decode_adapter(3, data) == (ADAPTER, b"safetensors"),
     ),
+    "job": (codec.encode_job(JOB), lambda data: codec.decode_job(JOB.id, data) == JOB),
     "access": (codec.encode_access(Access(3, 4)), lambda data: codec.decode_access(data) == Access(3, 4)),
 }
 
@@ -131,6 +157,7 @@ def test_records_with_fewer_fields_are_read() -> None:
     namespace = (GOLDEN / "namespace.v1.2.bin").read_bytes()
     assert codec.decode_namespace(7, namespace) == unadapted
     assert codec.decode_request((GOLDEN / "request.v1.bin").read_bytes()).n_taught == 0
+    assert codec.decode_request((GOLDEN / "request.v1.2.bin").read_bytes()).job_id == ""
     assert codec.decode_head((GOLDEN / "head.v1.bin").read_bytes()) == codec.Head(9, 4, 2, 1234, 5)
 
 

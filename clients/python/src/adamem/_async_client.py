@@ -23,6 +23,8 @@ from adamem._codec import (
     slot_from_proto,
     update_result_from_proto,
 )
+from adamem._jobs import AsyncJobs
+from adamem._lifecycle import AsyncLifecycle
 from adamem._retry import Attempts, is_repeatable
 from adamem.types import (
     NOT_GIVEN,
@@ -113,6 +115,16 @@ class AsyncClient(BaseClient):
     @cached_property
     def _admin(self) -> "admin_grpc.AdminServiceAsyncStub":
         return admin_grpc.AdminServiceStub(self._channel)
+
+    @cached_property
+    def jobs(self) -> AsyncJobs:
+        """Long work of the server: `get`, `list`, `cancel`, `watch`, `wait`."""
+        return AsyncJobs(self)
+
+    @cached_property
+    def lifecycle(self) -> AsyncLifecycle:
+        """What starts it: `verify`, `compact`."""
+        return AsyncLifecycle(self)
 
     async def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""

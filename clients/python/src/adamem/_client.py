@@ -23,6 +23,8 @@ from adamem._codec import (
     slot_from_proto,
     update_result_from_proto,
 )
+from adamem._jobs import Jobs
+from adamem._lifecycle import Lifecycle
 from adamem._retry import Attempts, is_repeatable
 from adamem.types import (
     NOT_GIVEN,
@@ -69,6 +71,10 @@ class Client(BaseClient):
                 print(hit)
 
     Reads are retried while the server is UNAVAILABLE, and so are mutations, which carry a request id for it.
+
+    Attributes:
+        jobs: Long work of the server: `get`, `list`, `cancel`, `watch`, `wait`.
+        lifecycle: What starts it: `verify`, `compact`.
     """
 
     def _open(self) -> None:
@@ -79,6 +85,8 @@ class Client(BaseClient):
             self._channel = grpc.secure_channel(self._target.address, credentials, options)
         self._memory = memory_grpc.MemoryServiceStub(self._channel)
         self._admin = admin_grpc.AdminServiceStub(self._channel)
+        self.jobs = Jobs(self)
+        self.lifecycle = Lifecycle(self)
 
     def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""

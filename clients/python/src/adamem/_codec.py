@@ -139,7 +139,7 @@ def slot_from_proto(message: pb.Slot) -> Slot:
         namespace=message.namespace,
         content=message.content,
         cue=message.cue,
-        kind=enum_from_proto(_enum_name(message, "kind", message.kind), SlotKind, "SLOT_KIND_"),
+        kind=enum_from_proto(enum_name(message, "kind", message.kind), SlotKind, "SLOT_KIND_"),
         user_id=message.scope.user_id,
         agent_id=message.scope.agent_id,
         conversation_id=message.scope.conversation_id,
@@ -163,7 +163,8 @@ def _shortest(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def _enum_name(message: Message, field: str, number: int) -> str:
+def enum_name(message: Message, field: str, number: int) -> str:
+    """The name of a number of an enum field; "" for one that a newer server knows."""
     enum = message.DESCRIPTOR.fields_by_name[field].enum_type
     value = enum.values_by_number.get(number) if enum else None
     return value.name if value else ""
@@ -231,12 +232,10 @@ def namespace_from_proto(message: admin_pb.Namespace) -> Namespace:
         name=message.name,
         description=message.description,
         dim=message.dim,
-        metric=enum_from_proto(_enum_name(message, "metric", message.metric), Metric, "METRIC_"),
-        index_kind=enum_from_proto(_enum_name(message, "index_kind", message.index_kind), IndexKind, "INDEX_KIND_"),
+        metric=enum_from_proto(enum_name(message, "metric", message.metric), Metric, "METRIC_"),
+        index_kind=enum_from_proto(enum_name(message, "index_kind", message.index_kind), IndexKind, "INDEX_KIND_"),
         index_params=IndexParams(params.m, params.ef_construction, params.ef_search),
-        vector_type=enum_from_proto(
-            _enum_name(message, "vector_type", message.vector_type), VectorType, "VECTOR_TYPE_"
-        ),
+        vector_type=enum_from_proto(enum_name(message, "vector_type", message.vector_type), VectorType, "VECTOR_TYPE_"),
         model=message.model,
         model_fingerprint=message.model_fingerprint,
         n_slots=message.n_slots,
@@ -284,7 +283,7 @@ def adapter_version_from_proto(message: admin_pb.AdapterVersion) -> AdapterVersi
 
 
 def _report_from_proto(message: admin_pb.TrainingReport) -> TrainingReport:
-    outcome = _enum_name(message, "outcome", message.outcome)
+    outcome = enum_name(message, "outcome", message.outcome)
     return TrainingReport(
         outcome=enum_from_proto(outcome, TrainingOutcome, "TRAINING_OUTCOME_"),
         finished_at=time_from_proto(message.finished_at) if message.HasField("finished_at") else None,

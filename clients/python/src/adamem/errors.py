@@ -6,14 +6,17 @@
     ├── NotFoundError
     │   ├── NamespaceNotFoundError
     │   ├── SlotNotFoundError
-    │   └── AdapterVersionNotFoundError
+    │   ├── AdapterVersionNotFoundError
+    │   └── JobNotFoundError
     ├── AlreadyExistsError
     │   └── NamespaceExistsError
     ├── FailedPreconditionError         the request is right, the state it meets is not
     │   ├── DimensionMismatchError      a vector of another dimension than the namespace's
     │   ├── ModelMismatchError          text for a namespace whose vectors another encoder made
-    │   └── RequestIdReusedError        a request id that was used for another request
+    │   ├── RequestIdReusedError        a request id that was used for another request
+    │   └── JobRunningError             the namespace has an unfinished job of this kind
     ├── AbortedError                    lost a race; read again and retry
+    │   └── JobCancelledError           the job that was waited for was cancelled
     ├── ResourceExhaustedError
     │   ├── StorageFullError
     │   └── OverloadedError
@@ -127,6 +130,12 @@ class AdapterVersionNotFoundError(NotFoundError):
     default_reason = "ADAPTER_VERSION_NOT_FOUND"
 
 
+class JobNotFoundError(NotFoundError):
+    """The server knows no job of this id, or does not any more."""
+
+    default_reason = "JOB_NOT_FOUND"
+
+
 class AlreadyExistsError(AdaMemError):
     """What the request would make exists already."""
 
@@ -165,11 +174,23 @@ class RequestIdReusedError(FailedPreconditionError):
     default_reason = "REQUEST_ID_REUSED"
 
 
+class JobRunningError(FailedPreconditionError):
+    """The namespace has an unfinished job of this kind; `metadata["job_id"]` names it."""
+
+    default_reason = "JOB_RUNNING"
+
+
 class AbortedError(AdaMemError):
     """The request lost a race with another one; read again and retry."""
 
     default_code = grpc.StatusCode.ABORTED
     default_reason = "ABORTED"
+
+
+class JobCancelledError(AbortedError):
+    """The job that was waited for was cancelled; `metadata["job_id"]` names it."""
+
+    default_reason = "JOB_CANCELLED"
 
 
 class ResourceExhaustedError(AdaMemError):

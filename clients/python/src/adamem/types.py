@@ -544,6 +544,70 @@ class AdapterVersion(Record):
     serving: bool
 
 
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    """It waits for its turn, or to go on after a restart of the server."""
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Job(Record):
+    """A piece of long work of the server, as it was when it was asked for.
+
+    Attributes:
+        id: A ULID; later jobs have greater ones.
+        kind: Of its work, such as "verify".
+        namespace: That it works on. "": the server.
+        state: That it is in.
+        n_done: Units done so far.
+        n_total: All units, as far as known; both may grow. 0: not known.
+        unit: What is counted, such as "slots".
+        params: Of its start, by name.
+        result: What came of it, by name. {}: it has not succeeded.
+        error: What it failed of. None: it has not failed.
+        cancelling: It was asked to stop.
+        created_at: When it was asked for.
+        started_at: When it first began. None: it has not.
+        finished_at: When it ended. None: it has not.
+        n_resumes: How often it went on after a restart of the server.
+    """
+
+    id: str
+    kind: str
+    namespace: str
+    state: JobState
+    n_done: int
+    n_total: int
+    unit: str
+    params: dict[str, Any]
+    result: dict[str, Any]
+    error: AdaMemError | None
+    cancelling: bool
+    created_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    n_resumes: int
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come of it."""
+        return self.finished_at is not None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class JobPage(Record):
+    """One page of jobs, the newest first; `next_page_token` is "" on the last."""
+
+    jobs: tuple[Job, ...]
+    next_page_token: str
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class NamespacePage(Record):
     """One page of namespaces; `next_page_token` is "" on the last."""

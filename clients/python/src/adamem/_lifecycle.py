@@ -1,0 +1,120 @@
+"""`client.lifecycle`: work on what a namespace keeps, which runs as jobs; for `Client` and `AsyncClient`."""
+
+from typing import TYPE_CHECKING
+
+from adamem._base import BaseClient, new_request_id
+from adamem._codec import building
+from adamem._jobs import job_from_proto
+from adamem.types import NOT_GIVEN, Job, NotGiven
+from adamem.v1 import lifecycle_service_pb2 as pb
+from adamem.v1 import lifecycle_service_pb2_grpc as lifecycle_grpc
+
+if TYPE_CHECKING:
+    from adamem._async_client import AsyncClient
+    from adamem._client import Client
+
+
+def _verify_request(client: BaseClient, namespace: str | None, request_id: str | None) -> pb.VerifyNamespaceRequest:
+    with building("verify"):
+        return pb.VerifyNamespaceRequest(
+            namespace=client._namespace_or_own(namespace),
+            request_id=new_request_id() if request_id is None else request_id,
+        )
+
+
+def _compact_request(client: BaseClient, namespace: str | None, request_id: str | None) -> pb.CompactNamespaceRequest:
+    with building("compact"):
+        return pb.CompactNamespaceRequest(
+            namespace=client._namespace_or_own(namespace),
+            request_id=new_request_id() if request_id is None else request_id,
+        )
+
+
+class Lifecycle:
+    """Work on what a namespace keeps. Each call starts a job, which `client.jobs` watches, waits for and cancels."""
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+        self._stub = lifecycle_grpc.LifecycleServiceStub(client._channel)
+
+    def verify(
+        self,
+        namespace: str | None = None,
+        *,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> Job:
+        """Starts a check of every slot: that its records are whole and agree. Changes nothing.
+
+        The result has `n_slots`, `n_problems` and `problems`, the first 100 in words.
+
+        Args:
+            namespace: To check. None: the client's, else the server's default.
+            request_id: Makes the call idempotent for 24 hours. None: a random one.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+
+        Raises:
+            JobRunningError: The namespace is being checked.
+        """
+        request = _verify_request(self._client, namespace, request_id)
+        return job_from_proto(self._client._call(self._stub.VerifyNamespace, request, timeout_s).job)
+
+    def compact(
+        self,
+        namespace: str | None = None,
+        *,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> Job:
+        """Starts taking deleted slots out of the index, and saves it; else that is done where queries leave time.
+
+        The result has `n_tombstones` and `memory_bytes` of the index, each with `before` and `after`.
+        Arguments and errors are those of `verify`.
+        """
+        request = _compact_request(self._client, namespace, request_id)
+        return job_from_proto(self._client._call(self._stub.CompactNamespace, request, timeout_s).job)
+
+
+class AsyncLifecycle:
+    """Work on what a namespace keeps. Each call starts a job, which `client.jobs` watches, waits for and cancels."""
+
+    def __init__(self, client: "AsyncClient") -> None:
+        self._client = client
+        self._stub: lifecycle_grpc.LifecycleServiceAsyncStub = lifecycle_grpc.LifecycleServiceStub(client._channel)
+
+    async def verify(
+        self,
+        namespace: str | None = None,
+        *,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> Job:
+        """Starts a check of every slot: that its records are whole and agree. Changes nothing.
+
+        The result has `n_slots`, `n_problems` and `problems`, the first 100 in words.
+
+        Args:
+            namespace: To check. None: the client's, else the server's default.
+            request_id: Makes the call idempotent for 24 hours. None: a random one.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+
+        Raises:
+            JobRunningError: The namespace is being checked.
+        """
+        request = _verify_request(self._client, namespace, request_id)
+        return job_from_proto((await self._client._call(self._stub.VerifyNamespace, request, timeout_s)).job)
+
+    async def compact(
+        self,
+        namespace: str | None = None,
+        *,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> Job:
+        """Starts taking deleted slots out of the index, and saves it; else that is done where queries leave time.
+
+        The result has `n_tombstones` and `memory_bytes` of the index, each with `before` and `after`.
+        Arguments and errors are those of `verify`.
+        """
+        request = _compact_request(self._client, namespace, request_id)
+        return job_from_proto((await self._client._call(self._stub.CompactNamespace, request, timeout_s)).job)

@@ -1,0 +1,1 @@
+"""What happens to memories over their life: long work as jobs, and the kinds of it."""
