@@ -134,6 +134,12 @@ fn is_coded(metric: Metric, dim: usize) -> bool {
 
 /// Checks a batch of row-major vectors and prepares them for the metric.
 pub(crate) fn prepare_batch(metric: Metric, dim: usize, n_ids: usize, vectors: &[f32]) -> Result<Vec<f32>> {
+    check_batch(dim, n_ids, vectors)?;
+    prepare_rows(metric, dim, 0, vectors)
+}
+
+/// Checks that there is a vector for each id.
+pub(crate) fn check_batch(dim: usize, n_ids: usize, vectors: &[f32]) -> Result<()> {
     if vectors.len() != n_ids * dim {
         return Err(if vectors.len().is_multiple_of(dim) {
             Error::LengthMismatch { n_ids, n_vectors: vectors.len() / dim }
@@ -141,8 +147,13 @@ pub(crate) fn prepare_batch(metric: Metric, dim: usize, n_ids: usize, vectors: &
             Error::DimensionMismatch { expected: dim, received: vectors.len() / n_ids.max(1) }
         });
     }
+    Ok(())
+}
+
+/// Vectors of a batch, from a position in it on, in the form that the metric needs.
+pub(crate) fn prepare_rows(metric: Metric, dim: usize, position: usize, vectors: &[f32]) -> Result<Vec<f32>> {
     let mut prepared = vectors.to_vec();
-    for (position, vector) in prepared.chunks_exact_mut(dim).enumerate() {
+    for (position, vector) in (position..).zip(prepared.chunks_exact_mut(dim)) {
         metric.prepare(vector, position)?;
     }
     Ok(prepared)

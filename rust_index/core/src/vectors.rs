@@ -6,9 +6,12 @@
 //! .99 of 100,000 x 384. The first rows may lie in the file of a snapshot. While a snapshot is written, rows that change
 //! are kept as they were. What the numbers mean is not known here.
 
+use std::ops::Range;
+
 use bytemuck::{Pod, Zeroable};
 use memmap2::MmapMut;
 
+use crate::parallel::Team;
 use crate::rows::IdMap;
 use crate::snapshot::sections::MappedRows;
 
@@ -150,6 +153,26 @@ impl<T: Pod> Arena<T> {
         self.stride * size_of::<T>()
     }
 
+    /// Has the system give the memory of rows that `ensure` made usable. Else it gives each page when it is first written, which
+    /// takes milliseconds.
+    pub(crate) fn provide(&self, rows: Range<usize>, team: &Team) {
+        let mut pages = Vec::new();
+        for (i, chunk) in self.chunks.iter().enumerate() {
+            let first = (FIRST_CHUNK_ROWS << i) - FIRST_CHUNK_ROWS;
+            let place =
+                |row: usize| row.saturating_sub(self.n_mapped + first).min(FIRST_CHUNK_ROWS << i) * self.row_len();
+            if let Memory::Pages { map, start } = chunk {
+                let (from, to) = (place(rows.start) / HUGE_PAGE * HUGE_PAGE, place(rows.end));
+                pages.extend((start + from..start + to).step_by(HUGE_PAGE).map(|at| (map, at)));
+            }
+        }
+        // Without it, writing does it.
+        #[cfg(target_os = "linux")]
+        team.map(&pages, |&(map, at)| {
+            drop(map.advise_range(memmap2::Advice::PopulateWrite, at, HUGE_PAGE.min(map.len() - at)));
+        });
+    }
+
     /// Rows that are usable.
     pub(crate) fn n_rows(&self) -> usize {
         self.n_mapped + self.n_rows
@@ -194,6 +217,30 @@ impl<T: Pod> Arena<T> {
             }
         };
         bytemuck::cast_slice_mut(bytes)
+    }
+
+    /// The rows from each bound to the next, to be changed beside each other. None where that takes more than writing: where
+    /// rows lie in a file, or are kept for a snapshot.
+    pub(crate) fn parts_mut(&mut self, bounds: &[u32]) -> Option<Vec<Part<'_, T>>> {
+        if self.mapped.is_some() || self.before.is_some() {
+            return None;
+        }
+        let (stride, row_len) = (self.stride, self.row_len());
+        let mut parts: Vec<Part<'_, T>> = bounds.iter().skip(1).map(|_| Part { stride, pieces: Vec::new() }).collect();
+        for (i, chunk) in self.chunks.iter_mut().enumerate() {
+            let mut first = (FIRST_CHUNK_ROWS << i) - FIRST_CHUNK_ROWS;
+            let end = self.n_rows.min(first + (FIRST_CHUNK_ROWS << i));
+            let mut rest = chunk.bytes_mut();
+            for (part, bounds) in parts.iter_mut().zip(bounds.windows(2)) {
+                let (from, to) = ((bounds[0] as usize).max(first), (bounds[1] as usize).min(end));
+                if from < to {
+                    let (piece, behind) = rest[(from - first) * row_len..].split_at_mut((to - from) * row_len);
+                    part.pieces.push((from, bytemuck::cast_slice_mut(piece)));
+                    (rest, first) = (behind, to);
+                }
+            }
+        }
+        Some(parts)
     }
 
     /// Keeps all rows as they are now for `row_before`, until `forget_before`.
@@ -247,6 +294,34 @@ impl<T: Pod> Arena<T> {
     }
 }
 
+/// Some of the rows of an arena, to be changed while others are changed elsewhere.
+#[derive(Debug)]
+pub(crate) struct Part<'a, T> {
+    stride: usize,
+    /// Each from its first row on.
+    pieces: Vec<(usize, &'a mut [T])>,
+}
+
+/// Rows that can be changed.
+pub(crate) trait RowsMut<T> {
+    /// A row to be changed. It must be among the rows.
+    fn row_mut(&mut self, row: u32) -> &mut [T];
+}
+
+impl<T: Pod> RowsMut<T> for Arena<T> {
+    fn row_mut(&mut self, row: u32) -> &mut [T] {
+        self.row_mut(row)
+    }
+}
+
+impl<T: Pod> RowsMut<T> for Part<'_, T> {
+    fn row_mut(&mut self, row: u32) -> &mut [T] {
+        let at = self.pieces.partition_point(|(first, _)| *first <= row as usize) - 1;
+        let (first, rows) = &mut self.pieces[at];
+        &mut rows[(row as usize - *first) * self.stride..][..self.stride]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,6 +337,24 @@ mod tests {
         for row in 0..5_000_u32 {
             assert_eq!(arena.row(row), [row, row + 1, row + 2]);
         }
+    }
+
+    #[test]
+    fn parts_are_the_rows_between_their_bounds() {
+        let mut arena = Arena::<u32>::new(2);
+        arena.ensure(5_000);
+        let bounds = [0, 7, 7, 1_024, 3_000, 5_000];
+        let mut parts = arena.parts_mut(&bounds).unwrap();
+        for (part, bounds) in parts.iter_mut().zip(bounds.windows(2)) {
+            for row in bounds[0]..bounds[1] {
+                part.row_mut(row).copy_from_slice(&[row, !row]);
+            }
+        }
+        for row in 0..5_000 {
+            assert_eq!(arena.row(row), [row, !row]);
+        }
+        arena.keep_before();
+        assert!(arena.parts_mut(&bounds).is_none());
     }
 
     #[test]

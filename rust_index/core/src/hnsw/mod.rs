@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::filter::RowFilter;
 use crate::index::Hit;
 use crate::living::{LiveGraph, LiveStore, LivingIndex, ScratchPool};
+use crate::parallel::Team;
 use crate::rows::{Rows, Status};
 use crate::snapshot::rows::Content;
 use crate::snapshot::{self, Unpublished};
@@ -91,6 +92,7 @@ impl LiveGraph for Graph {
         rows: &[u32],
         spec: &IndexSpec,
         scratches: &ScratchPool<Scratch>,
+        _team: &Team,
     ) -> LinkPlan {
         let mut scratch = scratches.take();
         let plan = link::plan_links(state, graph, rows, spec.hnsw.seed, spec.hnsw.ef_construction, &mut scratch);
@@ -98,7 +100,7 @@ impl LiveGraph for Graph {
         plan
     }
 
-    fn apply_links(state: &mut State, plan: &LinkPlan) {
+    fn apply_links(state: &mut State, plan: &LinkPlan, _team: &Team) {
         link::apply_links(state, plan);
     }
 

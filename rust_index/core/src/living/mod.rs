@@ -11,6 +11,7 @@ mod state;
 mod upkeep;
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -20,11 +21,11 @@ use crate::error::{Error, Result};
 use crate::filter::RowFilter;
 use crate::index::{Hit, SearchOptions, Stats, VectorIndex, check_ids, check_search};
 use crate::metric::Metric;
-use crate::parallel::map_all;
+use crate::parallel::Team;
 use crate::rows::Status;
 use crate::snapshot::Unpublished;
 use crate::spec::IndexSpec;
-use crate::store::{prepare_batch, prepare_vector};
+use crate::store::{check_batch, prepare_rows, prepare_vector};
 
 use state::Removal;
 pub(crate) use state::State;
@@ -107,9 +108,14 @@ pub(crate) trait LiveGraph: Debug + Send + Sync + Sized {
         rows: &[u32],
         spec: &IndexSpec,
         scratches: &ScratchPool<Self::Scratch>,
+        team: &Team,
     ) -> Self::LinkPlan;
     /// Carries out a plan and settles its rows.
-    fn apply_links(state: &mut State<Self>, plan: &Self::LinkPlan);
+    fn apply_links(state: &mut State<Self>, plan: &Self::LinkPlan, team: &Team);
+    /// Makes room for this many rows, of which many come next.
+    fn ensure(&mut self, _n_rows: usize) {}
+    /// Has the memory given that these of them are going to use.
+    fn provide(&self, _rows: Range<usize>, _team: &Team) {}
     /// Plans the repair of a node; nothing when none of its links is dying.
     fn plan_repair(state: &State<Self>, graph: &Self, row: u32) -> Option<Self::RepairPlan>;
     /// Carries out a repair; returns the node when it has lost so many links that it should be linked again.
@@ -158,6 +164,11 @@ impl<S: Default> ScratchPool<S> {
         Self { idle: Mutex::default(), max_idle }
     }
 
+    /// Some for a thread, which go back when it is done.
+    pub(crate) fn lend(&self, n: usize) -> Lent<'_, S> {
+        Lent { pool: self, scratches: (0..n).map(|_| self.take()).collect() }
+    }
+
     pub(crate) fn take(&self) -> S {
         self.idle.lock().pop().unwrap_or_default()
     }
@@ -167,6 +178,19 @@ impl<S: Default> ScratchPool<S> {
         if idle.len() < self.max_idle {
             idle.push(scratch);
         }
+    }
+}
+
+/// Scratch memories that a thread has for a while.
+#[derive(Debug)]
+pub(crate) struct Lent<'a, S: Default> {
+    pool: &'a ScratchPool<S>,
+    pub(crate) scratches: Vec<S>,
+}
+
+impl<S: Default> Drop for Lent<'_, S> {
+    fn drop(&mut self) {
+        self.scratches.drain(..).for_each(|scratch| self.pool.keep(scratch));
     }
 }
 
@@ -180,6 +204,8 @@ pub(crate) struct LivingIndex<G: LiveGraph> {
     /// Held through each save: two would write to the same temporary file.
     saving: Mutex<()>,
     scratches: ScratchPool<G::Scratch>,
+    /// At work under `upkeep` alone.
+    team: Team,
 }
 
 impl<G: LiveGraph> LivingIndex<G> {
@@ -197,6 +223,7 @@ impl<G: LiveGraph> LivingIndex<G> {
             upkeep: Mutex::new(Upkeep::with_tombstones(tombstones)),
             saving: Mutex::new(()),
             scratches: ScratchPool::new(MAX_IDLE_SCRATCH.saturating_mul(spec.n_threads)),
+            team: Team::of(spec.n_threads),
         }
     }
 
@@ -233,21 +260,25 @@ impl<G: LiveGraph> VectorIndex for LivingIndex<G> {
     fn add(&self, ids: &[u64], vectors: &[f32]) -> Result<()> {
         check_ids(ids)?;
         let dim = self.spec.dim;
-        let prepared = prepare_batch(self.spec.metric, dim, ids.len(), vectors)?;
+        check_batch(dim, ids.len(), vectors)?;
         let mut upkeep = self.upkeep.lock();
+        let _shift = self.team.shift();
+        let parts: Vec<(usize, &[f32])> = (0..).step_by(ENCODED_ROWS).zip(vectors.chunks(ENCODED_ROWS * dim)).collect();
+        let prepared = self.team.map(&parts, |&(first, part)| prepare_rows(self.spec.metric, dim, first, part));
+        let prepared = prepared.into_iter().collect::<Result<Vec<_>>>()?;
         let grown = self.read()?.rows.grown_table(ids.len());
         if let Some(grown) = grown {
             let old = self.write()?.rows.replace_table(grown);
             drop(old);
         }
-        if let Some(first) = prepared.get(..dim) {
-            self.write()?.store.begin(first);
+        if let Some(first) = prepared.first() {
+            self.write()?.store.begin(&first[..dim]);
         }
-        for (ids, vectors) in ids.chunks(ENCODED_ROWS).zip(prepared.chunks(ENCODED_ROWS * dim)) {
+        for (ids, vectors) in ids.chunks(ENCODED_ROWS).zip(prepared) {
             let mut encoded = {
                 let state = self.read()?;
                 let parts: Vec<&[f32]> = vectors.chunks(PUT_ROWS * dim).collect();
-                map_all(&parts, self.spec.n_threads, |part| encode_all(&state.store, dim, part)).into_iter()
+                self.team.map(&parts, |part| encode_all(&state.store, dim, part)).into_iter()
             };
             for ids in ids.chunks(PUT_ROWS) {
                 let mut state = self.write()?;
@@ -323,7 +354,9 @@ impl<G: LiveGraph> VectorIndex for LivingIndex<G> {
     }
 
     fn maintain(&self, max_rows: usize) -> Result<usize> {
-        self.work(&mut self.upkeep.lock(), max_rows)
+        let mut upkeep = self.upkeep.lock();
+        let _shift = self.team.shift();
+        self.work(&mut upkeep, max_rows)
     }
 
     fn n_unreachable(&self) -> Result<usize> {

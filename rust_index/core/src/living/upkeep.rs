@@ -26,6 +26,9 @@ const ROWS_PER_LIVE: usize = 4;
 /// Spare rows that are not worth copying.
 const SPARE_ROWS: usize = 1024;
 
+/// New rows whose memory is worth asking for ahead.
+const WORTH_PROVIDING: usize = 2048;
+
 /// What mutations know about work to be done.
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
@@ -141,16 +144,37 @@ impl<G: LiveGraph> LivingIndex<G> {
 
     /// Links what was added just now, so that it need not be scanned, and does as much work again that has come up.
     pub(super) fn settle(&self, upkeep: &mut MutexGuard<'_, Upkeep>, n_added: usize) -> Result<()> {
+        self.provide()?;
         loop {
             let state = self.read()?;
-            let is_due = state.graph.is_some() || state.n_live() >= G::scan_threshold(&self.spec);
-            if !is_due || state.pending.rows().is_empty() {
+            if !self.has_graph(&state) || state.pending.rows().is_empty() {
                 break;
             }
             drop(state);
             self.link(upkeep, usize::MAX)?;
         }
         self.work(upkeep, n_added).map(drop)
+    }
+
+    /// Whether there is a graph, or is to be one.
+    fn has_graph(&self, state: &State<G>) -> bool {
+        state.graph.is_some() || state.n_live() >= G::scan_threshold(&self.spec)
+    }
+
+    /// Has several threads get the memory of a graph's new nodes, for which one would wait.
+    fn provide(&self) -> Result<()> {
+        let state = self.read()?;
+        let (n_rows, n_pending) = (state.rows.n_rows(), state.pending.rows().len());
+        if self.team.n_threads() == 1 || n_pending < WORTH_PROVIDING || !self.has_graph(&state) {
+            return Ok(());
+        }
+        drop(state);
+        self.write()?.graph.get_or_insert_with(|| G::new(&self.spec)).ensure(n_rows);
+        if let Some(graph) = &self.read()?.graph {
+            // Where rows were free, others come first: then this is less than it could be.
+            graph.provide(n_rows - n_pending..n_rows, &self.team);
+        }
+        Ok(())
     }
 
     /// Copies the live rows to a new place without a graph.
@@ -189,10 +213,10 @@ impl<G: LiveGraph> LivingIndex<G> {
         let plan = {
             let state = self.read()?;
             let Some(graph) = &state.graph else { return Ok(1) };
-            G::plan_links(&state, graph, rows, &self.spec, &self.scratches)
+            G::plan_links(&state, graph, rows, &self.spec, &self.scratches, &self.team)
         };
         let mut state = self.write()?;
-        G::apply_links(&mut state, &plan);
+        G::apply_links(&mut state, &plan, &self.team);
         if state.pending.rows().is_empty() {
             state.store.all_linked();
         }
@@ -213,7 +237,7 @@ impl<G: LiveGraph> LivingIndex<G> {
             state.graph.as_ref().and_then(|graph| G::plan_renewal(&state, graph, &self.spec))
         };
         if let Some(plan) = plan {
-            G::apply_links(&mut *self.write()?, &plan);
+            G::apply_links(&mut *self.write()?, &plan, &self.team);
         }
         Ok(NODES_PER_ROW)
     }

@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::filter::RowFilter;
 use crate::index::Hit;
 use crate::living::{LiveGraph, LivingIndex, ScratchPool, State};
+use crate::parallel::Team;
 use crate::qg::save;
 use crate::qg::store::QuantizedStore;
 use crate::qg::walk::Scratch;
@@ -93,11 +94,12 @@ impl LiveGraph for ProductCodes {
         rows: &[u32],
         spec: &IndexSpec,
         _scratches: &ScratchPool<Scratch>,
+        _team: &Team,
     ) -> CodePlan {
         graph.plan(state, rows, spec)
     }
 
-    fn apply_links(state: &mut State<Self>, plan: &CodePlan) {
+    fn apply_links(state: &mut State<Self>, plan: &CodePlan, _team: &Team) {
         codes::apply(state, plan);
     }
 

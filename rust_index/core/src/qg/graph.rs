@@ -1,13 +1,16 @@
 //! The blocks of all nodes, and where walks begin. Which links are good ones is not known here.
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::kernels::prefetch;
+use crate::parallel::Team;
 use crate::rows::Status;
 use crate::snapshot::sections::{EAGER_LEN, Section, Sections, Tag};
 use crate::spec::IndexSpec;
 use crate::vectors::Arena;
 
-use super::block::{self, Form, Head, Neighbour, Node};
+use super::block::{self, Form, Head, Node};
 use super::entries::Entries;
 use super::save::SavedGraph;
 use super::sketch::{Centre, Sketches, line_len};
@@ -79,13 +82,8 @@ impl QuantizedGraph {
         }
     }
 
-    /// Puts a neighbour in a slot of a node, the next one or one in use.
-    pub(super) fn put(&mut self, row: u32, slot: usize, neighbour: Neighbour<'_>) {
-        self.form.put(self.blocks.row_mut(row), slot, neighbour);
-    }
-
-    pub(super) fn set_chosen(&mut self, row: u32, chosen: u32) {
-        self.form.set_chosen(self.blocks.row_mut(row), chosen);
+    pub(super) fn blocks_mut(&mut self) -> &mut Arena<u8> {
+        &mut self.blocks
     }
 
     pub(super) fn set_lost(&mut self, row: u32, n_lost: u32) {
@@ -108,10 +106,9 @@ impl QuantizedGraph {
         self.blocks.stride()
     }
 
-    /// Makes a row of the store a node with this block.
-    pub(super) fn insert(&mut self, store: &QuantizedStore, row: u32, block: &[u8]) {
+    /// Makes a row of the store a node, whose block comes next.
+    pub(super) fn insert(&mut self, store: &QuantizedStore, row: u32) {
         self.blocks.ensure(row as usize + 1);
-        self.replace(row, block);
         self.n_nodes += 1;
         self.entries.sample(store, row);
     }
@@ -119,6 +116,16 @@ impl QuantizedGraph {
     /// Gives a node another block.
     pub(super) fn replace(&mut self, row: u32, block: &[u8]) {
         self.blocks.row_mut(row).copy_from_slice(block);
+    }
+
+    /// Makes room for this many rows.
+    pub(super) fn ensure(&mut self, n_rows: usize) {
+        self.blocks.ensure(n_rows);
+    }
+
+    /// As [`Arena::provide`].
+    pub(super) fn provide(&self, rows: Range<usize>, team: &Team) {
+        self.blocks.provide(rows, team);
     }
 
     /// Lets walks begin at a node.

@@ -5,10 +5,13 @@
 //! place allows it. Sources: Malkov and Yashunin (2018), algorithm 4, for the rule; Subramanya et al., `DiskANN` (2019), for
 //! the single layer; Dobson et al., `ParlayANN` (2024), for linking in batches.
 
+use parking_lot::Mutex;
+
 use crate::candidates::Candidate;
-use crate::living::ScratchPool;
-use crate::parallel::map_all;
-use crate::spec::IndexSpec;
+use crate::kernels::prefetch;
+use crate::living::{Lent, ScratchPool};
+use crate::parallel::Team;
+use crate::vectors::RowsMut;
 
 use super::block::Form;
 use super::block::{DEGREE, NO_ROW, Neighbours, first_bits};
@@ -22,8 +25,8 @@ use super::{N_TOGETHER, State};
 /// has them: 1.06 finds 2 to 6 % more at the same speed than 1, with 300 candidates.
 const ALPHA: f32 = 1.06;
 
-/// Neighbours that a thread looks at for links back at a time.
-const GROUPS_AT_A_TIME: usize = 32;
+/// Parts of the nodes for each of several threads: one has more links back than another.
+const PARTS_PER_THREAD: usize = 16;
 /// Blocks asked for ahead of the one that is changed.
 const BLOCKS_AHEAD: usize = 4;
 
@@ -37,9 +40,11 @@ struct NewBlock {
     sketch: Option<Vec<u8>>,
 }
 
-/// Changes to the blocks of some neighbours.
+/// Changes to the blocks of a part of the nodes.
 #[derive(Debug)]
 struct BackLinks {
+    /// The part begins with this row, and ends where the next begins.
+    first: u32,
     /// Each with what is chosen now, and how many of the slots are its.
     nodes: Vec<(u32, u32, usize)>,
     slots: Vec<usize>,
@@ -61,20 +66,24 @@ pub(super) fn plan_links(
     state: &State,
     graph: &QuantizedGraph,
     rows: &[u32],
-    spec: &IndexSpec,
+    ef: usize,
     scratches: &ScratchPool<Scratch>,
+    team: &Team,
 ) -> LinkPlan {
-    let ef = spec.qg.ef_construction;
     let is_first = graph.form == Form::Compact && graph.sketches().is_none();
     let new_centre = is_first.then(|| Centre::of(&state.store, state.pending.rows()));
     let centre = new_centre.as_ref().or(graph.sketches().map(Sketches::centre));
     let together: Vec<&[u32]> = rows.chunks(N_TOGETHER).collect();
-    let blocks = map_all(&together, spec.n_threads, |rows| plan_rows(state, graph, rows, ef, centre, scratches));
+    let lend = || scratches.lend(N_TOGETHER);
+    let plan = |lent: &mut Lent<'_, Scratch>, rows: &&[u32]| {
+        plan_rows(state, graph, rows, ef, centre, &mut lent.scratches[..rows.len()])
+    };
+    let blocks = team.map_with(&together, lend, plan);
     let blocks: Vec<NewBlock> = blocks.into_iter().flatten().collect();
-    // (neighbour, whether it must take the row, row): those of one neighbour together.
+    // (neighbour, whether it must take the row, row).
     // A node that is linked again gets a new block, whose slots are others.
     let relinked: Vec<u32> = rows.iter().copied().filter(|&row| state.status(row).is_in_graph()).collect();
-    let mut links: Vec<(u32, bool, u32)> = blocks
+    let links: Vec<(u32, bool, u32)> = blocks
         .iter()
         // The nearest neighbour never drops the link back: so each row has a way in when it is linked.
         .flat_map(|new| {
@@ -82,13 +91,11 @@ pub(super) fn plan_links(
             kept.enumerate().map(|(i, &link)| (link, i == 0, new.row))
         })
         .collect();
-    links.sort_unstable();
-    let groups: Vec<&[(u32, bool, u32)]> = links.chunk_by(|a, b| a.0 == b.0).collect();
-    for group in &groups {
-        graph.prefetch_head(group[0].0);
-    }
-    let together: Vec<_> = groups.chunks(GROUPS_AT_A_TIME).collect();
-    let back = map_all(&together, spec.n_threads, |groups| plan_back(&state.store, graph, groups));
+    let n_parts = if rows.len() == 1 || team.n_threads() == 1 { 1 } else { team.n_threads() * PARTS_PER_THREAD };
+    let end = links.iter().map(|(node, ..)| *node as usize + 1).max().unwrap_or(0);
+    let bound = |part: usize| (end * part / n_parts) as u32;
+    let parts: Vec<(u32, u32)> = (0..n_parts).map(|part| (bound(part), bound(part + 1))).collect();
+    let back = team.map(&parts, |&part| plan_back(&state.store, graph, part, &links));
     LinkPlan { blocks, centre: new_centre, back }
 }
 
@@ -99,11 +106,10 @@ fn plan_rows(
     rows: &[u32],
     ef: usize,
     centre: Option<&Centre>,
-    pool: &ScratchPool<Scratch>,
+    scratches: &mut [Scratch],
 ) -> Vec<NewBlock> {
     let store = &state.store;
-    let mut scratches: Vec<Scratch> = rows.iter().map(|_| pool.take()).collect();
-    for (&row, scratch) in rows.iter().zip(&mut scratches) {
+    for (&row, scratch) in rows.iter().zip(scratches.iter_mut()) {
         store.query_of_row(row, &mut scratch.rotated, &mut scratch.query);
     }
     walk_all(store, graph, (ef, Course::Free), state.rows.n_rows(), scratches.iter_mut());
@@ -116,11 +122,7 @@ fn plan_rows(
         let sketch = centre.map(|centre| centre.sketch(store, row));
         NewBlock { row, block: new_block(store, graph, row, &links, n_chosen), links, sketch }
     };
-    let blocks = rows.iter().zip(&scratches).map(plan).collect();
-    for scratch in scratches {
-        pool.keep(scratch);
-    }
-    blocks
+    rows.iter().zip(&*scratches).map(plan).collect()
 }
 
 /// Rows with their distances to a node, in order, each once.
@@ -178,11 +180,23 @@ pub(super) fn new_block(
     block
 }
 
-/// Plans which rows some nodes take as neighbours.
-fn plan_back(store: &QuantizedStore, graph: &QuantizedGraph, groups: &[&[(u32, bool, u32)]]) -> BackLinks {
+/// Plans which rows the nodes of a part take as neighbours, of those that link to them now.
+fn plan_back(
+    store: &QuantizedStore,
+    graph: &QuantizedGraph,
+    (first, end): (u32, u32),
+    links: &[(u32, bool, u32)],
+) -> BackLinks {
+    let in_part = links.iter().filter(|(node, ..)| (first..end).contains(node));
+    let mut links: Vec<(u32, bool, u32)> = in_part.copied().collect();
+    links.sort_unstable();
+    let groups: Vec<&[(u32, bool, u32)]> = links.chunk_by(|a, b| a.0 == b.0).collect();
+    for group in &groups {
+        graph.prefetch_head(group[0].0);
+    }
     let neighbours = graph.form.neighbours(store, groups.len());
     let (nodes, slots) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
-    let mut back = BackLinks { nodes, slots, neighbours };
+    let mut back = BackLinks { first, nodes, slots, neighbours };
     for group in groups {
         plan_node(store, graph, group, &mut back);
     }
@@ -263,7 +277,7 @@ fn free_slot(
 }
 
 /// Carries out a plan.
-pub(super) fn apply_links(state: &mut State, plan: &LinkPlan) {
+pub(super) fn apply_links(state: &mut State, plan: &LinkPlan, team: &Team) {
     if let (Some(centre), Some(graph)) = (&plan.centre, &mut state.graph) {
         graph.take_centre(centre.clone());
     }
@@ -271,9 +285,7 @@ pub(super) fn apply_links(state: &mut State, plan: &LinkPlan) {
         let is_new = !state.status(new.row).is_in_graph();
         let State { graph: Some(graph), store, .. } = state else { return };
         if is_new {
-            graph.insert(store, new.row, bytemuck::cast_slice(&new.block));
-        } else {
-            graph.replace(new.row, bytemuck::cast_slice(&new.block));
+            graph.insert(store, new.row);
         }
         if let Some(sketch) = &new.sketch {
             graph.put_sketch(new.row, sketch);
@@ -285,16 +297,39 @@ pub(super) fn apply_links(state: &mut State, plan: &LinkPlan) {
         state.settle(new.row);
     }
     let Some(graph) = &mut state.graph else { return };
-    for BackLinks { nodes, slots, neighbours } in &plan.back {
-        let mut changes = slots.iter().zip(neighbours.iter());
-        for (i, &(row, chosen, n)) in nodes.iter().enumerate() {
-            if let Some(&(ahead, ..)) = nodes.get(i + BLOCKS_AHEAD) {
-                graph.prefetch(ahead);
-            }
-            for (&slot, neighbour) in changes.by_ref().take(n) {
-                graph.put(row, slot, neighbour);
-            }
-            graph.set_chosen(row, chosen);
+    let (form, blocks) = (graph.form, graph.blocks_mut());
+    let mut bounds: Vec<u32> = plan.back.iter().map(|back| back.first).collect();
+    bounds.push(u32::MAX);
+    let parts = if plan.back.len() > 1 { blocks.parts_mut(&bounds) } else { None };
+    if let Some(parts) = parts {
+        // Rows that were added just now are in the last part: so the longest work comes first.
+        let work: Vec<_> =
+            plan.back.iter().zip(bounds.windows(2)).zip(parts.into_iter().map(Mutex::new)).rev().collect();
+        team.map(&work, |((back, bounds), part)| {
+            let new = plan.blocks.iter().filter(|new| (bounds[0]..bounds[1]).contains(&new.row));
+            put(form, &mut *part.lock(), new, back);
+        });
+    } else {
+        let mut new = plan.blocks.iter();
+        plan.back.iter().for_each(|back| put(form, blocks, new.by_ref(), back));
+    }
+}
+
+/// Puts new blocks among some nodes, and changes others there.
+fn put<'a>(form: Form, blocks: &mut impl RowsMut<u8>, new: impl Iterator<Item = &'a NewBlock>, back: &BackLinks) {
+    for NewBlock { row, block, .. } in new {
+        blocks.row_mut(*row).copy_from_slice(bytemuck::cast_slice(block));
+    }
+    let BackLinks { nodes, slots, neighbours, .. } = back;
+    let mut changes = slots.iter().zip(neighbours.iter());
+    for (i, &(row, chosen, n)) in nodes.iter().enumerate() {
+        if let Some(&(ahead, ..)) = nodes.get(i + BLOCKS_AHEAD) {
+            prefetch(blocks.row_mut(ahead));
         }
+        let block = blocks.row_mut(row);
+        for (&slot, neighbour) in changes.by_ref().take(n) {
+            form.put(block, slot, neighbour);
+        }
+        form.set_chosen(block, chosen);
     }
 }

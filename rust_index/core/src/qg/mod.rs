@@ -23,6 +23,7 @@ pub(crate) mod store;
 pub(crate) mod walk;
 mod wanted;
 
+use std::ops::Range;
 use std::path::Path;
 
 use crate::error::Result;
@@ -30,6 +31,7 @@ use crate::filter::RowFilter;
 use crate::index::Hit;
 use crate::kernels::SCAN_DIM;
 use crate::living::{LiveGraph, LivingIndex, ScratchPool};
+use crate::parallel::Team;
 use crate::rows::Status;
 use crate::snapshot::Unpublished;
 use crate::snapshot::sections::Sections;
@@ -115,12 +117,21 @@ impl LiveGraph for QuantizedGraph {
         rows: &[u32],
         spec: &IndexSpec,
         scratches: &ScratchPool<Scratch>,
+        team: &Team,
     ) -> LinkPlan {
-        link::plan_links(state, graph, rows, spec, scratches)
+        link::plan_links(state, graph, rows, spec.qg.ef_construction, scratches, team)
     }
 
-    fn apply_links(state: &mut State, plan: &LinkPlan) {
-        link::apply_links(state, plan);
+    fn apply_links(state: &mut State, plan: &LinkPlan, team: &Team) {
+        link::apply_links(state, plan, team);
+    }
+
+    fn ensure(&mut self, n_rows: usize) {
+        self.ensure(n_rows);
+    }
+
+    fn provide(&self, rows: Range<usize>, team: &Team) {
+        self.provide(rows, team);
     }
 
     fn plan_repair(state: &State, graph: &Self, row: u32) -> Option<RepairPlan> {
