@@ -4,7 +4,7 @@ Times are integers, microseconds since the Unix epoch in UTC; 0 means "not set".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any, Final, TypeAlias
 
@@ -72,6 +72,72 @@ class Durability(StrEnum):
     ASYNC = "async"
 
 
+class DuplicateKind(StrEnum):
+    """How much two slots are alike: equal up to case, punctuation and white space, or up to a few words besides."""
+
+    EXACT = "exact"
+    NEAR = "near"
+
+
+class ScopeField(StrEnum):
+    """What must agree between duplicates; `memory/duplicates.py` says how SOURCE and TIME do. NAMESPACE always does."""
+
+    NAMESPACE = "namespace"
+    USER_ID = "user_id"
+    AGENT_ID = "agent_id"
+    CONVERSATION_ID = "conversation_id"
+    KIND = "kind"
+    ROLE = "role"
+    SOURCE = "source"
+    TIME = "time"
+
+
+DEFAULT_DUPLICATE_SCOPE: Final = tuple(field for field in ScopeField if field is not ScopeField.NAMESPACE)
+
+
+class DuplicateAction(StrEnum):
+    """What a write does with a duplicate of a stored slot: store it too, leave it out, or let the stored absorb it."""
+
+    KEEP = "keep"
+    SKIP = "skip"
+    MERGE = "merge"
+
+
+class RecalledAction(StrEnum):
+    """What a write does with what a query returned a short while ago: store it with a mark, or leave it out."""
+
+    MARK = "mark"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicatePolicy:
+    """What a namespace does with duplicates. `threshold` is the least cosine of near ones."""
+
+    on_duplicate: DuplicateAction = DuplicateAction.KEEP
+    on_recalled: RecalledAction = RecalledAction.MARK
+    threshold: float = 0.7
+    scope: tuple[ScopeField, ...] = DEFAULT_DUPLICATE_SCOPE
+
+
+NO_DUPLICATE_POLICY: Final = DuplicatePolicy()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicatePolicyChange:
+    """What to change of a policy; None keeps a value."""
+
+    on_duplicate: DuplicateAction | None = None
+    on_recalled: RecalledAction | None = None
+    threshold: float | None = None
+    scope: tuple[ScopeField, ...] | None = None
+
+    def of(self, policy: DuplicatePolicy) -> DuplicatePolicy:
+        """The policy after it."""
+        names = ("on_duplicate", "on_recalled", "threshold", "scope")
+        return replace(policy, **{name: value for name in names if (value := getattr(self, name)) is not None})
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Whose memory a slot is and where it was made; empty means not said."""
@@ -105,7 +171,7 @@ class SlotInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """A stored slot, without its vector."""
+    """A stored slot, without its vector. `recalled_from`: the slot that a query had returned when this was stored."""
 
     id: str
     content: str
@@ -121,6 +187,7 @@ class Slot:
     expires_at: int
     vector_supplied: bool
     language: str = ""
+    recalled_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +199,37 @@ class Access:
 
 
 NO_ACCESS: Final = Access(0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absorbed:
+    """A slot that another one absorbed, whole: what an undo brings back.
+
+    `row` is its own; vectors are as stored (`cue_vector` b"": none), of the model whose fingerprint it is. `similarity`
+    is the cosine of both vectors; `job_id` "": a write did it. `survivor_before` is the other one before it.
+    """
+
+    slot: Slot
+    row: int
+    access: Access
+    vector: bytes
+    cue_vector: bytes
+    model_fingerprint: str
+    match: DuplicateKind
+    similarity: float
+    job_id: str
+    absorbed_at: int
+    survivor_before: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatePair:
+    """Two slots that a job merged, or would merge."""
+
+    survivor_id: str
+    duplicate_id: str
+    match: DuplicateKind
+    similarity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,10 +360,11 @@ class RequestKey:
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What became of one slot of an update."""
+    """What became of one slot of an update; `duplicate_of` is the slot there already that stands for it, "" for none."""
 
     slot_id: str
     created: bool
+    duplicate_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +408,7 @@ class NamespaceSpec:
     index_params: IndexParams = IndexParams()
     vector_type: VectorType = VectorType.FLOAT32
     external_vectors: bool = False
+    duplicates: DuplicatePolicy = NO_DUPLICATE_POLICY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,6 +429,7 @@ class Namespace:
     ranking: Mapping[str, float] = field(default_factory=dict)
     adapter_enabled: bool = True
     adapter_version: int = 0
+    duplicates: DuplicatePolicy = NO_DUPLICATE_POLICY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

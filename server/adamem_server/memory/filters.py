@@ -32,6 +32,7 @@ _FIELDS: Final[dict[str, Callable[[Slot], Any]]] = {
     "created_at": lambda slot: slot.created_at,
     "updated_at": lambda slot: slot.updated_at,
     "expires_at": lambda slot: slot.expires_at or _UNSET,
+    "recalled_from": lambda slot: slot.recalled_from or _UNSET,
 }
 
 

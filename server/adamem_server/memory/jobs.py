@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -10,18 +11,19 @@ from adamem_server.errors import (
     NamespaceExistsError,
     NamespaceNotFoundError,
     RequestIdReusedError,
-    ResourceExhaustedError,
 )
 from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.cues import teach_cue
+from adamem_server.memory.deduplication import WritePlan, plan_forms
 from adamem_server.memory.filters import matches
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
 from adamem_server.store.codec import Change, Head, Request, decode_vectors, encode_vector
-from adamem_server.store.keys import MAX_ROW, SERVER_NUMBER
+from adamem_server.store.keys import SERVER_NUMBER
 from adamem_server.store.slot_store import ReadView, WriteBatch
 from adamem_server.types import (
     DeleteResult,
+    DuplicatePolicyChange,
     Filter,
     FloatVector,
     Namespace,
@@ -40,10 +42,14 @@ _FORGET_AT_ONCE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a job that changes slots did: its answer, and what the shard must apply (None: nothing was changed)."""
+    """What a job that changes slots did: its answer, and what the shard must apply (None: nothing was changed).
+
+    `repeated`: the request was carried out before, and this is its first answer.
+    """
 
     answer: UpdateResult | DeleteResult
     applied: Applied | None
+    repeated: bool = False
 
 
 class _SlotJob:
@@ -62,9 +68,12 @@ class _SlotJob:
         else:
             self._registry.apply(self._namespace.number, result.applied, done)
 
-    def _check_namespace(self, batch: WriteBatch) -> None:
-        if batch.namespace(self._namespace.number) is None:
+    def _check_namespace(self, batch: WriteBatch) -> Namespace:
+        """The namespace as it is now: its policies may have been changed since the write was prepared."""
+        namespace = batch.namespace(self._namespace.number)
+        if namespace is None:
             raise NamespaceNotFoundError(self._namespace.name)
+        return namespace
 
     def _remember(self, batch: WriteBatch, request: Request) -> None:
         if self._request is not None:
@@ -72,7 +81,10 @@ class _SlotJob:
 
 
 class UpdateJob(_SlotJob):
-    """Store slots with their vectors, and those of their cues. Every item has an id, made here where it is `fresh`."""
+    """Store slots with their vectors, and those of their cues. Every item has an id, made here where it is `fresh`.
+
+    `recalled_from` are the slots that a query returned shortly before in the same words, "" for none; ("",) * n if empty.
+    """
 
     frees = False
 
@@ -86,8 +98,10 @@ class UpdateJob(_SlotJob):
         now: int,
         request: RequestKey | None,
         cue_vectors: Sequence[FloatVector | None] = (),
+        recalled_from: Sequence[str] = (),
     ) -> None:
         super().__init__(registry, namespace, now, request)
+        self._recalled_from = recalled_from
         self._cue_vectors = cue_vectors or [None] * len(items)
         self._items = items
         self._fresh = fresh
@@ -96,51 +110,49 @@ class UpdateJob(_SlotJob):
 
     def run(self, batch: WriteBatch) -> Written:
         """See `Job.run`."""
-        self._check_namespace(batch)
-        number = self._namespace.number
+        namespace = self._check_namespace(batch)
+        number = namespace.number
         if (known := known_update(batch, number, self._request)) is not None:
-            return Written(known, None)
+            return Written(known, None, repeated=True)
         head = batch.head(number)
-        rows = [None if new else batch.row(number, item.id) for item, new in zip(self._items, self._fresh, strict=True)]
-        n_new = rows.count(None)
-        if head.next_row + n_new > MAX_ROW:
-            raise ResourceExhaustedError(f"namespace {self._namespace.name!r} has used all {MAX_ROW} row numbers")
-        sequence = head.sequence + 1
-        next_row, n_bytes, n_cues = head.next_row, head.n_bytes, head.n_cues
         # All are read before any is put: one that is damaged must refuse the whole update.
-        befores = [None if row is None else batch.slot(number, row) for row in rows]
+        plan = WritePlan(batch, namespace, self._now, head.next_row)
+        results = tuple(map(self._plan_item, repeat(batch), repeat(plan), range(len(self._items))))
+        writes = list(plan.writes.values())
+        sequence = head.sequence + bool(writes)
+        if self._request is not None:
+            ids = tuple(result.slot_id for result in results)
+            created = tuple(result.created for result in results)
+            duplicates = tuple(bool(result.duplicate_of) for result in results)
+            request = Request(self._now, self._request.fingerprint, sequence, ids, created, duplicates=duplicates)
+            self._remember(batch, request)
+        answer = UpdateResult(results, sequence)
+        if not writes:
+            return Written(answer, None)
+        n_bytes, n_cues = head.n_bytes, head.n_cues
         changes: list[SlotChange] = []
-        for item, row, before, vector, cue_vector in zip(
-            self._items, rows, befores, self._vectors, self._cue_vectors, strict=True
-        ):
-            after = _slot(item, before, self._now)
-            target = next_row if row is None else row
-            if row is None:
-                next_row += 1
-            else:
+        for write in writes:
+            row, before, after, cue_vector = write.row, write.before, write.after, write.cue_vector
+            if before is not None:
                 n_bytes -= batch.slot_bytes(number, row)
                 n_cues -= batch.has_cue_vector(number, row)
             n_cues += cue_vector is not None
-            vector_type = self._namespace.vector_type
-            n_bytes += batch.put_slot(number, target, after, vector, vector_type, before, cue_vector)
-            changes.append(SlotChange(target, before, after))
-            if self._namespace.model:
-                teach_cue(batch, number, SlotChange(target, before, after), self._now)
+            vector_type = namespace.vector_type
+            n_bytes += batch.put_slot(number, row, after, write.vector, vector_type, before, cue_vector)
+            changes.append(SlotChange(row, before, after))
+            if namespace.model:
+                teach_cue(batch, number, SlotChange(row, before, after), self._now)
+        plan.put_forms()
+        n_new = sum(write.before is None for write in writes)
         stored = tuple(change.row for change in changes)
         batch.put_change(number, sequence, Change(self._now, stored))
         batch.put_head(
             number,
-            Head(sequence, next_row, head.n_slots + n_new, n_bytes, head.checkpoint, n_cues),
+            Head(sequence, plan.next_row, head.n_slots + n_new, n_bytes, head.checkpoint, n_cues),
         )
-        answer = UpdateResult(
-            tuple(WriteResult(item.id, row is None) for item, row in zip(self._items, rows, strict=True)), sequence
-        )
-        if self._request is not None:
-            ids, created = [item.id for item in self._items], [row is None for row in rows]
-            request = Request(self._now, self._request.fingerprint, sequence, tuple(ids), tuple(created))
-            self._remember(batch, request)
-        vectors, cues = self._as_stored(self._vectors), [cue for cue in self._cue_vectors if cue is not None]
-        with_cue = [row for row, cue in zip(stored, self._cue_vectors, strict=True) if cue is not None]
+        vectors = self._as_stored(np.stack([write.vector for write in writes]))
+        cues = [write.cue_vector for write in writes if write.cue_vector is not None]
+        with_cue = [write.row for write in writes if write.cue_vector is not None]
         applied = Applied(
             sequence,
             changes,
@@ -151,6 +163,16 @@ class UpdateJob(_SlotJob):
             self._as_stored(np.stack(cues)) if cues else vectors[:0],
         )
         return Written(answer, applied)
+
+    def _plan_item(self, batch: WriteBatch, plan: WritePlan, place: int) -> WriteResult:
+        item, vector, cue = self._items[place], self._vectors[place], self._cue_vectors[place]
+        row = None if self._fresh[place] else batch.row(self._namespace.number, item.id)
+        before = None if row is None else batch.slot(self._namespace.number, row)
+        after = _slot(item, before, self._now)
+        if row is not None and before is not None:
+            return plan.change(row, before, after, vector, cue)
+        source = self._recalled_from[place] if self._recalled_from else ""
+        return plan.create(replace(after, recalled_from=source), vector, cue, is_fresh=self._fresh[place])
 
     def _as_stored(self, vectors: FloatVector) -> FloatVector:
         """Vectors as the store gives them back: a shard must score the same before and after it is opened anew."""
@@ -278,8 +300,10 @@ class UpdateNamespaceJob:
         ef_search: int | None,
         ranking: Mapping[str, float] | None = None,
         adapter_enabled: bool | None = None,
+        duplicates: DuplicatePolicyChange | None = None,
     ) -> None:
         self._name = name
+        self._duplicates = duplicates
         self._adapter_enabled = adapter_enabled
         self._ranking = ranking
         self._description = description
@@ -297,8 +321,10 @@ class UpdateNamespaceJob:
             index_params=params if self._ef_search is None else replace(params, ef_search=self._ef_search),
             ranking=namespace.ranking if self._ranking is None else self._ranking,
             adapter_enabled=namespace.adapter_enabled if self._adapter_enabled is None else self._adapter_enabled,
+            duplicates=namespace.duplicates if self._duplicates is None else self._duplicates.of(namespace.duplicates),
         )
         batch.put_namespace(changed)
+        plan_forms(batch, namespace, changed)
         return changed
 
     def committed(self, result: Namespace, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
@@ -354,7 +380,9 @@ def known_update(view: ReadView, number: int, request: RequestKey | None) -> Upd
     known = known_request(view, number, request)
     if known is None:
         return None
-    return UpdateResult(tuple(map(WriteResult, known.slot_ids, known.created)), known.sequence)
+    duplicates = known.duplicates or (False,) * len(known.slot_ids)
+    results = zip(known.slot_ids, known.created, duplicates, strict=True)
+    return UpdateResult(tuple(WriteResult(i, new, i if same else "") for i, new, same in results), known.sequence)
 
 
 def known_delete(view: ReadView, number: int, request: RequestKey | None) -> DeleteResult | None:

@@ -178,6 +178,7 @@ _FIELDS: Final[Mapping[str, tuple[frozenset[Operator], Callable[[Value, str], An
     "created_at": (_ALL_OPERATORS, _decode_time),
     "updated_at": (_ALL_OPERATORS, _decode_time),
     "expires_at": (_ALL_OPERATORS, _decode_time),
+    "recalled_from": (_EQUALITY, _decode_slot_id),
 }
 
 

@@ -13,8 +13,11 @@ from ulid import ULID
 
 from adamem_server.errors import DataCorruptError
 from adamem_server.types import (
+    NO_DUPLICATE_POLICY,
     Access,
     AdapterVersion,
+    DuplicateAction,
+    DuplicatePolicy,
     FloatVector,
     IndexKind,
     IndexParams,
@@ -22,7 +25,9 @@ from adamem_server.types import (
     JobState,
     Metric,
     Namespace,
+    RecalledAction,
     Scope,
+    ScopeField,
     Slot,
     SlotKind,
     TaughtPair,
@@ -58,6 +63,8 @@ class _SlotRecord(msgspec.Struct, array_like=True):
     expires_at: int
     vector_supplied: bool
     language: str = ""
+    # Empty, or 16 bytes.
+    recalled_from: bytes = b""
 
 
 class _NamespaceRecord(msgspec.Struct, array_like=True):
@@ -76,6 +83,10 @@ class _NamespaceRecord(msgspec.Struct, array_like=True):
     ranking: dict[str, float] = {}
     adapter_enabled: bool = True
     adapter_version: int = 0
+    on_duplicate: DuplicateAction = DuplicateAction.KEEP
+    on_recalled: RecalledAction = RecalledAction.MARK
+    duplicate_threshold: float = NO_DUPLICATE_POLICY.threshold
+    duplicate_scope: tuple[ScopeField, ...] = NO_DUPLICATE_POLICY.scope
 
 
 class _PairRecord(msgspec.Struct, array_like=True):
@@ -161,6 +172,7 @@ class Request(msgspec.Struct, array_like=True, frozen=True):
     n_not_found: int = 0
     n_taught: int = 0
     job_id: str = ""
+    duplicates: tuple[bool, ...] = ()
 
 
 class Learning(msgspec.Struct, array_like=True, frozen=True):
@@ -264,6 +276,7 @@ def encode_slot(slot: Slot) -> bytes:
             slot.expires_at,
             slot.vector_supplied,
             slot.language,
+            slot_id_bytes(slot.recalled_from) if slot.recalled_from else b"",
         )
     )
 
@@ -286,6 +299,7 @@ def decode_slot(data: bytes) -> Slot:
         expires_at=record.expires_at,
         vector_supplied=record.vector_supplied,
         language=record.language,
+        recalled_from=str(ULID.from_bytes(record.recalled_from)) if record.recalled_from else "",
     )
 
 
@@ -309,6 +323,10 @@ def encode_namespace(namespace: Namespace) -> bytes:
             dict(namespace.ranking),
             namespace.adapter_enabled,
             namespace.adapter_version,
+            namespace.duplicates.on_duplicate,
+            namespace.duplicates.on_recalled,
+            namespace.duplicates.threshold,
+            namespace.duplicates.scope,
         )
     )
 
@@ -331,6 +349,12 @@ def decode_namespace(number: int, data: bytes) -> Namespace:
         ranking=record.ranking,
         adapter_enabled=record.adapter_enabled,
         adapter_version=record.adapter_version,
+        duplicates=DuplicatePolicy(
+            on_duplicate=record.on_duplicate,
+            on_recalled=record.on_recalled,
+            threshold=record.duplicate_threshold,
+            scope=record.duplicate_scope,
+        ),
     )
 
 

@@ -48,6 +48,11 @@ TABLES: Final = (
     "pair_rows",
     "adapters",
     "jobs",
+    "forms",
+    "row_forms",
+    "form_builds",
+    "absorbed",
+    "merges",
 )
 
 _MIN_MAP_BYTES: Final = 16 << 20

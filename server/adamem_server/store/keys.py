@@ -20,6 +20,11 @@
     pair_rows    number u32 | row u32 | pair u64                         empty: the pair names the row
     adapters     number u32 | version u32                                codec.encode_adapter
     jobs         job id (ULID) 16 bytes                                  codec.encode_job
+    forms        number u32 | form 8 bytes | row u32                     empty
+    row_forms    number u32 | row u32                                    its forms, 8 bytes each
+    form_builds  number u32                                              rows whose forms are to be made: first u32 | last u32
+    absorbed     number u32 | row of the survivor u32 | ordinal u32      duplicate_codec.encode_absorbed
+    merges       number u32 | dry run u8 | job id 16 bytes | n u32       duplicate_codec.encode_merge
 
 A row is the number of a slot inside its namespace: counted up from 1, never used again, and the id under which the
 vector index knows the slot. Pairs and versions of adapters are counted up from 1 likewise. Namespace number 0 is the
@@ -32,6 +37,7 @@ from typing import Final
 
 SERVER_NUMBER: Final = 0
 MAX_ROW: Final = 2**32 - 1
+FORM_BYTES: Final = 8
 
 _U32: Final = Struct(">I")
 _U32_U32: Final = Struct(">II")
@@ -126,6 +132,31 @@ def adapter_key(number: int, version: int) -> bytes:
 def version_of(key: bytes) -> int:
     """The version of an `adapter_key`."""
     return int(_U32_U32.unpack(key)[1])
+
+
+def form_key(number: int, form: bytes, row: int) -> bytes:
+    """Key in forms."""
+    return _U32.pack(number) + form + _U32.pack(row)
+
+
+def absorbed_key(number: int, row: int, ordinal: int) -> bytes:
+    """Key in absorbed; begins with the survivor's `row_key`."""
+    return _U32_U32.pack(number, row) + _U32.pack(ordinal)
+
+
+def merges_key(number: int, *, dry_run: bool, job_id: bytes = b"") -> bytes:
+    """What the keys in merges of all dry runs or all others begin with, or those of one job."""
+    return _U32.pack(number) + bytes([dry_run]) + job_id
+
+
+def merge_key(number: int, *, dry_run: bool, job_id: bytes, n: int) -> bytes:
+    """Key in merges."""
+    return merges_key(number, dry_run=dry_run, job_id=job_id) + _U32.pack(n)
+
+
+def last_u32(key: bytes) -> int:
+    """The number that a key of forms, absorbed or merges ends with."""
+    return int(_U32.unpack(key[-4:])[0])
 
 
 def encode_u32(value: int) -> bytes:

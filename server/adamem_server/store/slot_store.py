@@ -14,6 +14,7 @@ import lmdb
 
 from adamem_server.store import codec, keys
 from adamem_server.store.codec import Change, Head, Learning, Request
+from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.environment import Environment, ReadTransaction
 from adamem_server.types import (
     NO_ACCESS,
@@ -42,6 +43,11 @@ _PURGED: Final = (
     "pair_rows",
     "adapters",
     "learning",
+    "forms",
+    "row_forms",
+    "form_builds",
+    "absorbed",
+    "merges",
     "heads",
 )
 
@@ -322,8 +328,11 @@ class WriteBatch(ReadView):
         """Whether a slot's cue has a vector."""
         return self._txn.get(keys.row_key(number, row), db=self._tables["cue_vectors"]) is not None
 
-    def delete_slot(self, number: int, row: int, slot: Slot) -> None:
-        """Remove every record of a slot but those of the journal; pairs that name it forget it."""
+    def delete_slot(self, number: int, row: int, slot: Slot, *, with_absorbed: bool = True) -> None:
+        """Remove every record of a slot but those of the journal; pairs that name it forget it.
+
+        What it has absorbed goes too, unless it is itself being absorbed.
+        """
         key = keys.row_key(number, row)
         for table in (*_OF_SLOTS, "accesses"):
             self._txn.delete(key, db=self._tables[table])
@@ -332,6 +341,16 @@ class WriteBatch(ReadView):
             self._txn.delete(keys.expiry_key(number, slot.expires_at, row), db=self._tables["expiries"])
         for pair in self.pairs_of(number, row):
             self._forget_row(number, pair, row)
+        self.delete_forms(number, row)
+        if with_absorbed:
+            self._delete_absorbed(number, row)
+
+    def delete_forms(self, number: int, row: int) -> None:
+        """Remove a row's forms."""
+        forms = self._txn.pop(keys.row_key(number, row), db=self._tables["row_forms"]) or b""
+        for start in range(0, len(forms), keys.FORM_BYTES):
+            key = keys.form_key(number, forms[start : start + keys.FORM_BYTES], row)
+            self._txn.delete(key, db=self._tables["forms"])
 
     def put_change(self, number: int, sequence: int, change: Change) -> None:
         """Append to the journal."""
@@ -422,6 +441,13 @@ class WriteBatch(ReadView):
             return
         self._txn.delete(keys.pair_row_key(number, row, pair), db=self._tables["pair_rows"])
         self._put_pair(number, pair, replace(stored, helped=helped, unhelpful=unhelpful))
+
+    def _delete_absorbed(self, number: int, row: int) -> None:
+        """Remove what a row has absorbed, and what that had absorbed before."""
+        prefix = keys.row_key(number, row)
+        for key, value in list(self._scan("absorbed", prefix, prefix)):
+            self._delete_absorbed(number, decode_absorbed(value).row)
+            self._txn.delete(key, db=self._tables["absorbed"])
 
     def _gather(self, table: str, key: bytes, value: bytes) -> None:
         self._puts.setdefault(table, []).append((key, value))
