@@ -234,12 +234,16 @@ class DuplicatePair:
 
 @dataclass(frozen=True, slots=True)
 class SlotView:
-    """A slot as it is read: what is stored, its use, and its vector where that was asked for."""
+    """A slot as it is read: what is stored, its use, and its vector where that was asked for.
+
+    `absorbed` are the first of the duplicates that it absorbed, where it is read alone.
+    """
 
     namespace: str
     slot: Slot
     access: Access
     vector: FloatVector | None = None
+    absorbed: tuple[Absorbed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +364,7 @@ class RequestKey:
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What became of one slot of an update; `duplicate_of` is the slot there already that stands for it, "" for none."""
+    """What became of one slot of an update; `duplicate_of` is the slot there already that stands for it, or ""."""
 
     slot_id: str
     created: bool

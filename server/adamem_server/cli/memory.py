@@ -36,7 +36,7 @@ def update(session: Session, /, content: str, tag: tuple[str, ...], **fields: An
         print_json(result)
     else:
         click.echo(result.slot_id)
-        say("stored" if result.created else "replaced")
+        say("a duplicate" if result.duplicate_of else "stored" if result.created else "replaced")
 
 
 @click.command()

@@ -6,9 +6,18 @@ from typing import Any
 import click
 
 from adamem_server.cli.job import finish, wait_option
-from adamem_server.cli.options import Weight, json_option, option, yes_option
+from adamem_server.cli.options import (
+    Weight,
+    duplicate_options,
+    joined_policy,
+    json_option,
+    option,
+    yes_option,
+)
 from adamem_server.cli.output import print_fields, print_json, print_namespace_line, say
 from adamem_server.cli.session import Session, pass_session
+
+_FIELDS = ("description", "dim", "metric", "index_kind", "vector_type", "external_vectors")
 
 
 @click.group()
@@ -44,16 +53,17 @@ def list_(session: Session, prefix: str, limit: int | None) -> None:
 @option("--ef-search", type=int, default=0, help="Candidates that a search keeps; 0: the index's default.")
 @option("--vector-type", type=click.Choice(["float32", "float16"]), help="How vectors are stored.")
 @option("--external-vectors", is_flag=True, help="Clients supply all vectors.")
+@duplicate_options
 @json_option
 @pass_session
-def create(session: Session, /, name: str, m: int, ef_construction: int, ef_search: int, **fields: Any) -> None:
+def create(session: Session, /, name: str, m: int, ef_construction: int, ef_search: int, **given: Any) -> None:
     """Create an empty namespace."""
+    fields = {key: given[key] for key in _FIELDS}
     with session.client() as client:
         import adamem
 
-        created = client.create_namespace(
-            name, index_params=adamem.IndexParams(m, ef_construction, ef_search), **fields
-        )
+        params = adamem.IndexParams(m, ef_construction, ef_search)
+        created = client.create_namespace(name, index_params=params, duplicates=joined_policy(given), **fields)
     (print_json if session.as_json else print_fields)(created)
 
 
@@ -73,15 +83,20 @@ def show(session: Session, name: str | None) -> None:
 @option("--description", help="Replaces the description.")
 @option("--ef-search", type=int, help="Candidates that a search keeps.")
 @option("--weight", multiple=True, type=Weight(), metavar="NAME=N", help="Weights of its ranking, which replace all.")
+@duplicate_options
 @json_option
 @pass_session
-def update(
-    session: Session, name: str, description: str | None, ef_search: int | None, weight: tuple[tuple[str, float], ...]
-) -> None:
+def update(session: Session, /, name: str, **given: Any) -> None:
     """Change what is given and leave the rest."""
     with session.client() as client:
-        ranking = dict(weight) or None
-        changed = client.update_namespace(name, description=description, ef_search=ef_search, ranking=ranking)
+        changed = client.update_namespace(
+            name,
+            description=given["description"],
+            ef_search=given["ef_search"],
+            ranking=dict(given["weight"]) or None,
+            duplicates=joined_policy(given),
+            timeout_s=None,
+        )
     (print_json if session.as_json else print_fields)(changed)
 
 

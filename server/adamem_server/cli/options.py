@@ -10,6 +10,7 @@ from adamem_server.cli.session import Session
 
 SCOPE = ("user_id", "agent_id", "conversation_id")
 KINDS = ("fact", "message", "preference", "document", "summary")
+DUPLICATE_SCOPE = ("namespace", *SCOPE, "kind", "role", "source", "time")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -106,6 +107,39 @@ def filter_options(command: _F) -> _F:
     ):
         command = each(command)
     return command
+
+
+scope_option = option(
+    "--duplicate-scope",
+    multiple=True,
+    type=click.Choice(DUPLICATE_SCOPE),
+    help="What must agree between duplicates; may be repeated.",
+)
+
+
+def duplicate_options(command: _F) -> _F:
+    """What a namespace does with duplicates; joined by `joined_policy`."""
+    for each in (
+        option(
+            "--on-recalled", type=click.Choice(["mark", "skip"]), help="What was just recalled and is stored again."
+        ),
+        scope_option,
+        option("--duplicate-threshold", type=float, metavar="0..1", help="Least cosine of near duplicates."),
+        option("--on-duplicate", type=click.Choice(["keep", "skip", "merge"]), help="A duplicate that is written."),
+    ):
+        command = each(command)
+    return command
+
+
+def joined_policy(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The values of `duplicate_options`; None where none is given."""
+    policy = {
+        "on_duplicate": given["on_duplicate"],
+        "on_recalled": given["on_recalled"],
+        "threshold": given["duplicate_threshold"],
+        "scope": given["duplicate_scope"],
+    }
+    return policy if any(value not in (None, ()) for value in policy.values()) else None
 
 
 FILTER_HELP = """A condition such as '{"importance": {"$gte": 0.5}, "metadata.lang": "ru"}'."""

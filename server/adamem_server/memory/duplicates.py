@@ -22,10 +22,10 @@ from ulid import ULID
 
 from adamem_server.types import DuplicateKind, FloatVector, ScopeField, Slot, SlotKind
 
-# Said again in other words than these few, a text of one or two words is an answer or a greeting of its own turn.
+# Texts of one or two words ("Thanks!", "yes") are said again and again: each is a turn of its own.
 FORMULA_WORDS: Final = 2
 FORMULA_APART_US: Final = 1_000_000
-# The same speaker says the same sentence again in the same conversation: later than this it is another turn.
+# A longer message that the same speaker says again in the same conversation is another turn when it comes later.
 TURN_APART_US: Final = 3600 * 1_000_000
 # A time that is neither that of the write nor that of the id was stated by the client.
 _CLOCK_US: Final = 60 * 1_000_000
@@ -42,16 +42,20 @@ _WORD: Final = (
 )
 _TOKEN: Final = re.compile(rf"<3(?!{_W})|[:;]'?-?[(\[](?!{_W})|{_WORD}|[^\w\s]")
 _SIGNS: Final = re.compile(r"\d[\d.,:/%-]*|[$€£¥₽@*#(\[]|^[.-]|[^\W\d_]-$")
-_APOSTROPHES: Final = str.maketrans(dict.fromkeys("’‘ʼ＇´`", "'") | dict.fromkeys("‐‑‒−﹣－", "-"))
+_APOSTROPHES: Final = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u02bc\uff07\u00b4`", "'") | dict.fromkeys("\u2010\u2011\u2012\u2212\ufe63\uff0d", "-")
+)
 _INVISIBLE: Final = re.compile("[\u00ad\u200b-\u200f\u2060\ufe00-\ufe0f\ufeff]")
 # Opaque words, of which the case counts: letters of both cases and digits, as in keys and passwords.
 _OPAQUE: Final = re.compile(r"\b(?=\w*\d)(?=\w*[a-z])(?=\w*[A-Z])[A-Za-z0-9_]{6,}\b")
+# Parts of the scope that are no fields which must be equal.
+_NOT_EQUAL: Final = (ScopeField.NAMESPACE, ScopeField.SOURCE, ScopeField.TIME)
 _SAD: Final = "☹"
 _HEART: Final = "♥"
 
 # Short forms that another word looks like once their apostrophe is left out keep it.
 _KEEP_APOSTROPHE: Final = frozenset(
-    "we're we'll i'll i'd he'll she'll we'd she'd who're they'd it'll".split()  # noqa: SIM905 - reads as text
+    ("we're", "we'll", "i'll", "i'd", "he'll", "she'll", "we'd", "she'd", "who're", "they'd", "it'll")
 )
 _JOINED_AFTER: Final = {
     "m": frozenset({"i"}),
@@ -93,8 +97,46 @@ _LONG: Final = {
 }
 _EMPTY_WORDS: Final = frozenset({"a", "an", "the", "um", "uh", "er", "erm", "oh", "ah", "hm", "hmm", "ну", "э", "эм"})
 _NEGATIONS: Final = frozenset(
-    "no not none never nor neither nobody nothing nowhere without cannot cant wont dont doesnt didnt isnt arent wasnt werent"  # noqa: SIM905, E501
-    " havent hasnt hadnt couldnt wouldnt shouldnt aint не ни нет никогда никто ничто ничего нигде никуда без нельзя".split()
+    (
+        "no",
+        "not",
+        "none",
+        "never",
+        "nor",
+        "neither",
+        "nobody",
+        "nothing",
+        "nowhere",
+        "without",
+        "cannot",
+        "cant",
+        "wont",
+        "dont",
+        "doesnt",
+        "didnt",
+        "isnt",
+        "arent",
+        "wasnt",
+        "werent",
+        "havent",
+        "hasnt",
+        "hadnt",
+        "couldnt",
+        "wouldnt",
+        "shouldnt",
+        "aint",
+        "не",
+        "ни",
+        "нет",
+        "никогда",
+        "никто",
+        "ничто",
+        "ничего",
+        "нигде",
+        "никуда",
+        "без",
+        "нельзя",
+    )
 )
 
 
@@ -146,7 +188,9 @@ def texts_alike(one: str, other: str) -> DuplicateKind | None:
     if a.normal == b.normal:
         return DuplicateKind.EXACT
     # A picture may be missing, but not be another.
-    pictures = a.pictures == b.pictures or not (a.pictures and b.pictures) and min(a.n_words, b.n_words) > FORMULA_WORDS
+    pictures = a.pictures == b.pictures or (
+        not (a.pictures and b.pictures) and min(a.n_words, b.n_words) > FORMULA_WORDS
+    )
     if pictures and a.signs == b.signs and not set(a.keys).isdisjoint(b.keys):
         return DuplicateKind.NEAR
     return None
@@ -188,14 +232,14 @@ def same_scope(one: Slot, other: Slot, scope: Sequence[ScopeField]) -> bool:
         elif field is ScopeField.TIME:
             if not _same_time(one, other):
                 return False
-        elif _value(one, field) != _value(other, field):
+        elif field is not ScopeField.NAMESPACE and _value(one, field) != _value(other, field):
             return False
     return True
 
 
 def scope_keys(slot: Slot, scope: Sequence[ScopeField]) -> tuple[bytes, ...]:
     """8 bytes each: duplicates in a scope have one in common; others hardly ever do."""
-    plain = "\0".join(_value(slot, field) for field in scope if field not in (ScopeField.SOURCE, ScopeField.TIME))
+    plain = "\0".join(_value(slot, field) for field in scope if field not in _NOT_EQUAL)
     prefix = blake2b(plain.encode(), digest_size=16).digest()
     return tuple(blake2b(prefix + key, digest_size=8).digest() for key in form(slot.content).keys)
 
@@ -237,27 +281,25 @@ def _is_dated(slot: Slot) -> bool:
 
 def _words(text: str) -> list[str]:
     tokens: list[str] = []
-    folded = _folded(text)
+    folded = _folded(text).strip()
     if folded[:1] == "_" == folded[-1:] and folded[1:2] != "_":
         folded = folded.strip("_")
-    for token in _TOKEN.findall(folded):
-        if token[0] in ":;" and len(token) > 1:
-            tokens.append(_SAD)
-        elif token == "<3":
-            tokens.append(_HEART)
-        elif len(token) == 1 and not token.isalnum() and token != "_":
+    for word in _TOKEN.findall(folded):
+        if len(word) > 1 and word[0] in ":;<":
+            tokens.append(_HEART if word[0] == "<" else _SAD)
+        elif len(word) == 1 and not word.isalnum() and word != "_":
             # "LGBT+" is written either way.
-            if _means_something(token) and not (token == "+" and tokens and tokens[-1].startswith("lgbt")):
-                tokens.append(token)
-        elif tokens and _is_end(token, tokens[-1]):
-            tokens[-1] = f"{tokens[-1]}'{token}"
+            if _means_something(word) and not (word == "+" and tokens and tokens[-1].startswith("lgbt")):
+                tokens.append(word)
+        elif tokens and _is_end(word, tokens[-1]):
+            tokens[-1] = f"{tokens[-1]}'{word}"
         else:
-            tokens.append(token)
-    return [token if token in _KEEP_APOSTROPHE else token.replace("'", "") or token for token in tokens]
+            tokens.append(word)
+    return [word if word in _KEEP_APOSTROPHE else word.replace("'", "") or word for word in tokens]
 
 
 def _folded(text: str) -> str:
-    """NFKC in lower case, but for opaque words; superscripts and fractions are set apart: 10² is not 102."""
+    """NFKC in lower case, but for opaque words; superscripts and fractions are set apart."""
     if not text.isascii():
         text = "".join(_set_apart(char) for char in text)
         text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
@@ -281,11 +323,9 @@ def _means_something(char: str) -> bool:
     return char in "&^" or unicodedata.category(char) in ("Sm", "Sc", "So")
 
 
-def _is_end(token: str, before: str) -> bool:
+def _is_end(word: str, before: str) -> bool:
     """Whether a word is the end of a short form whose apostrophe became a space: "don t"."""
-    if token == "t":
-        return len(before) > 2 and before.endswith("n") and before + "t" in _NEGATIONS
-    return before in _JOINED_AFTER.get(token, ())
+    return (word == "t" and before + word in _NEGATIONS) or before in _JOINED_AFTER.get(word, ())
 
 
 @lru_cache(maxsize=4096)
@@ -294,7 +334,9 @@ def _is_picture(word: str) -> bool:
 
 
 def _letters(words: Sequence[str]) -> str:
-    return "".join(char for word in words if not _is_picture(word) for char in word if char.isalnum() or char > "\u02ff")
+    return "".join(
+        char for word in words if not _is_picture(word) for char in word if char.isalnum() or char > "\u02ff"
+    )
 
 
 def _signs(words: Sequence[str]) -> tuple[str, ...]:

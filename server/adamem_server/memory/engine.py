@@ -44,6 +44,7 @@ from adamem_server.memory.jobs import (
 )
 from adamem_server.memory.learning import Learner, LearningSettings
 from adamem_server.memory.maintenance import AccessCounter, Maintenance, expire_due
+from adamem_server.memory.merging import absorbed_page
 from adamem_server.memory.pacing import Activity
 from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.pending import PendingUpdate
@@ -91,6 +92,8 @@ _DELETE_CHUNK: Final = 1_000
 _MAX_SEARCHES: Final = 4
 # How many more candidates are looked at when the best ones are all one text to the encoder.
 _TIES: Final = 16
+# Absorbed duplicates that a slot is read with.
+_ABSORBED: Final = 100
 # Rows whose forms one transaction makes, or records that it removes, when a policy on duplicates changes.
 _FORMS: Final = 500
 
@@ -500,7 +503,7 @@ class MemoryEngine:
     # Reading
 
     def get_slot(self, namespace: str, slot_id: str, *, include_vector: bool = False) -> SlotView:
-        """One slot.
+        """One slot, with the first 100 duplicates that it absorbed.
 
         Raises:
             NamespaceNotFoundError, SlotNotFoundError.
@@ -511,7 +514,8 @@ class MemoryEngine:
             slot = None if row is None else view.slot(target.number, row)
             if row is None or slot is None or is_expired(slot, self._now()):
                 raise SlotNotFoundError(namespace, slot_id)
-            return view_slot(view, target, row, slot, include_vector)
+            absorbed, _ = absorbed_page(view, target, row, after=0, most=_ABSORBED)
+            return replace(view_slot(view, target, row, slot, include_vector), absorbed=tuple(absorbed))
 
     def list_slots(
         self,

@@ -83,7 +83,7 @@ class _SlotJob:
 class UpdateJob(_SlotJob):
     """Store slots with their vectors, and those of their cues. Every item has an id, made here where it is `fresh`.
 
-    `recalled_from` are the slots that a query returned shortly before in the same words, "" for none; ("",) * n if empty.
+    `recalled_from` are slots that a query returned shortly before in the same words, "" for none; empty: none at all.
     """
 
     frees = False

@@ -215,7 +215,8 @@ class _Rows:
         return vectors[0] if found else None
 
     def decoded(self, vector: bytes) -> FloatVector:
-        return decode_vectors([vector], self.namespace.dim, self.namespace.vector_type)[0]
+        decoded: FloatVector = decode_vectors([vector], self.namespace.dim, self.namespace.vector_type)[0]
+        return decoded
 
     def put(
         self, row: int, before: Slot | None, after: Slot, vector: FloatVector, cue_vector: FloatVector | None
@@ -226,7 +227,9 @@ class _Rows:
         n_cues = head.n_cues - batch.has_cue_vector(number, row) + (cue_vector is not None)
         n_bytes += batch.put_slot(number, row, after, vector, namespace.vector_type, before, cue_vector)
         batch.flush()
-        self._head = msgspec.structs.replace(head, n_slots=head.n_slots + (before is None), n_bytes=n_bytes, n_cues=n_cues)
+        self._head = msgspec.structs.replace(
+            head, n_slots=head.n_slots + (before is None), n_bytes=n_bytes, n_cues=n_cues
+        )
         self._note(SlotChange(row, before, after))
         if namespace.model:
             teach_cue(batch, number, SlotChange(row, before, after), self._now)
@@ -277,7 +280,9 @@ class _Rows:
 
     def _note(self, change: SlotChange) -> None:
         first = self._changes.get(change.row)
-        self._changes[change.row] = SlotChange(change.row, change.before if first is None else first.before, change.after)
+        self._changes[change.row] = SlotChange(
+            change.row, change.before if first is None else first.before, change.after
+        )
 
 
 def absorbed_page(

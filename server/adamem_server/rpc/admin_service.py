@@ -69,9 +69,14 @@ class AdminService(AdminServiceServicer):
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> pb.UpdateNamespaceResponse:
         """Change a namespace."""
-        name, description, ef_search, ranking, adapter_enabled = self._decoder.update_namespace(request)
+        name, description, ef_search, ranking, adapter_enabled, duplicates = self._decoder.update_namespace(request)
         info = self._engine.update_namespace(
-            name, description=description, ef_search=ef_search, ranking=ranking, adapter_enabled=adapter_enabled
+            name,
+            description=description,
+            ef_search=ef_search,
+            ranking=ranking,
+            adapter_enabled=adapter_enabled,
+            duplicates=duplicates,
         )
         return pb.UpdateNamespaceResponse(namespace=encode_namespace(info))
 

@@ -26,12 +26,15 @@ from adamem_server.rpc.checks import (
     check_ulid,
     check_vector,
 )
+from adamem_server.rpc.duplicates import decode_policy, encode_policy
 from adamem_server.rpc.errors import error_status, relocated
 from adamem_server.rpc.filters import decode_filter
 from adamem_server.rpc.ranking import decode_ranking, encode_ranking
 from adamem_server.rpc.slots import decode_slot, encode_seconds, encode_slot, encode_time
 from adamem_server.types import (
+    NO_DUPLICATE_POLICY,
     DeleteResult,
+    DuplicatePolicyChange,
     EngineInfo,
     Filter,
     Hit,
@@ -236,13 +239,14 @@ class RequestDecoder:
             index_params=_decode_index_params(message.index_params),
             vector_type=check_enum(message.vector_type, "vector_type", _VECTOR_TYPES),
             external_vectors=message.external_vectors,
+            duplicates=decode_policy(message.duplicates, "duplicates").of(NO_DUPLICATE_POLICY),
         )
         return spec, request_key("create", message)
 
     def update_namespace(
         self, message: admin_pb2.UpdateNamespaceRequest
-    ) -> tuple[str, str | None, int | None, dict[str, float] | None, bool | None]:
-        """The name, and what to change: description, ef_search, weights of the ranking, and whether it adapts."""
+    ) -> tuple[str, str | None, int | None, dict[str, float] | None, bool | None, DuplicatePolicyChange | None]:
+        """The name, and what to change: description, ef_search, ranking, whether it adapts, policy on duplicates."""
         name = check_namespace(message.name, "name")
         description = ef_search = None
         ranking = decode_ranking(message.ranking, "ranking") if message.HasField("ranking") else None
@@ -251,7 +255,8 @@ class RequestDecoder:
         if message.HasField("ef_search"):
             ef_search = check_range(message.ef_search, "ef_search", 1, MAX_EF_SEARCH)
         adapter_enabled = message.adapter_enabled if message.HasField("adapter_enabled") else None
-        return name, description, ef_search, ranking, adapter_enabled
+        duplicates = decode_policy(message.duplicates, "duplicates") if message.HasField("duplicates") else None
+        return name, description, ef_search, ranking, adapter_enabled, duplicates
 
     def feedback(self, message: memory_pb2.FeedbackRequest) -> FeedbackRequest:
         """Which slots helped with a question."""
@@ -377,6 +382,7 @@ def encode_namespace(info: NamespaceInfo) -> admin_pb2.Namespace:
         ranking=encode_ranking(namespace.ranking),
         adapter_enabled=namespace.adapter_enabled,
         adapter_version=namespace.adapter_version,
+        duplicates=encode_policy(namespace.duplicates),
     )
 
 
@@ -426,7 +432,7 @@ def _decode_index_params(message: admin_pb2.IndexParams) -> IndexParams:
 def _encode_item(item: WriteResult | AdaMemError) -> memory_pb2.UpdateResult:
     if isinstance(item, AdaMemError):
         return memory_pb2.UpdateResult(status=error_status(item))
-    return memory_pb2.UpdateResult(slot_id=item.slot_id, created=item.created)
+    return memory_pb2.UpdateResult(slot_id=item.slot_id, created=item.created, duplicate_of=item.duplicate_of)
 
 
 def request_key(verb: str, message: _Mutation) -> RequestKey | None:

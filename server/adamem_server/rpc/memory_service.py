@@ -21,6 +21,7 @@ from adamem_server.rpc.convert import (
     encode_update_result,
 )
 from adamem_server.rpc.deadline import deadline_s
+from adamem_server.rpc.duplicates import encode_absorbed
 from adamem_server.rpc.pages import decode_row, encode_page_token
 from adamem_server.rpc.slots import encode_slot
 from adamem_server.types import UpdateResult
@@ -73,7 +74,7 @@ class MemoryService(MemoryServiceServicer):
             check_ulid(request.slot_id, "slot_id"),
             include_vector=request.include_vector,
         )
-        return pb.GetSlotResponse(slot=encode_slot(view))
+        return pb.GetSlotResponse(slot=encode_slot(view), absorbed=encode_absorbed(view.namespace, view.absorbed))
 
     def ListSlots(
         self,

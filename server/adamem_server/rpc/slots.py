@@ -92,6 +92,7 @@ def encode_slot(view: SlotView) -> types_pb2.Slot:
         vector=None if view.vector is None else encode_vector(view.vector),
         vector_supplied=slot.vector_supplied,
         language=slot.language,
+        recalled_from=slot.recalled_from,
         created_at=encode_time(slot.created_at),
         updated_at=encode_time(slot.updated_at),
         expires_at=encode_time(slot.expires_at),

@@ -22,7 +22,7 @@
     jobs         job id (ULID) 16 bytes                                  codec.encode_job
     forms        number u32 | form 8 bytes | row u32                     empty
     row_forms    number u32 | row u32                                    its forms, 8 bytes each
-    form_builds  number u32                                              rows whose forms are to be made: first u32 | last u32
+    form_builds  number u32                                              rows without their forms: first u32, last u32
     absorbed     number u32 | row of the survivor u32 | ordinal u32      duplicate_codec.encode_absorbed
     merges       number u32 | dry run u8 | job id 16 bytes | n u32       duplicate_codec.encode_merge
 

@@ -11,15 +11,20 @@ from hypothesis import strategies as st
 from adamem_server.errors import DataCorruptError
 from adamem_server.store import codec
 from adamem_server.types import (
+    NO_DUPLICATE_POLICY,
     Access,
     AdapterVersion,
+    DuplicateAction,
+    DuplicatePolicy,
     IndexKind,
     IndexParams,
     Job,
     JobState,
     Metric,
     Namespace,
+    RecalledAction,
     Scope,
+    ScopeField,
     Slot,
     SlotKind,
     TaughtPair,
@@ -44,6 +49,7 @@ SLOT = Slot(
     expires_at=1_900_000_000_000_000,
     vector_supplied=True,
     language="ru",
+    recalled_from="01ARZ3NDEKTSV4RRFFQ69G5FAW",
 )
 NAMESPACE = Namespace(
     number=7,
@@ -60,6 +66,12 @@ NAMESPACE = Namespace(
     ranking={"recency": 0.5},
     adapter_enabled=False,
     adapter_version=3,
+    duplicates=DuplicatePolicy(
+        on_duplicate=DuplicateAction.MERGE,
+        on_recalled=RecalledAction.SKIP,
+        threshold=0.875,
+        scope=(ScopeField.USER_ID, ScopeField.TIME),
+    ),
 )
 PAIR = TaughtPair(
     query="Что пьёт Anna?",
@@ -106,6 +118,7 @@ JOB = Job(
     finished_at=1_700_000_000_000_002,
     n_resumes=2,
 )
+REQUEST = codec.Request(1, b"f", 2, ("01ARZ3NDEKTSV4RRFFQ69G5FAV",), (False,), 3, 4, 5, "job", (True,))
 
 
 def same_pair(left: TaughtPair, right: TaughtPair) -> bool:
@@ -126,8 +139,8 @@ RECORDS = {
         lambda data: codec.decode_change(data) == codec.Change(1, (2, 3), (4,)),
     ),
     "request": (
-        codec.encode_request(codec.Request(1, b"f", 2, ("01ARZ3NDEKTSV4RRFFQ69G5FAV",), (True,), 3, 4, 5, "job")),
-        lambda data: (codec.decode_request(data).n_taught, codec.decode_request(data).job_id) == (5, "job"),
+        codec.encode_request(REQUEST),
+        lambda data: codec.decode_request(data) == REQUEST,
     ),
     "pair": (codec.encode_pair(PAIR), lambda data: same_pair(codec.decode_pair(data), PAIR)),
     "learning": (codec.encode_learning(LEARNING), lambda data: codec.decode_learning(data) == LEARNING),
@@ -150,12 +163,18 @@ def test_records_of_version_1_stay_as_they_are(name: str) -> None:
 
 def test_records_with_fewer_fields_are_read() -> None:
     slot = (GOLDEN / "slot.v1.bin").read_bytes()
-    assert codec.decode_slot(slot) == replace(SLOT, language="")
+    assert codec.decode_slot(slot) == replace(SLOT, language="", recalled_from="")
+    slot = (GOLDEN / "slot.v1.2.bin").read_bytes()
+    assert codec.decode_slot(slot) == replace(SLOT, recalled_from="")
     namespace = (GOLDEN / "namespace.v1.bin").read_bytes()
-    unadapted = replace(NAMESPACE, adapter_enabled=True, adapter_version=0)
+    undecided = replace(NAMESPACE, duplicates=NO_DUPLICATE_POLICY)
+    unadapted = replace(undecided, adapter_enabled=True, adapter_version=0)
     assert codec.decode_namespace(7, namespace) == replace(unadapted, ranking={})
     namespace = (GOLDEN / "namespace.v1.2.bin").read_bytes()
     assert codec.decode_namespace(7, namespace) == unadapted
+    namespace = (GOLDEN / "namespace.v1.3.bin").read_bytes()
+    assert codec.decode_namespace(7, namespace) == undecided
+    assert codec.decode_request((GOLDEN / "request.v1.3.bin").read_bytes()).duplicates == ()
     assert codec.decode_request((GOLDEN / "request.v1.bin").read_bytes()).n_taught == 0
     assert codec.decode_request((GOLDEN / "request.v1.2.bin").read_bytes()).job_id == ""
     assert codec.decode_head((GOLDEN / "head.v1.bin").read_bytes()) == codec.Head(9, 4, 2, 1234, 5)

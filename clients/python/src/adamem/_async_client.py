@@ -21,6 +21,7 @@ from adamem._codec import (
     query_result_from_proto,
     server_info_from_proto,
     slot_from_proto,
+    slot_with_absorbed,
     update_result_from_proto,
 )
 from adamem._jobs import AsyncJobs
@@ -33,6 +34,7 @@ from adamem.types import (
     BatchUpdateResult,
     BulkResult,
     DeleteResult,
+    DuplicatePolicyLike,
     FeedbackResult,
     FilterLike,
     IndexKind,
@@ -398,7 +400,7 @@ class AsyncClient(BaseClient):
             NamespaceNotFoundError: There is no such namespace.
         """
         request = self._get_slot_request(slot_id, namespace, include_vector)
-        return slot_from_proto((await self._call(self._memory.GetSlot, request, timeout_s)).slot)
+        return slot_with_absorbed(await self._call(self._memory.GetSlot, request, timeout_s))
 
     async def list_slots_page(
         self,
@@ -558,6 +560,7 @@ class AsyncClient(BaseClient):
         index_params: IndexParams | None = None,
         vector_type: VectorType | str | None = None,
         external_vectors: bool = False,
+        duplicates: DuplicatePolicyLike | None = None,
         request_id: str | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
@@ -573,6 +576,7 @@ class AsyncClient(BaseClient):
             index_params: Parameters of the index. None: its defaults.
             vector_type: How its vectors are stored. None: float32.
             external_vectors: Clients supply all vectors, so that text cannot be embedded for it.
+            duplicates: What it does with duplicates. None: it stores all.
             request_id: As in `update`.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
 
@@ -588,6 +592,7 @@ class AsyncClient(BaseClient):
             index_params=index_params,
             vector_type=vector_type,
             external_vectors=external_vectors,
+            duplicates=duplicates,
             request_id=request_id,
         )
         response = await self._call(self._admin.CreateNamespace, request, timeout_s)
@@ -646,6 +651,7 @@ class AsyncClient(BaseClient):
         ef_search: int | None = None,
         ranking: Mapping[str, float] | None = None,
         adapter_enabled: bool | None = None,
+        duplicates: DuplicatePolicyLike | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
         """Changes what is given and leaves the rest. Never retried: the call has no request id.
@@ -656,9 +662,10 @@ class AsyncClient(BaseClient):
             ef_search: Replaces the candidates that a search keeps.
             ranking: Replaces all weights of hybrid ranking; an empty one sets them to the server's.
             adapter_enabled: Turns its adapter and learning on or off.
+            duplicates: Changes what it does with duplicates; takes some 0.1 ms a slot when it begins to find them.
             timeout_s: Limit of the call. None: none. Left out: the client's.
         """
-        request = self._update_namespace_request(name, description, ef_search, ranking, adapter_enabled)
+        request = self._update_namespace_request(name, description, ef_search, ranking, adapter_enabled, duplicates)
         response = await self._call(self._admin.UpdateNamespace, request, timeout_s)
         return namespace_from_proto(response.namespace)
 

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import grpc
 
-from adamem._codec import SlotInputLike, building, ranking_to_proto, slot_to_proto
+from adamem._codec import SlotInputLike, building, policy_to_proto, ranking_to_proto, slot_to_proto
 from adamem._convert import enum_to_proto, invalid, time_to_proto, vector_to_proto
 from adamem._retry import Attempts
 from adamem._version import __version__
 from adamem.filters import filter_to_proto
 from adamem.types import (
     NOT_GIVEN,
+    DuplicatePolicyLike,
     FilterLike,
     IndexKind,
     IndexParams,
@@ -323,6 +324,7 @@ class BaseClient:
         index_params: IndexParams | None,
         vector_type: VectorType | str | None,
         external_vectors: bool,
+        duplicates: DuplicatePolicyLike | None,
         request_id: str | None,
     ) -> admin_pb.CreateNamespaceRequest:
         with building("namespace"):
@@ -342,6 +344,7 @@ class BaseClient:
                 index_params=params,
                 vector_type=vector_type and enum_to_proto(vector_type, VectorType, "VECTOR_TYPE_", "vector_type"),
                 external_vectors=external_vectors,
+                duplicates=None if duplicates is None else policy_to_proto(duplicates),
                 request_id=new_request_id() if request_id is None else request_id,
             )
 
@@ -362,6 +365,7 @@ class BaseClient:
         ef_search: int | None,
         ranking: Mapping[str, float] | None,
         adapter_enabled: bool | None,
+        duplicates: DuplicatePolicyLike | None,
     ) -> admin_pb.UpdateNamespaceRequest:
         with building("namespace"):
             return admin_pb.UpdateNamespaceRequest(
@@ -370,6 +374,7 @@ class BaseClient:
                 ef_search=ef_search,
                 ranking=None if ranking is None else ranking_to_proto(ranking),
                 adapter_enabled=adapter_enabled,
+                duplicates=None if duplicates is None else policy_to_proto(duplicates),
             )
 
     def _delete_namespace_request(self, name: str) -> admin_pb.DeleteNamespaceRequest:

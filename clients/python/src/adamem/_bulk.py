@@ -63,7 +63,7 @@ class BulkLoad(Generic[_T]):
         self._n_bytes = 0
         self._key: Hashable = None
         self._n_read = 0
-        self._n_created = self._n_replaced = self._n_failed = 0
+        self._n_created = self._n_replaced = self._n_failed = self._n_duplicates = 0
         self._failures: list[BulkFailure] = []
         self._sequence = 0
 
@@ -106,6 +106,8 @@ class BulkLoad(Generic[_T]):
         for index, result in zip(batch.indexes, answer.results, strict=True):
             if result.error is not None:
                 self._fail(index, result.error)
+            elif result.duplicate_of:
+                self._n_duplicates += 1
             elif result.created:
                 self._n_created += 1
             else:
@@ -116,12 +118,13 @@ class BulkLoad(Generic[_T]):
     def result(self) -> BulkResult:
         """The state now."""
         return BulkResult(
-            n_items=self._n_created + self._n_replaced + self._n_failed,
+            n_items=self._n_created + self._n_replaced + self._n_failed + self._n_duplicates,
             n_created=self._n_created,
             n_replaced=self._n_replaced,
             n_failed=self._n_failed,
             failures=tuple(self._failures),
             sequence=self._sequence,
+            n_duplicates=self._n_duplicates,
         )
 
     def _add(self, item: _T) -> Iterator[Batch]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from numbers import Real
 from typing import Any, Final, TypeAlias
 
@@ -23,9 +23,15 @@ from adamem._convert import (
 )
 from adamem.errors import InvalidArgumentError, error_from_status
 from adamem.types import (
+    AbsorbedSlot,
     AdapterStatus,
     AdapterVersion,
     BatchUpdateResult,
+    DuplicateAction,
+    DuplicateMatch,
+    DuplicatePair,
+    DuplicatePolicy,
+    DuplicateScope,
     Hit,
     IndexKind,
     IndexParams,
@@ -34,6 +40,7 @@ from adamem.types import (
     Namespace,
     QueryResult,
     QueryTimings,
+    RecalledAction,
     ServerInfo,
     Slot,
     SlotInput,
@@ -44,12 +51,14 @@ from adamem.types import (
     VectorType,
 )
 from adamem.v1 import admin_service_pb2 as admin_pb
+from adamem.v1 import duplicates_pb2 as duplicates_pb
 from adamem.v1 import memory_service_pb2 as memory_pb
 from adamem.v1 import types_pb2 as pb
 
 SlotInputLike: TypeAlias = SlotInput | Mapping[str, Any] | str
 
 _SLOT_FIELDS: Final = frozenset(each.name for each in fields(SlotInput))
+_POLICY_FIELDS: Final = tuple(each.name for each in fields(DuplicatePolicy))
 
 
 @contextmanager
@@ -155,6 +164,80 @@ def slot_from_proto(message: pb.Slot) -> Slot:
         vector_supplied=message.vector_supplied,
         vector=vector_from_proto(message.vector) if message.HasField("vector") else None,
         language=message.language,
+        recalled_from=message.recalled_from,
+    )
+
+
+def slot_with_absorbed(message: memory_pb.GetSlotResponse) -> Slot:
+    """A slot that is read alone, with what it absorbed."""
+    return replace(slot_from_proto(message.slot), absorbed=tuple(map(absorbed_from_proto, message.absorbed)))
+
+
+def absorbed_from_proto(message: duplicates_pb.AbsorbedSlot) -> AbsorbedSlot:
+    """A duplicate that another slot absorbed."""
+    return AbsorbedSlot(
+        slot=slot_from_proto(message.slot),
+        match=_match_from_proto(message),
+        similarity=_shortest(message.similarity),
+        job_id=message.job_id,
+        absorbed_at=time_from_proto(message.absorbed_at) if message.HasField("absorbed_at") else None,
+    )
+
+
+def pair_from_proto(message: duplicates_pb.DuplicatePair) -> DuplicatePair:
+    """Two slots that a job merged, or would merge."""
+    return DuplicatePair(
+        survivor_id=message.survivor_id,
+        duplicate_id=message.duplicate_id,
+        match=_match_from_proto(message),
+        similarity=_shortest(message.similarity),
+        survivor=slot_from_proto(message.survivor) if message.HasField("survivor") else None,
+        duplicate=slot_from_proto(message.duplicate) if message.HasField("duplicate") else None,
+    )
+
+
+def _match_from_proto(message: duplicates_pb.AbsorbedSlot | duplicates_pb.DuplicatePair) -> DuplicateMatch:
+    return enum_from_proto(enum_name(message, "match", message.match), DuplicateMatch, "DUPLICATE_MATCH_")
+
+
+def policy_to_proto(policy: Any, field: str = "duplicates") -> duplicates_pb.DuplicatePolicy:
+    """A policy on duplicates: a DuplicatePolicy, or a dictionary of its fields."""
+    if isinstance(policy, Mapping):
+        for key in policy:
+            if key not in _POLICY_FIELDS:
+                raise invalid(f"{field}.{key}", f"is no field of a policy; there are {', '.join(_POLICY_FIELDS)}")
+        policy = DuplicatePolicy(**policy)
+    if not isinstance(policy, DuplicatePolicy):
+        raise invalid(field, f"a DuplicatePolicy or a dictionary is expected, not {type(policy).__name__}")
+    action, recalled = policy.on_duplicate, policy.on_recalled
+    with building(field):
+        return duplicates_pb.DuplicatePolicy(
+            on_duplicate=action
+            and enum_to_proto(action, DuplicateAction, "DUPLICATE_ACTION_", f"{field}.on_duplicate"),
+            on_recalled=recalled
+            and enum_to_proto(recalled, RecalledAction, "RECALLED_ACTION_", f"{field}.on_recalled"),
+            threshold=policy.threshold,
+            scope=scope_to_proto(policy.scope, f"{field}.scope"),
+        )
+
+
+def scope_to_proto(scope: Any, field: str = "scope") -> list[str]:
+    """What must agree between duplicates."""
+    if isinstance(scope, str):
+        raise invalid(field, "a list of names is expected, not one text")
+    return [
+        enum_to_proto(each, DuplicateScope, "DUPLICATE_SCOPE_", f"{field}[{i}]") for i, each in enumerate(scope or ())
+    ]
+
+
+def _policy_from_proto(message: duplicates_pb.DuplicatePolicy) -> DuplicatePolicy:
+    names = [enum_name(message, "scope", number) for number in message.scope]
+    action, recalled = (enum_name(message, name, getattr(message, name)) for name in ("on_duplicate", "on_recalled"))
+    return DuplicatePolicy(
+        on_duplicate=enum_from_proto(action, DuplicateAction, "DUPLICATE_ACTION_"),
+        on_recalled=enum_from_proto(recalled, RecalledAction, "RECALLED_ACTION_"),
+        threshold=_shortest(message.threshold),
+        scope=tuple(enum_from_proto(name, DuplicateScope, "DUPLICATE_SCOPE_") for name in names),
     )
 
 
@@ -214,7 +297,7 @@ def ranking_to_proto(weights: Any, field: str = "ranking") -> pb.Ranking:
 def update_result_from_proto(message: memory_pb.UpdateResult, sequence: int) -> UpdateResult:
     """What became of one slot."""
     error = error_from_status(message.status) if message.status.code else None
-    return UpdateResult(message.slot_id, message.created, sequence, error)
+    return UpdateResult(message.slot_id, message.created, sequence, error, message.duplicate_of)
 
 
 def batch_result_from_proto(
@@ -248,6 +331,7 @@ def namespace_from_proto(message: admin_pb.Namespace) -> Namespace:
         ranking={each.name: _shortest(value) for each, value in message.ranking.ListFields()},
         adapter_enabled=message.adapter_enabled,
         adapter_version=message.adapter_version,
+        duplicates=_policy_from_proto(message.duplicates),
     )
 
 

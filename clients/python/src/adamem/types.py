@@ -81,6 +81,45 @@ class VectorType(StrEnum):
     UNKNOWN = "unknown"
 
 
+class DuplicateAction(StrEnum):
+    """What a write does with a duplicate: store it too, leave it out, or let the stored slot absorb it."""
+
+    KEEP = "keep"
+    SKIP = "skip"
+    MERGE = "merge"
+    UNKNOWN = "unknown"
+
+
+class RecalledAction(StrEnum):
+    """What a write does with what a query returned shortly before: store it with a mark, or leave it out."""
+
+    MARK = "mark"
+    SKIP = "skip"
+    UNKNOWN = "unknown"
+
+
+class DuplicateScope(StrEnum):
+    """What must agree between duplicates; the protocol's DuplicateScope says how SOURCE and TIME do."""
+
+    NAMESPACE = "namespace"
+    USER_ID = "user_id"
+    AGENT_ID = "agent_id"
+    CONVERSATION_ID = "conversation_id"
+    KIND = "kind"
+    ROLE = "role"
+    SOURCE = "source"
+    TIME = "time"
+    UNKNOWN = "unknown"
+
+
+class DuplicateMatch(StrEnum):
+    """How much two slots are alike: equal up to case, punctuation and white space, or up to a few words besides."""
+
+    EXACT = "exact"
+    NEAR = "near"
+    UNKNOWN = "unknown"
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Record):
         return value.to_dict()
@@ -188,6 +227,8 @@ class Slot(Record):
         vector_supplied: A client supplied the vector, so it was not made from content.
         vector: float32 [dim], where the call asked for it.
         language: Of content, as the client said, or "".
+        recalled_from: The slot that a query had returned shortly before this one, which says the same, was stored; "".
+        absorbed: The first duplicates that it absorbed; of `get_slot` alone. `duplicates.absorbed` has all.
     """
 
     id: str
@@ -210,6 +251,84 @@ class Slot(Record):
     vector_supplied: bool
     vector: "array[float] | None" = field(default=None, repr=False)
     language: str = ""
+    recalled_from: str = ""
+    absorbed: "tuple[AbsorbedSlot, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AbsorbedSlot(Record):
+    """A duplicate that another slot absorbed, as it was.
+
+    Attributes:
+        slot: Itself.
+        match: How much it is like the survivor.
+        similarity: Cosine of both vectors, -1..1.
+        job_id: The job that merged them. "": a write did.
+        absorbed_at: When.
+    """
+
+    slot: Slot
+    match: DuplicateMatch
+    similarity: float
+    job_id: str
+    absorbed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DuplicatePair(Record):
+    """Two slots that a job merged, or would merge.
+
+    Attributes:
+        survivor_id: The slot that absorbs the other.
+        duplicate_id: The other one.
+        match: How much they are alike.
+        similarity: Cosine of their vectors, -1..1.
+        survivor: As it is. None: it was deleted since.
+        duplicate: As it is or was. None: it was deleted since.
+    """
+
+    survivor_id: str
+    duplicate_id: str
+    match: DuplicateMatch
+    similarity: float
+    survivor: Slot | None
+    duplicate: Slot | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DuplicatePairPage(Record):
+    """One page of pairs; `next_page_token` is "" on the last one."""
+
+    pairs: tuple[DuplicatePair, ...]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AbsorbedSlotPage(Record):
+    """One page of absorbed slots; `next_page_token` is "" on the last one."""
+
+    absorbed: tuple[AbsorbedSlot, ...]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DuplicatePolicy(Record):
+    """What a namespace does with duplicates on write, and which slots are some. What is None or () stays as it is.
+
+    Attributes:
+        on_duplicate: keep (of a new namespace), skip or merge.
+        on_recalled: mark (of a new namespace) or skip what a query returned within the last ten minutes.
+        threshold: Least cosine of near duplicates, 0..1; of a new namespace 0.7.
+        scope: What must agree; of a new namespace everything.
+    """
+
+    on_duplicate: DuplicateAction | str | None = None
+    on_recalled: RecalledAction | str | None = None
+    threshold: float | None = None
+    scope: Sequence[DuplicateScope | str] = ()
+
+
+DuplicatePolicyLike: TypeAlias = DuplicatePolicy | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -297,12 +416,14 @@ class UpdateResult(Record):
         created: True for a new slot, False for one that was replaced.
         sequence: The namespace's journal sequence number after the write.
         error: Why this item of a batch was not stored. None: it was.
+        duplicate_of: The slot there already that stands for this one, as the namespace's policy says; "" for none.
     """
 
     slot_id: str
     created: bool
     sequence: int
     error: AdaMemError | None = None
+    duplicate_of: str = ""
 
     @property
     def ok(self) -> bool:
@@ -354,6 +475,7 @@ class BulkResult(Record):
         n_failed: Items that were not stored.
         failures: The first 1,000 of them.
         sequence: The namespace's journal sequence number after the last batch.
+        n_duplicates: Items for which a slot there already stands, as the namespace's policy says.
     """
 
     n_items: int
@@ -362,6 +484,7 @@ class BulkResult(Record):
     n_failed: int
     failures: tuple[BulkFailure, ...]
     sequence: int
+    n_duplicates: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -414,6 +537,7 @@ class Namespace(Record):
         ranking: Its weights of hybrid ranking; those that are missing are the server's.
         adapter_enabled: Queries by text pass through its adapter where one serves, and it learns by itself.
         adapter_version: The version of its adapter that serves. 0: none.
+        duplicates: What it does with duplicates.
     """
 
     name: str
@@ -435,6 +559,7 @@ class Namespace(Record):
     ranking: Mapping[str, float] = field(default_factory=dict)
     adapter_enabled: bool = True
     adapter_version: int = 0
+    duplicates: DuplicatePolicy = DuplicatePolicy()
 
 
 class TrainingOutcome(StrEnum):

@@ -22,72 +22,73 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from adamem.v1 import duplicates_pb2 as adamem_dot_v1_dot_duplicates__pb2
 from adamem.v1 import types_pb2 as adamem_dot_v1_dot_types__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61\x64\x61mem/v1/admin_service.proto\x12\tadamem.v1\x1a\x15\x61\x64\x61mem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x0bIndexParams\x12\t\n\x01m\x18\x01 \x01(\r\x12\x17\n\x0f\x65\x66_construction\x18\x02 \x01(\r\x12\x11\n\tef_search\x18\x03 \x01(\r\"\x85\x04\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12!\n\x06metric\x18\x04 \x01(\x0e\x32\x11.adamem.v1.Metric\x12(\n\nindex_kind\x18\x05 \x01(\x0e\x32\x14.adamem.v1.IndexKind\x12,\n\x0cindex_params\x18\x06 \x01(\x0b\x32\x16.adamem.v1.IndexParams\x12*\n\x0bvector_type\x18\x07 \x01(\x0e\x32\x15.adamem.v1.VectorType\x12\r\n\x05model\x18\x08 \x01(\t\x12\x19\n\x11model_fingerprint\x18\t \x01(\t\x12\x0f\n\x07n_slots\x18\n \x01(\x04\x12\x0f\n\x07n_bytes\x18\x0b \x01(\x04\x12\x10\n\x08sequence\x18\x0c \x01(\x04\x12\x19\n\x11snapshot_sequence\x18\r \x01(\x04\x12\x0c\n\x04open\x18\x0e \x01(\x08\x12\x13\n\x0bindex_bytes\x18\x0f \x01(\x04\x12.\n\ncreated_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x07ranking\x18\x11 \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x17\n\x0f\x61\x64\x61pter_enabled\x18\x12 \x01(\x08\x12\x17\n\x0f\x61\x64\x61pter_version\x18\x13 \x01(\r\"\x9d\x02\n\x16\x43reateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12!\n\x06metric\x18\x04 \x01(\x0e\x32\x11.adamem.v1.Metric\x12(\n\nindex_kind\x18\x05 \x01(\x0e\x32\x14.adamem.v1.IndexKind\x12,\n\x0cindex_params\x18\x06 \x01(\x0b\x32\x16.adamem.v1.IndexParams\x12*\n\x0bvector_type\x18\x07 \x01(\x0e\x32\x15.adamem.v1.VectorType\x12\x18\n\x10\x65xternal_vectors\x18\x08 \x01(\x08\x12\x12\n\nrequest_id\x18\t \x01(\t\"B\n\x17\x43reateNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"#\n\x13GetNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x14GetNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"N\n\x15ListNamespacesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x16ListNamespacesResponse\x12(\n\nnamespaces\x18\x01 \x03(\x0b\x32\x14.adamem.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcd\x01\n\x16UpdateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tef_search\x18\x03 \x01(\rH\x01\x88\x01\x01\x12#\n\x07ranking\x18\x04 \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x1c\n\x0f\x61\x64\x61pter_enabled\x18\x05 \x01(\x08H\x02\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x0c\n\n_ef_searchB\x12\n\x10_adapter_enabled\"B\n\x17UpdateNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"&\n\x16\x44\x65leteNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"*\n\x17\x44\x65leteNamespaceResponse\x12\x0f\n\x07n_slots\x18\x01 \x01(\x04\"\x16\n\x14GetServerInfoRequest\"\xe3\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06uptime\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x64\x65\x66\x61ult_namespace\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x19\n\x11model_fingerprint\x18\x05 \x01(\t\x12\x0b\n\x03\x64im\x18\x06 \x01(\r\x12\x12\n\nmax_tokens\x18\x07 \x01(\r\x12\x14\n\x0cn_namespaces\x18\x08 \x01(\x04\x12\x15\n\rn_open_shards\x18\t \x01(\x04\x12\x1b\n\x13memory_budget_bytes\x18\n \x01(\x04\x12\x19\n\x11memory_used_bytes\x18\x0b \x01(\x04\x12\x12\n\ndata_bytes\x18\x0c \x01(\x04\x12\x0c\n\x04simd\x18\r \x01(\t\x12!\n\x06limits\x18\x0e \x01(\x0b\x32\x11.adamem.v1.Limits\"\xe4\x01\n\x06Limits\x12\x19\n\x11max_content_bytes\x18\x01 \x01(\r\x12\x1a\n\x12max_metadata_bytes\x18\x02 \x01(\r\x12\x10\n\x08max_tags\x18\x03 \x01(\r\x12\x11\n\tmax_batch\x18\x04 \x01(\r\x12\x11\n\tmax_top_k\x18\x05 \x01(\r\x12\x18\n\x10max_filter_depth\x18\x06 \x01(\r\x12\x18\n\x10max_filter_nodes\x18\x07 \x01(\r\x12\x1c\n\x14max_query_namespaces\x18\x08 \x01(\r\x12\x19\n\x11max_message_bytes\x18\t \x01(\r\"\xb6\x02\n\x0eTrainingReport\x12+\n\x07outcome\x18\x01 \x01(\x0e\x32\x1a.adamem.v1.TrainingOutcome\x12/\n\x0b\x66inished_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x63pu_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07n_pairs\x18\x05 \x01(\r\x12\x10\n\x08n_judged\x18\x06 \x01(\r\x12\x10\n\x08\x62\x61seline\x18\x07 \x01(\x01\x12\x11\n\tcandidate\x18\x08 \x01(\x01\x12\x13\n\x0bprobability\x18\t \x01(\x01\x12\x0f\n\x07version\x18\n \x01(\r\"\xae\x01\n\rAdapterStatus\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x0f\n\x07n_pairs\x18\x04 \x01(\r\x12\x13\n\x0bn_new_pairs\x18\x05 \x01(\r\x12\x10\n\x08training\x18\x06 \x01(\x08\x12\x30\n\rlast_training\x18\x07 \x01(\x0b\x32\x19.adamem.v1.TrainingReport\"\xf3\x01\n\x0e\x41\x64\x61pterVersion\x12\x0f\n\x07version\x18\x01 \x01(\r\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07n_pairs\x18\x03 \x01(\r\x12\x0c\n\x04rank\x18\x04 \x01(\r\x12\x13\n\x0b\x64\x65nse_shift\x18\x05 \x01(\x01\x12\x10\n\x08n_judged\x18\x06 \x01(\r\x12\x10\n\x08\x62\x61seline\x18\x07 \x01(\x01\x12\x11\n\tcandidate\x18\x08 \x01(\x01\x12\x13\n\x0bprobability\x18\t \x01(\x01\x12\x0f\n\x07n_bytes\x18\n \x01(\r\x12\x0f\n\x07serving\x18\x0b \x01(\x08\"&\n\x11GetAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"?\n\x12GetAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus\"/\n\x1aListAdapterVersionsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"J\n\x1bListAdapterVersionsResponse\x12+\n\x08versions\x18\x01 \x03(\x0b\x32\x19.adamem.v1.AdapterVersion\"6\n\x13TrainAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04wait\x18\x02 \x01(\x08\"A\n\x14TrainAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus\"<\n\x16RollbackAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"D\n\x17RollbackAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus*\xd4\x01\n\x0fTrainingOutcome\x12 \n\x1cTRAINING_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRAINING_OUTCOME_PROMOTED\x10\x01\x12\x1f\n\x1bTRAINING_OUTCOME_NOT_BETTER\x10\x02\x12\x1e\n\x1aTRAINING_OUTCOME_WITHDRAWN\x10\x03\x12\"\n\x1eTRAINING_OUTCOME_TOO_FEW_PAIRS\x10\x04\x12\x1b\n\x17TRAINING_OUTCOME_FAILED\x10\x05\x32\xf4\x06\n\x0c\x41\x64minService\x12X\n\x0f\x43reateNamespace\x12!.adamem.v1.CreateNamespaceRequest\x1a\".adamem.v1.CreateNamespaceResponse\x12O\n\x0cGetNamespace\x12\x1e.adamem.v1.GetNamespaceRequest\x1a\x1f.adamem.v1.GetNamespaceResponse\x12U\n\x0eListNamespaces\x12 .adamem.v1.ListNamespacesRequest\x1a!.adamem.v1.ListNamespacesResponse\x12X\n\x0fUpdateNamespace\x12!.adamem.v1.UpdateNamespaceRequest\x1a\".adamem.v1.UpdateNamespaceResponse\x12X\n\x0f\x44\x65leteNamespace\x12!.adamem.v1.DeleteNamespaceRequest\x1a\".adamem.v1.DeleteNamespaceResponse\x12I\n\nGetAdapter\x12\x1c.adamem.v1.GetAdapterRequest\x1a\x1d.adamem.v1.GetAdapterResponse\x12\x64\n\x13ListAdapterVersions\x12%.adamem.v1.ListAdapterVersionsRequest\x1a&.adamem.v1.ListAdapterVersionsResponse\x12O\n\x0cTrainAdapter\x12\x1e.adamem.v1.TrainAdapterRequest\x1a\x1f.adamem.v1.TrainAdapterResponse\x12X\n\x0fRollbackAdapter\x12!.adamem.v1.RollbackAdapterRequest\x1a\".adamem.v1.RollbackAdapterResponse\x12R\n\rGetServerInfo\x12\x1f.adamem.v1.GetServerInfoRequest\x1a .adamem.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61\x64\x61mem/v1/admin_service.proto\x12\tadamem.v1\x1a\x1a\x61\x64\x61mem/v1/duplicates.proto\x1a\x15\x61\x64\x61mem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x0bIndexParams\x12\t\n\x01m\x18\x01 \x01(\r\x12\x17\n\x0f\x65\x66_construction\x18\x02 \x01(\r\x12\x11\n\tef_search\x18\x03 \x01(\r\"\xb5\x04\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12!\n\x06metric\x18\x04 \x01(\x0e\x32\x11.adamem.v1.Metric\x12(\n\nindex_kind\x18\x05 \x01(\x0e\x32\x14.adamem.v1.IndexKind\x12,\n\x0cindex_params\x18\x06 \x01(\x0b\x32\x16.adamem.v1.IndexParams\x12*\n\x0bvector_type\x18\x07 \x01(\x0e\x32\x15.adamem.v1.VectorType\x12\r\n\x05model\x18\x08 \x01(\t\x12\x19\n\x11model_fingerprint\x18\t \x01(\t\x12\x0f\n\x07n_slots\x18\n \x01(\x04\x12\x0f\n\x07n_bytes\x18\x0b \x01(\x04\x12\x10\n\x08sequence\x18\x0c \x01(\x04\x12\x19\n\x11snapshot_sequence\x18\r \x01(\x04\x12\x0c\n\x04open\x18\x0e \x01(\x08\x12\x13\n\x0bindex_bytes\x18\x0f \x01(\x04\x12.\n\ncreated_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x07ranking\x18\x11 \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x17\n\x0f\x61\x64\x61pter_enabled\x18\x12 \x01(\x08\x12\x17\n\x0f\x61\x64\x61pter_version\x18\x13 \x01(\r\x12.\n\nduplicates\x18\x18 \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\"\xcd\x02\n\x16\x43reateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12!\n\x06metric\x18\x04 \x01(\x0e\x32\x11.adamem.v1.Metric\x12(\n\nindex_kind\x18\x05 \x01(\x0e\x32\x14.adamem.v1.IndexKind\x12,\n\x0cindex_params\x18\x06 \x01(\x0b\x32\x16.adamem.v1.IndexParams\x12*\n\x0bvector_type\x18\x07 \x01(\x0e\x32\x15.adamem.v1.VectorType\x12\x18\n\x10\x65xternal_vectors\x18\x08 \x01(\x08\x12\x12\n\nrequest_id\x18\t \x01(\t\x12.\n\nduplicates\x18\x0e \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\"B\n\x17\x43reateNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"#\n\x13GetNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x14GetNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"N\n\x15ListNamespacesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x16ListNamespacesResponse\x12(\n\nnamespaces\x18\x01 \x03(\x0b\x32\x14.adamem.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfd\x01\n\x16UpdateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tef_search\x18\x03 \x01(\rH\x01\x88\x01\x01\x12#\n\x07ranking\x18\x04 \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x1c\n\x0f\x61\x64\x61pter_enabled\x18\x05 \x01(\x08H\x02\x88\x01\x01\x12.\n\nduplicates\x18\n \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicyB\x0e\n\x0c_descriptionB\x0c\n\n_ef_searchB\x12\n\x10_adapter_enabled\"B\n\x17UpdateNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"&\n\x16\x44\x65leteNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"*\n\x17\x44\x65leteNamespaceResponse\x12\x0f\n\x07n_slots\x18\x01 \x01(\x04\"\x16\n\x14GetServerInfoRequest\"\xe3\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06uptime\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x64\x65\x66\x61ult_namespace\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x19\n\x11model_fingerprint\x18\x05 \x01(\t\x12\x0b\n\x03\x64im\x18\x06 \x01(\r\x12\x12\n\nmax_tokens\x18\x07 \x01(\r\x12\x14\n\x0cn_namespaces\x18\x08 \x01(\x04\x12\x15\n\rn_open_shards\x18\t \x01(\x04\x12\x1b\n\x13memory_budget_bytes\x18\n \x01(\x04\x12\x19\n\x11memory_used_bytes\x18\x0b \x01(\x04\x12\x12\n\ndata_bytes\x18\x0c \x01(\x04\x12\x0c\n\x04simd\x18\r \x01(\t\x12!\n\x06limits\x18\x0e \x01(\x0b\x32\x11.adamem.v1.Limits\"\xe4\x01\n\x06Limits\x12\x19\n\x11max_content_bytes\x18\x01 \x01(\r\x12\x1a\n\x12max_metadata_bytes\x18\x02 \x01(\r\x12\x10\n\x08max_tags\x18\x03 \x01(\r\x12\x11\n\tmax_batch\x18\x04 \x01(\r\x12\x11\n\tmax_top_k\x18\x05 \x01(\r\x12\x18\n\x10max_filter_depth\x18\x06 \x01(\r\x12\x18\n\x10max_filter_nodes\x18\x07 \x01(\r\x12\x1c\n\x14max_query_namespaces\x18\x08 \x01(\r\x12\x19\n\x11max_message_bytes\x18\t \x01(\r\"\xb6\x02\n\x0eTrainingReport\x12+\n\x07outcome\x18\x01 \x01(\x0e\x32\x1a.adamem.v1.TrainingOutcome\x12/\n\x0b\x66inished_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x63pu_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07n_pairs\x18\x05 \x01(\r\x12\x10\n\x08n_judged\x18\x06 \x01(\r\x12\x10\n\x08\x62\x61seline\x18\x07 \x01(\x01\x12\x11\n\tcandidate\x18\x08 \x01(\x01\x12\x13\n\x0bprobability\x18\t \x01(\x01\x12\x0f\n\x07version\x18\n \x01(\r\"\xae\x01\n\rAdapterStatus\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x0f\n\x07n_pairs\x18\x04 \x01(\r\x12\x13\n\x0bn_new_pairs\x18\x05 \x01(\r\x12\x10\n\x08training\x18\x06 \x01(\x08\x12\x30\n\rlast_training\x18\x07 \x01(\x0b\x32\x19.adamem.v1.TrainingReport\"\xf3\x01\n\x0e\x41\x64\x61pterVersion\x12\x0f\n\x07version\x18\x01 \x01(\r\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07n_pairs\x18\x03 \x01(\r\x12\x0c\n\x04rank\x18\x04 \x01(\r\x12\x13\n\x0b\x64\x65nse_shift\x18\x05 \x01(\x01\x12\x10\n\x08n_judged\x18\x06 \x01(\r\x12\x10\n\x08\x62\x61seline\x18\x07 \x01(\x01\x12\x11\n\tcandidate\x18\x08 \x01(\x01\x12\x13\n\x0bprobability\x18\t \x01(\x01\x12\x0f\n\x07n_bytes\x18\n \x01(\r\x12\x0f\n\x07serving\x18\x0b \x01(\x08\"&\n\x11GetAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"?\n\x12GetAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus\"/\n\x1aListAdapterVersionsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"J\n\x1bListAdapterVersionsResponse\x12+\n\x08versions\x18\x01 \x03(\x0b\x32\x19.adamem.v1.AdapterVersion\"6\n\x13TrainAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04wait\x18\x02 \x01(\x08\"A\n\x14TrainAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus\"<\n\x16RollbackAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"D\n\x17RollbackAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus*\xd4\x01\n\x0fTrainingOutcome\x12 \n\x1cTRAINING_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRAINING_OUTCOME_PROMOTED\x10\x01\x12\x1f\n\x1bTRAINING_OUTCOME_NOT_BETTER\x10\x02\x12\x1e\n\x1aTRAINING_OUTCOME_WITHDRAWN\x10\x03\x12\"\n\x1eTRAINING_OUTCOME_TOO_FEW_PAIRS\x10\x04\x12\x1b\n\x17TRAINING_OUTCOME_FAILED\x10\x05\x32\xf4\x06\n\x0c\x41\x64minService\x12X\n\x0f\x43reateNamespace\x12!.adamem.v1.CreateNamespaceRequest\x1a\".adamem.v1.CreateNamespaceResponse\x12O\n\x0cGetNamespace\x12\x1e.adamem.v1.GetNamespaceRequest\x1a\x1f.adamem.v1.GetNamespaceResponse\x12U\n\x0eListNamespaces\x12 .adamem.v1.ListNamespacesRequest\x1a!.adamem.v1.ListNamespacesResponse\x12X\n\x0fUpdateNamespace\x12!.adamem.v1.UpdateNamespaceRequest\x1a\".adamem.v1.UpdateNamespaceResponse\x12X\n\x0f\x44\x65leteNamespace\x12!.adamem.v1.DeleteNamespaceRequest\x1a\".adamem.v1.DeleteNamespaceResponse\x12I\n\nGetAdapter\x12\x1c.adamem.v1.GetAdapterRequest\x1a\x1d.adamem.v1.GetAdapterResponse\x12\x64\n\x13ListAdapterVersions\x12%.adamem.v1.ListAdapterVersionsRequest\x1a&.adamem.v1.ListAdapterVersionsResponse\x12O\n\x0cTrainAdapter\x12\x1e.adamem.v1.TrainAdapterRequest\x1a\x1f.adamem.v1.TrainAdapterResponse\x12X\n\x0fRollbackAdapter\x12!.adamem.v1.RollbackAdapterRequest\x1a\".adamem.v1.RollbackAdapterResponse\x12R\n\rGetServerInfo\x12\x1f.adamem.v1.GetServerInfoRequest\x1a .adamem.v1.GetServerInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'adamem.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRAININGOUTCOME']._serialized_start=3548
-  _globals['_TRAININGOUTCOME']._serialized_end=3760
-  _globals['_INDEXPARAMS']._serialized_start=132
-  _globals['_INDEXPARAMS']._serialized_end=200
-  _globals['_NAMESPACE']._serialized_start=203
-  _globals['_NAMESPACE']._serialized_end=720
-  _globals['_CREATENAMESPACEREQUEST']._serialized_start=723
-  _globals['_CREATENAMESPACEREQUEST']._serialized_end=1008
-  _globals['_CREATENAMESPACERESPONSE']._serialized_start=1010
-  _globals['_CREATENAMESPACERESPONSE']._serialized_end=1076
-  _globals['_GETNAMESPACEREQUEST']._serialized_start=1078
-  _globals['_GETNAMESPACEREQUEST']._serialized_end=1113
-  _globals['_GETNAMESPACERESPONSE']._serialized_start=1115
-  _globals['_GETNAMESPACERESPONSE']._serialized_end=1178
-  _globals['_LISTNAMESPACESREQUEST']._serialized_start=1180
-  _globals['_LISTNAMESPACESREQUEST']._serialized_end=1258
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=1260
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=1351
-  _globals['_UPDATENAMESPACEREQUEST']._serialized_start=1354
-  _globals['_UPDATENAMESPACEREQUEST']._serialized_end=1559
-  _globals['_UPDATENAMESPACERESPONSE']._serialized_start=1561
-  _globals['_UPDATENAMESPACERESPONSE']._serialized_end=1627
-  _globals['_DELETENAMESPACEREQUEST']._serialized_start=1629
-  _globals['_DELETENAMESPACEREQUEST']._serialized_end=1667
-  _globals['_DELETENAMESPACERESPONSE']._serialized_start=1669
-  _globals['_DELETENAMESPACERESPONSE']._serialized_end=1711
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=1713
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=1735
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=1738
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=2093
-  _globals['_LIMITS']._serialized_start=2096
-  _globals['_LIMITS']._serialized_end=2324
-  _globals['_TRAININGREPORT']._serialized_start=2327
-  _globals['_TRAININGREPORT']._serialized_end=2637
-  _globals['_ADAPTERSTATUS']._serialized_start=2640
-  _globals['_ADAPTERSTATUS']._serialized_end=2814
-  _globals['_ADAPTERVERSION']._serialized_start=2817
-  _globals['_ADAPTERVERSION']._serialized_end=3060
-  _globals['_GETADAPTERREQUEST']._serialized_start=3062
-  _globals['_GETADAPTERREQUEST']._serialized_end=3100
-  _globals['_GETADAPTERRESPONSE']._serialized_start=3102
-  _globals['_GETADAPTERRESPONSE']._serialized_end=3165
-  _globals['_LISTADAPTERVERSIONSREQUEST']._serialized_start=3167
-  _globals['_LISTADAPTERVERSIONSREQUEST']._serialized_end=3214
-  _globals['_LISTADAPTERVERSIONSRESPONSE']._serialized_start=3216
-  _globals['_LISTADAPTERVERSIONSRESPONSE']._serialized_end=3290
-  _globals['_TRAINADAPTERREQUEST']._serialized_start=3292
-  _globals['_TRAINADAPTERREQUEST']._serialized_end=3346
-  _globals['_TRAINADAPTERRESPONSE']._serialized_start=3348
-  _globals['_TRAINADAPTERRESPONSE']._serialized_end=3413
-  _globals['_ROLLBACKADAPTERREQUEST']._serialized_start=3415
-  _globals['_ROLLBACKADAPTERREQUEST']._serialized_end=3475
-  _globals['_ROLLBACKADAPTERRESPONSE']._serialized_start=3477
-  _globals['_ROLLBACKADAPTERRESPONSE']._serialized_end=3545
-  _globals['_ADMINSERVICE']._serialized_start=3763
-  _globals['_ADMINSERVICE']._serialized_end=4647
+  _globals['_TRAININGOUTCOME']._serialized_start=3720
+  _globals['_TRAININGOUTCOME']._serialized_end=3932
+  _globals['_INDEXPARAMS']._serialized_start=160
+  _globals['_INDEXPARAMS']._serialized_end=228
+  _globals['_NAMESPACE']._serialized_start=231
+  _globals['_NAMESPACE']._serialized_end=796
+  _globals['_CREATENAMESPACEREQUEST']._serialized_start=799
+  _globals['_CREATENAMESPACEREQUEST']._serialized_end=1132
+  _globals['_CREATENAMESPACERESPONSE']._serialized_start=1134
+  _globals['_CREATENAMESPACERESPONSE']._serialized_end=1200
+  _globals['_GETNAMESPACEREQUEST']._serialized_start=1202
+  _globals['_GETNAMESPACEREQUEST']._serialized_end=1237
+  _globals['_GETNAMESPACERESPONSE']._serialized_start=1239
+  _globals['_GETNAMESPACERESPONSE']._serialized_end=1302
+  _globals['_LISTNAMESPACESREQUEST']._serialized_start=1304
+  _globals['_LISTNAMESPACESREQUEST']._serialized_end=1382
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=1384
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=1475
+  _globals['_UPDATENAMESPACEREQUEST']._serialized_start=1478
+  _globals['_UPDATENAMESPACEREQUEST']._serialized_end=1731
+  _globals['_UPDATENAMESPACERESPONSE']._serialized_start=1733
+  _globals['_UPDATENAMESPACERESPONSE']._serialized_end=1799
+  _globals['_DELETENAMESPACEREQUEST']._serialized_start=1801
+  _globals['_DELETENAMESPACEREQUEST']._serialized_end=1839
+  _globals['_DELETENAMESPACERESPONSE']._serialized_start=1841
+  _globals['_DELETENAMESPACERESPONSE']._serialized_end=1883
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=1885
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=1907
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=1910
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=2265
+  _globals['_LIMITS']._serialized_start=2268
+  _globals['_LIMITS']._serialized_end=2496
+  _globals['_TRAININGREPORT']._serialized_start=2499
+  _globals['_TRAININGREPORT']._serialized_end=2809
+  _globals['_ADAPTERSTATUS']._serialized_start=2812
+  _globals['_ADAPTERSTATUS']._serialized_end=2986
+  _globals['_ADAPTERVERSION']._serialized_start=2989
+  _globals['_ADAPTERVERSION']._serialized_end=3232
+  _globals['_GETADAPTERREQUEST']._serialized_start=3234
+  _globals['_GETADAPTERREQUEST']._serialized_end=3272
+  _globals['_GETADAPTERRESPONSE']._serialized_start=3274
+  _globals['_GETADAPTERRESPONSE']._serialized_end=3337
+  _globals['_LISTADAPTERVERSIONSREQUEST']._serialized_start=3339
+  _globals['_LISTADAPTERVERSIONSREQUEST']._serialized_end=3386
+  _globals['_LISTADAPTERVERSIONSRESPONSE']._serialized_start=3388
+  _globals['_LISTADAPTERVERSIONSRESPONSE']._serialized_end=3462
+  _globals['_TRAINADAPTERREQUEST']._serialized_start=3464
+  _globals['_TRAINADAPTERREQUEST']._serialized_end=3518
+  _globals['_TRAINADAPTERRESPONSE']._serialized_start=3520
+  _globals['_TRAINADAPTERRESPONSE']._serialized_end=3585
+  _globals['_ROLLBACKADAPTERREQUEST']._serialized_start=3587
+  _globals['_ROLLBACKADAPTERREQUEST']._serialized_end=3647
+  _globals['_ROLLBACKADAPTERRESPONSE']._serialized_start=3649
+  _globals['_ROLLBACKADAPTERRESPONSE']._serialized_end=3717
+  _globals['_ADMINSERVICE']._serialized_start=3935
+  _globals['_ADMINSERVICE']._serialized_end=4819
 # @@protoc_insertion_point(module_scope)

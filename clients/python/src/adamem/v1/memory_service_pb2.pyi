@@ -1,5 +1,6 @@
 import datetime
 
+from adamem.v1 import duplicates_pb2 as _duplicates_pb2
 from adamem.v1 import types_pb2 as _types_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
@@ -114,14 +115,16 @@ class UpdateRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., slot: _Optional[_Union[SlotInput, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class UpdateResult(_message.Message):
-    __slots__ = ("slot_id", "created", "status")
+    __slots__ = ("slot_id", "created", "status", "duplicate_of")
     SLOT_ID_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATE_OF_FIELD_NUMBER: _ClassVar[int]
     slot_id: str
     created: bool
     status: _status_pb2.Status
-    def __init__(self, slot_id: _Optional[str] = ..., created: _Optional[bool] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+    duplicate_of: str
+    def __init__(self, slot_id: _Optional[str] = ..., created: _Optional[bool] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., duplicate_of: _Optional[str] = ...) -> None: ...
 
 class UpdateResponse(_message.Message):
     __slots__ = ("result", "sequence")
@@ -178,10 +181,12 @@ class GetSlotRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., slot_id: _Optional[str] = ..., include_vector: _Optional[bool] = ...) -> None: ...
 
 class GetSlotResponse(_message.Message):
-    __slots__ = ("slot",)
+    __slots__ = ("slot", "absorbed")
     SLOT_FIELD_NUMBER: _ClassVar[int]
+    ABSORBED_FIELD_NUMBER: _ClassVar[int]
     slot: _types_pb2.Slot
-    def __init__(self, slot: _Optional[_Union[_types_pb2.Slot, _Mapping]] = ...) -> None: ...
+    absorbed: _containers.RepeatedCompositeFieldContainer[_duplicates_pb2.AbsorbedSlot]
+    def __init__(self, slot: _Optional[_Union[_types_pb2.Slot, _Mapping]] = ..., absorbed: _Optional[_Iterable[_Union[_duplicates_pb2.AbsorbedSlot, _Mapping]]] = ...) -> None: ...
 
 class ListSlotsRequest(_message.Message):
     __slots__ = ("namespace", "filter", "page_size", "page_token", "include_vectors")

@@ -142,7 +142,7 @@ class Vector(_message.Message):
     def __init__(self, values: _Optional[bytes] = ...) -> None: ...
 
 class Slot(_message.Message):
-    __slots__ = ("id", "content", "cue", "kind", "scope", "role", "tags", "metadata", "importance", "vector", "vector_supplied", "created_at", "updated_at", "expires_at", "access_count", "accessed_at", "namespace", "language")
+    __slots__ = ("id", "content", "cue", "kind", "scope", "role", "tags", "metadata", "importance", "vector", "vector_supplied", "created_at", "updated_at", "expires_at", "access_count", "accessed_at", "namespace", "language", "recalled_from")
     ID_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     CUE_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +161,7 @@ class Slot(_message.Message):
     ACCESSED_AT_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    RECALLED_FROM_FIELD_NUMBER: _ClassVar[int]
     id: str
     content: str
     cue: str
@@ -179,7 +180,8 @@ class Slot(_message.Message):
     accessed_at: _timestamp_pb2.Timestamp
     namespace: str
     language: str
-    def __init__(self, id: _Optional[str] = ..., content: _Optional[str] = ..., cue: _Optional[str] = ..., kind: _Optional[_Union[SlotKind, str]] = ..., scope: _Optional[_Union[Scope, _Mapping]] = ..., role: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., importance: _Optional[float] = ..., vector: _Optional[_Union[Vector, _Mapping]] = ..., vector_supplied: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., access_count: _Optional[int] = ..., accessed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., namespace: _Optional[str] = ..., language: _Optional[str] = ...) -> None: ...
+    recalled_from: str
+    def __init__(self, id: _Optional[str] = ..., content: _Optional[str] = ..., cue: _Optional[str] = ..., kind: _Optional[_Union[SlotKind, str]] = ..., scope: _Optional[_Union[Scope, _Mapping]] = ..., role: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., importance: _Optional[float] = ..., vector: _Optional[_Union[Vector, _Mapping]] = ..., vector_supplied: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., access_count: _Optional[int] = ..., accessed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., namespace: _Optional[str] = ..., language: _Optional[str] = ..., recalled_from: _Optional[str] = ...) -> None: ...
 
 class Hit(_message.Message):
     __slots__ = ("slot", "score", "score_parts", "dense_score", "lexical_score")
