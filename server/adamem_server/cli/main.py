@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "adapter": ("adapter:adapter", "Show, train and choose what a namespace has learned."),
     "slots": ("slots:slots", "List, show and delete slots."),
     "namespace": ("namespace:namespace", "List, create, show, change, verify, compact and delete namespaces."),
+    "dedup": ("dedup:dedup", "Merge duplicates, list what would be merged, undo it."),
     "job": ("job:job", "List, show, watch and cancel long work of the server."),
     "model": ("model:model", "List encoders and download them ahead."),
     "version": ("version:version", "Show the versions of this command and of the server."),

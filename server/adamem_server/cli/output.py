@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from adamem import AdapterVersion, Hit, Job, Namespace, QueryTimings, Slot
+    from adamem import AdapterVersion, DuplicatePair, Hit, Job, Namespace, QueryTimings, Slot
     from adamem.types import Record
 
 
@@ -59,6 +59,16 @@ def print_slot_line(slot: "Slot") -> None:
     width = max(40, shutil.get_terminal_size((160, 24)).columns)
     line = f"{slot.id}  {_day(slot.created_at)}  {slot.kind.value:<10}  {' '.join(slot.content.split())}"
     click.echo(line if len(line) <= width else line[: width - 1] + "…")
+
+
+def print_pair(pair: "DuplicatePair") -> None:
+    """Two slots that are duplicates: how much they are alike, and each on one line, cut to the terminal's width."""
+    click.echo(click.style(pair.match.value, bold=True) + f"  cosine {pair.similarity:.3f}")
+    for slot_id, slot in ((pair.survivor_id, pair.survivor), (pair.duplicate_id, pair.duplicate)):
+        if slot is None:
+            click.echo(f"{slot_id}  (deleted)")
+        else:
+            print_slot_line(slot)
 
 
 def print_namespace_line(namespace: "Namespace") -> None:

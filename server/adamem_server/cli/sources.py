@@ -34,7 +34,9 @@ MAX_JSON_LINE_CHARS: Final = 8 * 1024 * 1024
 # A longer heading stays whole in its passage; as a tag, and in metadata, it is cut, for the server limits both.
 MAX_HEADING_CHARS: Final = 60
 # What `adamem slots list --json` prints beyond what can be stored.
-_READ_ONLY: Final = frozenset({"namespace", "updated_at", "accessed_at", "access_count", "vector_supplied"})
+_READ_ONLY: Final = frozenset(
+    {"namespace", "updated_at", "accessed_at", "access_count", "vector_supplied", "recalled_from", "absorbed"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,14 @@
 from typing import Final
 
 from adamem_server.lifecycle.compact import Compact
+from adamem_server.lifecycle.deduplicate import Deduplicate
+from adamem_server.lifecycle.duplicates import Duplicates
 from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.lifecycle.jobs import JobKind, JobSettings
+from adamem_server.lifecycle.undo_deduplicate import UndoDeduplicate
 from adamem_server.lifecycle.verify import Verify
 from adamem_server.memory.parts import EngineParts
-from adamem_server.types import Job, RequestKey
+from adamem_server.types import Job, JsonObject, RequestKey
 
 
 class Lifecycle:
@@ -20,8 +23,11 @@ class Lifecycle:
         kinds: list[JobKind] = [
             Verify(parts.store),
             Compact(parts.registry, parts.maintenance.save),
+            Deduplicate(parts.store, parts.writer, parts.registry, parts.now),
+            UndoDeduplicate(parts.store, parts.writer, parts.registry, parts.encoder, parts.now),
         ]
         self.jobs: Final = JobRunner(parts.store, parts.writer, kinds, parts.activity, settings, now=parts.now)
+        self.duplicates: Final = Duplicates(parts.store, self.jobs.get)
 
     def start(self) -> None:
         """Take up unfinished jobs."""
@@ -38,3 +44,26 @@ class Lifecycle:
     def compact(self, namespace: str, *, request: RequestKey | None = None) -> Job:
         """Take deleted slots out of a namespace's index."""
         return self.jobs.submit(Compact.name, namespace=namespace, request=request)
+
+    def deduplicate(self, namespace: str, params: JsonObject, *, request: RequestKey | None = None) -> Job:
+        """Merge the duplicates of a namespace, or list what would be merged.
+
+        Args:
+            namespace: Its name.
+            params: `dry_run`, `exact_only`, `threshold` and `scope`; the namespace's policy has those that are missing.
+            request: See `JobRunner.submit`.
+        """
+        return self.jobs.submit(Deduplicate.name, namespace=namespace, params=params, request=request)
+
+    def undo_deduplicate(
+        self, namespace: str, *, job_id: str = "", slot_id: str = "", request: RequestKey | None = None
+    ) -> Job:
+        """Bring back what a job merged, or what a slot absorbed; one of both ids is given.
+
+        Raises:
+            JobNotFoundError: Of a job that merged nothing here, or nothing that is still merged.
+            SlotNotFoundError, FailedPreconditionError: There is no such slot, or it has absorbed nothing.
+        """
+        params = {"job_id": job_id} if job_id else {"slot_id": slot_id}
+        self.duplicates.check_undo(namespace, job_id=job_id, slot_id=slot_id, request=request)
+        return self.jobs.submit(UndoDeduplicate.name, namespace=namespace, params=params, request=request)

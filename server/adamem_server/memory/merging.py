@@ -4,9 +4,9 @@ Absorbed slots leave their rows free for good, so that an undo puts each back wh
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 import numpy as np
@@ -33,6 +33,8 @@ from adamem_server.types import (
     Slot,
 )
 
+# Of a slot's content and, where it has one, its cue.
+Vectors: TypeAlias = tuple[FloatVector, FloatVector | None]
 # What a survivor takes over is bounded as what a client writes is by default; the whole stays in what it absorbed.
 MAX_UNITED_TAGS: Final = 64
 MAX_UNITED_METADATA_BYTES: Final = 16_384
@@ -160,8 +162,25 @@ class MergeJob(_RowsJob):
 class RestoreJob(_RowsJob):
     """Bring absorbed slots back, in the order given; a survivor that was not changed since is as it was before.
 
-    Left out are those whose survivor is gone, and with it what it had absorbed, and those whose id is in use again.
+    Left out are those whose survivor is gone, and with it what it had absorbed, those whose id is in use again, and
+    those of another model without `new_vectors`, by id. `pairs` come with their places in the list of the job
+    `merged_by`, from which they are taken ("": in none).
     """
+
+    def __init__(
+        self,
+        registry: ShardRegistry,
+        namespace: Namespace,
+        pairs: Sequence[tuple[int, DuplicatePair]],
+        now: int,
+        *,
+        merged_by: str,
+        new_vectors: Mapping[str, Vectors],
+    ) -> None:
+        super().__init__(registry, namespace, [pair for _, pair in pairs], now)
+        self._places = {(pair.survivor_id, pair.duplicate_id): n for n, pair in pairs}
+        self._merged_by = merged_by
+        self._new_vectors = new_vectors
 
     def _step(self, rows: "_Rows", pair: DuplicatePair) -> bool:
         batch, number = rows.batch, rows.namespace.number
@@ -175,6 +194,9 @@ class RestoreJob(_RowsJob):
         if entry is None:
             return False
         ordinal, absorbed = entry
+        vectors = self._vectors(rows, absorbed)
+        if vectors is None:
+            return False
         before = absorbed.survivor_before
         is_last = ordinal == stored.last_absorbed(batch, number, to)
         if is_last and united(before, absorbed.slot, absorbed.absorbed_at) == survivor:
@@ -184,11 +206,18 @@ class RestoreJob(_RowsJob):
         left = Access(max(used.count - absorbed.access.count, 0), used.accessed_at)
         stored.put_access(batch, number, to, left)
         stored.remove_absorbed(batch, number, to, ordinal)
-        vectors = rows.decoded(absorbed.vector), rows.decoded(absorbed.cue_vector) if absorbed.cue_vector else None
-        assert vectors[0] is not None
-        rows.put(absorbed.row, None, absorbed.slot, vectors[0], vectors[1])
+        rows.put(absorbed.row, None, absorbed.slot, *vectors)
         stored.put_access(batch, number, absorbed.row, absorbed.access)
+        if self._merged_by:
+            place = self._places[pair.survivor_id, pair.duplicate_id]
+            stored.delete_merge(batch, number, self._merged_by, place)
         return True
+
+    def _vectors(self, rows: "_Rows", absorbed: Absorbed) -> Vectors | None:
+        if absorbed.model_fingerprint != rows.namespace.model_fingerprint:
+            return self._new_vectors.get(absorbed.slot.id)
+        cue_vector = rows.decoded(absorbed.cue_vector) if absorbed.cue_vector else None
+        return rows.decoded(absorbed.vector), cue_vector
 
 
 class _Rows:

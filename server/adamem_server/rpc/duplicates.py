@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from adamem.v1 import duplicates_pb2 as pb
+from adamem.v1.lifecycle_service_pb2 import DeduplicateNamespaceRequest
 from adamem_server.errors import InvalidArgumentError
+from adamem_server.lifecycle.duplicates import PairView
 from adamem_server.rpc.checks import check_enum, check_share
 from adamem_server.rpc.slots import encode_slot, encode_time
 from adamem_server.types import (
@@ -13,11 +15,14 @@ from adamem_server.types import (
     DuplicateKind,
     DuplicatePolicy,
     DuplicatePolicyChange,
+    JsonObject,
     RecalledAction,
     ScopeField,
     SlotView,
 )
 
+# gRPC's clients take messages of 4 MiB unless told otherwise.
+MAX_PAGE_BYTES: Final = 4_000_000
 _MAX_ABSORBED_BYTES: Final = 1_000_000
 
 _ACTIONS: Final = {
@@ -41,7 +46,7 @@ _SCOPE: Final = {
     pb.DUPLICATE_SCOPE_SOURCE: ScopeField.SOURCE,
     pb.DUPLICATE_SCOPE_TIME: ScopeField.TIME,
 }
-MATCHES: Final = {
+_MATCH_NUMBERS: Final = {
     DuplicateKind.EXACT: pb.DUPLICATE_MATCH_EXACT,
     DuplicateKind.NEAR: pb.DUPLICATE_MATCH_NEAR,
 }
@@ -94,15 +99,47 @@ def encode_absorbed(namespace: str, absorbed: Iterable[Absorbed]) -> list[pb.Abs
     messages: list[pb.AbsorbedSlot] = []
     n_bytes = 0
     for each in absorbed:
-        message = pb.AbsorbedSlot(
-            slot=encode_slot(SlotView(namespace, each.slot, each.access)),
-            match=MATCHES[each.match],
-            similarity=each.similarity,
-            job_id=each.job_id,
-            absorbed_at=encode_time(each.absorbed_at),
-        )
+        message = encode_absorbed_slot(namespace, each)
         n_bytes += message.ByteSize()
         if messages and n_bytes > _MAX_ABSORBED_BYTES:
             break
         messages.append(message)
     return messages
+
+
+def encode_absorbed_slot(namespace: str, absorbed: Absorbed) -> pb.AbsorbedSlot:
+    """One slot that another absorbed."""
+    return pb.AbsorbedSlot(
+        slot=encode_slot(SlotView(namespace, absorbed.slot, absorbed.access)),
+        match=_MATCH_NUMBERS[absorbed.match],
+        similarity=absorbed.similarity,
+        job_id=absorbed.job_id,
+        absorbed_at=encode_time(absorbed.absorbed_at),
+    )
+
+
+def encode_pair(view: PairView) -> pb.DuplicatePair:
+    """Two slots that a job merged, or would merge."""
+    pair = view.pair
+    return pb.DuplicatePair(
+        survivor=None if view.survivor is None else encode_slot(view.survivor),
+        duplicate=None if view.duplicate is None else encode_slot(view.duplicate),
+        survivor_id=pair.survivor_id,
+        duplicate_id=pair.duplicate_id,
+        match=_MATCH_NUMBERS[pair.match],
+        similarity=pair.similarity,
+    )
+
+
+def decode_deduplication(message: DeduplicateNamespaceRequest) -> JsonObject:
+    """The parameters of a job "deduplicate", those that are set.
+
+    Raises:
+        InvalidArgumentError: The first value found that is wrong.
+    """
+    params: JsonObject = {"dry_run": message.dry_run, "exact_only": message.exact_only}
+    if message.HasField("threshold"):
+        params["threshold"] = check_share(message.threshold, "threshold")
+    if message.scope:
+        params["scope"] = list(map(str, decode_scope(message.scope, "scope")))
+    return params

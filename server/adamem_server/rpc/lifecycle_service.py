@@ -4,9 +4,13 @@ import grpc
 
 from adamem.v1 import lifecycle_service_pb2 as pb
 from adamem.v1.lifecycle_service_pb2_grpc import LifecycleServiceServicer
+from adamem_server.errors import InvalidArgumentError
 from adamem_server.lifecycle.operations import Lifecycle
+from adamem_server.rpc.checks import check_page_size, check_ulid
 from adamem_server.rpc.convert import RequestDecoder, request_key
+from adamem_server.rpc.duplicates import MAX_PAGE_BYTES, decode_deduplication, encode_absorbed_slot, encode_pair
 from adamem_server.rpc.jobs import encode_job
+from adamem_server.rpc.pages import decode_row, encode_page_token
 
 
 class LifecycleService(LifecycleServiceServicer):
@@ -35,3 +39,66 @@ class LifecycleService(LifecycleServiceServicer):
         namespace = self._decoder.namespace(request.namespace)
         job = self._lifecycle.compact(namespace, request=request_key("compact", request))
         return pb.CompactNamespaceResponse(job=encode_job(job))
+
+    def DeduplicateNamespace(
+        self,
+        request: pb.DeduplicateNamespaceRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.DeduplicateNamespaceResponse:
+        """Merge duplicates, or list what would be merged."""
+        namespace = self._decoder.namespace(request.namespace)
+        params = decode_deduplication(request)
+        job = self._lifecycle.deduplicate(namespace, params, request=request_key("deduplicate", request))
+        return pb.DeduplicateNamespaceResponse(job=encode_job(job))
+
+    def UndoDeduplication(
+        self,
+        request: pb.UndoDeduplicationRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.UndoDeduplicationResponse:
+        """Bring absorbed slots back."""
+        namespace = self._decoder.namespace(request.namespace)
+        if bool(request.job_id) == bool(request.slot_id):
+            raise InvalidArgumentError("job_id", "exactly one of job_id and slot_id is needed")
+        job = self._lifecycle.undo_deduplicate(
+            namespace,
+            job_id=check_ulid(request.job_id, "job_id") if request.job_id else "",
+            slot_id=check_ulid(request.slot_id, "slot_id") if request.slot_id else "",
+            request=request_key("undo_deduplicate", request),
+        )
+        return pb.UndoDeduplicationResponse(job=encode_job(job))
+
+    def ListDuplicatePairs(
+        self,
+        request: pb.ListDuplicatePairsRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.ListDuplicatePairsResponse:
+        """List what a job merged or would merge, page by page."""
+        namespace = self._decoder.namespace(request.namespace)
+        job_id = check_ulid(request.job_id, "job_id")
+        page_size, after = check_page_size(request.page_size), decode_row(request)
+        while True:
+            pairs, then = self._lifecycle.duplicates.pairs(namespace, job_id, page_size=page_size, after=after)
+            token = encode_page_token(request, str(then) if then else "")
+            response = pb.ListDuplicatePairsResponse(pairs=map(encode_pair, pairs), next_page_token=token)
+            if len(pairs) <= 1 or response.ByteSize() <= MAX_PAGE_BYTES:
+                return response
+            page_size = len(pairs) // 2
+
+    def ListAbsorbedSlots(
+        self,
+        request: pb.ListAbsorbedSlotsRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.ListAbsorbedSlotsResponse:
+        """List what a slot has absorbed, page by page."""
+        namespace = self._decoder.namespace(request.namespace)
+        slot_id = check_ulid(request.slot_id, "slot_id")
+        page_size, after = check_page_size(request.page_size), decode_row(request)
+        while True:
+            found, then = self._lifecycle.duplicates.absorbed(namespace, slot_id, page_size=page_size, after=after)
+            token = encode_page_token(request, str(then) if then else "")
+            absorbed = [encode_absorbed_slot(namespace, each) for each in found]
+            response = pb.ListAbsorbedSlotsResponse(absorbed=absorbed, next_page_token=token)
+            if len(found) <= 1 or response.ByteSize() <= MAX_PAGE_BYTES:
+                return response
+            page_size = len(found) // 2

@@ -12,10 +12,12 @@ from typing import Final, TypeAlias
 
 from adamem.v1.admin_service_pb2 import ListNamespacesRequest
 from adamem.v1.job_service_pb2 import ListJobsRequest
+from adamem.v1.lifecycle_service_pb2 import ListAbsorbedSlotsRequest, ListDuplicatePairsRequest
 from adamem.v1.memory_service_pb2 import ListSlotsRequest
 from adamem_server.errors import InvalidArgumentError
 
-ListRequest: TypeAlias = ListNamespacesRequest | ListSlotsRequest | ListJobsRequest
+RowsRequest: TypeAlias = ListSlotsRequest | ListDuplicatePairsRequest | ListAbsorbedSlotsRequest
+ListRequest: TypeAlias = ListNamespacesRequest | ListJobsRequest | RowsRequest
 
 _N_CHECKSUM: Final = 8
 _ROW: Final = re.compile(r"[0-9]{1,10}")
@@ -53,8 +55,8 @@ def decode_page_token(request: ListRequest) -> str:
         raise _refusal() from error
 
 
-def decode_row(request: ListSlotsRequest) -> int:
-    """The row to go on from; 0 for the first page. Raises as `decode_page_token`."""
+def decode_row(request: RowsRequest) -> int:
+    """The row, or another number from 1, to go on from; 0 for the first page. Raises as `decode_page_token`."""
     position = decode_page_token(request) or "0"
     if _ROW.fullmatch(position) is None or int(position) > _LAST_ROW:
         raise _refusal()

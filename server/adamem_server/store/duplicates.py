@@ -119,6 +119,12 @@ def merges(
         yield keys.last_u32(key), decode_merge(value)
 
 
+def merge(view: ReadView, number: int, job_id: str, n: int) -> DuplicatePair | None:
+    """A pair that a job merged."""
+    value = view.get("merges", keys.merge_key(number, dry_run=False, job_id=codec.slot_id_bytes(job_id), n=n))
+    return None if value is None else decode_merge(value)
+
+
 def last_merge(view: ReadView, number: int, job_id: str, *, dry_run: bool) -> int:
     """The highest n of a job's pairs; 0: none."""
     job = codec.slot_id_bytes(job_id)

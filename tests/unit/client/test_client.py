@@ -81,6 +81,8 @@ def test_update_takes_the_fields_of_a_slot_input() -> None:
 
 EXPORTED = sorted(
     """
+    AbsorbedSlot AbsorbedSlotPage DuplicateAction DuplicateMatch DuplicatePair DuplicatePairPage DuplicatePolicy
+    DuplicateScope RecalledAction
     AbortedError AdaMemError AdapterStatus AdapterVersion AdapterVersionNotFoundError FeedbackResult TrainingOutcome
     TrainingReport AlreadyExistsError AsyncClient BatchUpdateResult BulkFailure BulkResult Client
     DataCorruptError DeadlineExceededError DeleteResult DimensionMismatchError EmbedderClosedError

@@ -24,6 +24,7 @@ from adamem._codec import (
     slot_with_absorbed,
     update_result_from_proto,
 )
+from adamem._duplicates import AsyncDuplicates
 from adamem._jobs import AsyncJobs
 from adamem._lifecycle import AsyncLifecycle
 from adamem._retry import Attempts, is_repeatable
@@ -127,6 +128,11 @@ class AsyncClient(BaseClient):
     def lifecycle(self) -> AsyncLifecycle:
         """What starts it: `verify`, `compact`."""
         return AsyncLifecycle(self)
+
+    @cached_property
+    def duplicates(self) -> AsyncDuplicates:
+        """Of a namespace: `merge`, `undo`, `pairs`, `absorbed`."""
+        return AsyncDuplicates(self)
 
     async def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""

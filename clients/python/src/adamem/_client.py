@@ -24,6 +24,7 @@ from adamem._codec import (
     slot_with_absorbed,
     update_result_from_proto,
 )
+from adamem._duplicates import Duplicates
 from adamem._jobs import Jobs
 from adamem._lifecycle import Lifecycle
 from adamem._retry import Attempts, is_repeatable
@@ -77,6 +78,7 @@ class Client(BaseClient):
     Attributes:
         jobs: Long work of the server: `get`, `list`, `cancel`, `watch`, `wait`.
         lifecycle: What starts it: `verify`, `compact`.
+        duplicates: Of a namespace: `merge`, `undo`, `pairs`, `absorbed`.
     """
 
     def _open(self) -> None:
@@ -89,6 +91,7 @@ class Client(BaseClient):
         self._admin = admin_grpc.AdminServiceStub(self._channel)
         self.jobs = Jobs(self)
         self.lifecycle = Lifecycle(self)
+        self.duplicates = Duplicates(self)
 
     def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""

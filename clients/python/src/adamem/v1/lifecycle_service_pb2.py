@@ -22,24 +22,41 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from adamem.v1 import duplicates_pb2 as adamem_dot_v1_dot_duplicates__pb2
 from adamem.v1 import job_service_pb2 as adamem_dot_v1_dot_job__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!adamem/v1/lifecycle_service.proto\x12\tadamem.v1\x1a\x1b\x61\x64\x61mem/v1/job_service.proto\"?\n\x16VerifyNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"6\n\x17VerifyNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"@\n\x17\x43ompactNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"7\n\x18\x43ompactNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job2\xc9\x01\n\x10LifecycleService\x12X\n\x0fVerifyNamespace\x12!.adamem.v1.VerifyNamespaceRequest\x1a\".adamem.v1.VerifyNamespaceResponse\x12[\n\x10\x43ompactNamespace\x12\".adamem.v1.CompactNamespaceRequest\x1a#.adamem.v1.CompactNamespaceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!adamem/v1/lifecycle_service.proto\x12\tadamem.v1\x1a\x1a\x61\x64\x61mem/v1/duplicates.proto\x1a\x1b\x61\x64\x61mem/v1/job_service.proto\"?\n\x16VerifyNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"6\n\x17VerifyNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"@\n\x17\x43ompactNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"7\n\x18\x43ompactNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"\xb9\x01\n\x1b\x44\x65\x64uplicateNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x12\n\nexact_only\x18\x03 \x01(\x08\x12\x16\n\tthreshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12(\n\x05scope\x18\x05 \x03(\x0e\x32\x19.adamem.v1.DuplicateScope\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x0c\n\n_threshold\";\n\x1c\x44\x65\x64uplicateNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"b\n\x18UndoDeduplicationRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0f\n\x07slot_id\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"8\n\x19UndoDeduplicationResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"e\n\x19ListDuplicatePairsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x1aListDuplicatePairsResponse\x12\'\n\x05pairs\x18\x01 \x03(\x0b\x32\x18.adamem.v1.DuplicatePair\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x18ListAbsorbedSlotsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07slot_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"_\n\x19ListAbsorbedSlotsResponse\x12)\n\x08\x61\x62sorbed\x18\x01 \x03(\x0b\x32\x17.adamem.v1.AbsorbedSlot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xd5\x04\n\x10LifecycleService\x12X\n\x0fVerifyNamespace\x12!.adamem.v1.VerifyNamespaceRequest\x1a\".adamem.v1.VerifyNamespaceResponse\x12[\n\x10\x43ompactNamespace\x12\".adamem.v1.CompactNamespaceRequest\x1a#.adamem.v1.CompactNamespaceResponse\x12g\n\x14\x44\x65\x64uplicateNamespace\x12&.adamem.v1.DeduplicateNamespaceRequest\x1a\'.adamem.v1.DeduplicateNamespaceResponse\x12^\n\x11UndoDeduplication\x12#.adamem.v1.UndoDeduplicationRequest\x1a$.adamem.v1.UndoDeduplicationResponse\x12\x61\n\x12ListDuplicatePairs\x12$.adamem.v1.ListDuplicatePairsRequest\x1a%.adamem.v1.ListDuplicatePairsResponse\x12^\n\x11ListAbsorbedSlots\x12#.adamem.v1.ListAbsorbedSlotsRequest\x1a$.adamem.v1.ListAbsorbedSlotsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'adamem.v1.lifecycle_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VERIFYNAMESPACEREQUEST']._serialized_start=77
-  _globals['_VERIFYNAMESPACEREQUEST']._serialized_end=140
-  _globals['_VERIFYNAMESPACERESPONSE']._serialized_start=142
-  _globals['_VERIFYNAMESPACERESPONSE']._serialized_end=196
-  _globals['_COMPACTNAMESPACEREQUEST']._serialized_start=198
-  _globals['_COMPACTNAMESPACEREQUEST']._serialized_end=262
-  _globals['_COMPACTNAMESPACERESPONSE']._serialized_start=264
-  _globals['_COMPACTNAMESPACERESPONSE']._serialized_end=319
-  _globals['_LIFECYCLESERVICE']._serialized_start=322
-  _globals['_LIFECYCLESERVICE']._serialized_end=523
+  _globals['_VERIFYNAMESPACEREQUEST']._serialized_start=105
+  _globals['_VERIFYNAMESPACEREQUEST']._serialized_end=168
+  _globals['_VERIFYNAMESPACERESPONSE']._serialized_start=170
+  _globals['_VERIFYNAMESPACERESPONSE']._serialized_end=224
+  _globals['_COMPACTNAMESPACEREQUEST']._serialized_start=226
+  _globals['_COMPACTNAMESPACEREQUEST']._serialized_end=290
+  _globals['_COMPACTNAMESPACERESPONSE']._serialized_start=292
+  _globals['_COMPACTNAMESPACERESPONSE']._serialized_end=347
+  _globals['_DEDUPLICATENAMESPACEREQUEST']._serialized_start=350
+  _globals['_DEDUPLICATENAMESPACEREQUEST']._serialized_end=535
+  _globals['_DEDUPLICATENAMESPACERESPONSE']._serialized_start=537
+  _globals['_DEDUPLICATENAMESPACERESPONSE']._serialized_end=596
+  _globals['_UNDODEDUPLICATIONREQUEST']._serialized_start=598
+  _globals['_UNDODEDUPLICATIONREQUEST']._serialized_end=696
+  _globals['_UNDODEDUPLICATIONRESPONSE']._serialized_start=698
+  _globals['_UNDODEDUPLICATIONRESPONSE']._serialized_end=754
+  _globals['_LISTDUPLICATEPAIRSREQUEST']._serialized_start=756
+  _globals['_LISTDUPLICATEPAIRSREQUEST']._serialized_end=857
+  _globals['_LISTDUPLICATEPAIRSRESPONSE']._serialized_start=859
+  _globals['_LISTDUPLICATEPAIRSRESPONSE']._serialized_end=953
+  _globals['_LISTABSORBEDSLOTSREQUEST']._serialized_start=955
+  _globals['_LISTABSORBEDSLOTSREQUEST']._serialized_end=1056
+  _globals['_LISTABSORBEDSLOTSRESPONSE']._serialized_start=1058
+  _globals['_LISTABSORBEDSLOTSRESPONSE']._serialized_end=1153
+  _globals['_LIFECYCLESERVICE']._serialized_start=1156
+  _globals['_LIFECYCLESERVICE']._serialized_end=1753
 # @@protoc_insertion_point(module_scope)

@@ -1,7 +1,9 @@
+from adamem.v1 import duplicates_pb2 as _duplicates_pb2
 from adamem.v1 import job_service_pb2 as _job_service_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -33,3 +35,83 @@ class CompactNamespaceResponse(_message.Message):
     JOB_FIELD_NUMBER: _ClassVar[int]
     job: _job_service_pb2.Job
     def __init__(self, job: _Optional[_Union[_job_service_pb2.Job, _Mapping]] = ...) -> None: ...
+
+class DeduplicateNamespaceRequest(_message.Message):
+    __slots__ = ("namespace", "dry_run", "exact_only", "threshold", "scope", "request_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    EXACT_ONLY_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    dry_run: bool
+    exact_only: bool
+    threshold: float
+    scope: _containers.RepeatedScalarFieldContainer[_duplicates_pb2.DuplicateScope]
+    request_id: str
+    def __init__(self, namespace: _Optional[str] = ..., dry_run: _Optional[bool] = ..., exact_only: _Optional[bool] = ..., threshold: _Optional[float] = ..., scope: _Optional[_Iterable[_Union[_duplicates_pb2.DuplicateScope, str]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class DeduplicateNamespaceResponse(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: _job_service_pb2.Job
+    def __init__(self, job: _Optional[_Union[_job_service_pb2.Job, _Mapping]] = ...) -> None: ...
+
+class UndoDeduplicationRequest(_message.Message):
+    __slots__ = ("namespace", "job_id", "slot_id", "request_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    SLOT_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    job_id: str
+    slot_id: str
+    request_id: str
+    def __init__(self, namespace: _Optional[str] = ..., job_id: _Optional[str] = ..., slot_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class UndoDeduplicationResponse(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: _job_service_pb2.Job
+    def __init__(self, job: _Optional[_Union[_job_service_pb2.Job, _Mapping]] = ...) -> None: ...
+
+class ListDuplicatePairsRequest(_message.Message):
+    __slots__ = ("namespace", "job_id", "page_size", "page_token")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    job_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, namespace: _Optional[str] = ..., job_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListDuplicatePairsResponse(_message.Message):
+    __slots__ = ("pairs", "next_page_token")
+    PAIRS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    pairs: _containers.RepeatedCompositeFieldContainer[_duplicates_pb2.DuplicatePair]
+    next_page_token: str
+    def __init__(self, pairs: _Optional[_Iterable[_Union[_duplicates_pb2.DuplicatePair, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListAbsorbedSlotsRequest(_message.Message):
+    __slots__ = ("namespace", "slot_id", "page_size", "page_token")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    SLOT_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    slot_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, namespace: _Optional[str] = ..., slot_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListAbsorbedSlotsResponse(_message.Message):
+    __slots__ = ("absorbed", "next_page_token")
+    ABSORBED_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    absorbed: _containers.RepeatedCompositeFieldContainer[_duplicates_pb2.AbsorbedSlot]
+    next_page_token: str
+    def __init__(self, absorbed: _Optional[_Iterable[_Union[_duplicates_pb2.AbsorbedSlot, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

@@ -46,6 +46,26 @@ class LifecycleServiceStub:
                 request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactNamespaceRequest.SerializeToString,
                 response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactNamespaceResponse.FromString,
                 _registered_method=True)
+        self.DeduplicateNamespace = channel.unary_unary(
+                '/adamem.v1.LifecycleService/DeduplicateNamespace',
+                request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.DeduplicateNamespaceRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.DeduplicateNamespaceResponse.FromString,
+                _registered_method=True)
+        self.UndoDeduplication = channel.unary_unary(
+                '/adamem.v1.LifecycleService/UndoDeduplication',
+                request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.UndoDeduplicationRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.UndoDeduplicationResponse.FromString,
+                _registered_method=True)
+        self.ListDuplicatePairs = channel.unary_unary(
+                '/adamem.v1.LifecycleService/ListDuplicatePairs',
+                request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListDuplicatePairsRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListDuplicatePairsResponse.FromString,
+                _registered_method=True)
+        self.ListAbsorbedSlots = channel.unary_unary(
+                '/adamem.v1.LifecycleService/ListAbsorbedSlots',
+                request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsResponse.FromString,
+                _registered_method=True)
 
 
 class LifecycleServiceServicer:
@@ -67,6 +87,34 @@ class LifecycleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeduplicateNamespace(self, request, context):
+        """DeduplicateNamespace starts a job "deduplicate": it merges duplicates without loss (see AbsorbedSlot), or lists what it would merge.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoDeduplication(self, request, context):
+        """UndoDeduplication starts a job "undo_deduplicate": it brings absorbed slots back, with their ids, times and vectors.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDuplicatePairs(self, request, context):
+        """ListDuplicatePairs lists what a job "deduplicate" merged or, in a dry run, would merge, in the order in which it found it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAbsorbedSlots(self, request, context):
+        """ListAbsorbedSlots lists what a slot has absorbed, in the order in which it did.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LifecycleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +127,26 @@ def add_LifecycleServiceServicer_to_server(servicer, server):
                     servicer.CompactNamespace,
                     request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactNamespaceRequest.FromString,
                     response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactNamespaceResponse.SerializeToString,
+            ),
+            'DeduplicateNamespace': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeduplicateNamespace,
+                    request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.DeduplicateNamespaceRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.DeduplicateNamespaceResponse.SerializeToString,
+            ),
+            'UndoDeduplication': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoDeduplication,
+                    request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.UndoDeduplicationRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.UndoDeduplicationResponse.SerializeToString,
+            ),
+            'ListDuplicatePairs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDuplicatePairs,
+                    request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListDuplicatePairsRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListDuplicatePairsResponse.SerializeToString,
+            ),
+            'ListAbsorbedSlots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAbsorbedSlots,
+                    request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -137,6 +205,114 @@ class LifecycleService:
             '/adamem.v1.LifecycleService/CompactNamespace',
             adamem_dot_v1_dot_lifecycle__service__pb2.CompactNamespaceRequest.SerializeToString,
             adamem_dot_v1_dot_lifecycle__service__pb2.CompactNamespaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeduplicateNamespace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.LifecycleService/DeduplicateNamespace',
+            adamem_dot_v1_dot_lifecycle__service__pb2.DeduplicateNamespaceRequest.SerializeToString,
+            adamem_dot_v1_dot_lifecycle__service__pb2.DeduplicateNamespaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoDeduplication(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.LifecycleService/UndoDeduplication',
+            adamem_dot_v1_dot_lifecycle__service__pb2.UndoDeduplicationRequest.SerializeToString,
+            adamem_dot_v1_dot_lifecycle__service__pb2.UndoDeduplicationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDuplicatePairs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.LifecycleService/ListDuplicatePairs',
+            adamem_dot_v1_dot_lifecycle__service__pb2.ListDuplicatePairsRequest.SerializeToString,
+            adamem_dot_v1_dot_lifecycle__service__pb2.ListDuplicatePairsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAbsorbedSlots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.LifecycleService/ListAbsorbedSlots',
+            adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsRequest.SerializeToString,
+            adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,14 @@ class LifecycleServiceStub:
     """VerifyNamespace starts a job "verify": it reads every slot and checks that its records are whole and agree. Changes nothing."""
     CompactNamespace: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.CompactNamespaceRequest, _lifecycle_service_pb2.CompactNamespaceResponse]
     """CompactNamespace starts a job "compact": it takes deleted slots out of the index now, and saves it."""
+    DeduplicateNamespace: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.DeduplicateNamespaceRequest, _lifecycle_service_pb2.DeduplicateNamespaceResponse]
+    """DeduplicateNamespace starts a job "deduplicate": it merges duplicates without loss (see AbsorbedSlot), or lists what it would merge."""
+    UndoDeduplication: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.UndoDeduplicationRequest, _lifecycle_service_pb2.UndoDeduplicationResponse]
+    """UndoDeduplication starts a job "undo_deduplicate": it brings absorbed slots back, with their ids, times and vectors."""
+    ListDuplicatePairs: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListDuplicatePairsRequest, _lifecycle_service_pb2.ListDuplicatePairsResponse]
+    """ListDuplicatePairs lists what a job "deduplicate" merged or, in a dry run, would merge, in the order in which it found it."""
+    ListAbsorbedSlots: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListAbsorbedSlotsRequest, _lifecycle_service_pb2.ListAbsorbedSlotsResponse]
+    """ListAbsorbedSlots lists what a slot has absorbed, in the order in which it did."""
 
 @_typing.type_check_only
 class LifecycleServiceAsyncStub(LifecycleServiceStub):
@@ -51,6 +59,14 @@ class LifecycleServiceAsyncStub(LifecycleServiceStub):
     """VerifyNamespace starts a job "verify": it reads every slot and checks that its records are whole and agree. Changes nothing."""
     CompactNamespace: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.CompactNamespaceRequest, _lifecycle_service_pb2.CompactNamespaceResponse]  # type: ignore[assignment]
     """CompactNamespace starts a job "compact": it takes deleted slots out of the index now, and saves it."""
+    DeduplicateNamespace: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.DeduplicateNamespaceRequest, _lifecycle_service_pb2.DeduplicateNamespaceResponse]  # type: ignore[assignment]
+    """DeduplicateNamespace starts a job "deduplicate": it merges duplicates without loss (see AbsorbedSlot), or lists what it would merge."""
+    UndoDeduplication: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.UndoDeduplicationRequest, _lifecycle_service_pb2.UndoDeduplicationResponse]  # type: ignore[assignment]
+    """UndoDeduplication starts a job "undo_deduplicate": it brings absorbed slots back, with their ids, times and vectors."""
+    ListDuplicatePairs: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListDuplicatePairsRequest, _lifecycle_service_pb2.ListDuplicatePairsResponse]  # type: ignore[assignment]
+    """ListDuplicatePairs lists what a job "deduplicate" merged or, in a dry run, would merge, in the order in which it found it."""
+    ListAbsorbedSlots: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListAbsorbedSlotsRequest, _lifecycle_service_pb2.ListAbsorbedSlotsResponse]  # type: ignore[assignment]
+    """ListAbsorbedSlots lists what a slot has absorbed, in the order in which it did."""
 
 class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
     """LifecycleService starts work on what a namespace keeps. Long work runs as a job, which JobService shows. A namespace has one
@@ -72,5 +88,37 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_lifecycle_service_pb2.CompactNamespaceResponse, _abc.Awaitable[_lifecycle_service_pb2.CompactNamespaceResponse]]:
         """CompactNamespace starts a job "compact": it takes deleted slots out of the index now, and saves it."""
+
+    @_abc_1.abstractmethod
+    def DeduplicateNamespace(
+        self,
+        request: _lifecycle_service_pb2.DeduplicateNamespaceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.DeduplicateNamespaceResponse, _abc.Awaitable[_lifecycle_service_pb2.DeduplicateNamespaceResponse]]:
+        """DeduplicateNamespace starts a job "deduplicate": it merges duplicates without loss (see AbsorbedSlot), or lists what it would merge."""
+
+    @_abc_1.abstractmethod
+    def UndoDeduplication(
+        self,
+        request: _lifecycle_service_pb2.UndoDeduplicationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.UndoDeduplicationResponse, _abc.Awaitable[_lifecycle_service_pb2.UndoDeduplicationResponse]]:
+        """UndoDeduplication starts a job "undo_deduplicate": it brings absorbed slots back, with their ids, times and vectors."""
+
+    @_abc_1.abstractmethod
+    def ListDuplicatePairs(
+        self,
+        request: _lifecycle_service_pb2.ListDuplicatePairsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.ListDuplicatePairsResponse, _abc.Awaitable[_lifecycle_service_pb2.ListDuplicatePairsResponse]]:
+        """ListDuplicatePairs lists what a job "deduplicate" merged or, in a dry run, would merge, in the order in which it found it."""
+
+    @_abc_1.abstractmethod
+    def ListAbsorbedSlots(
+        self,
+        request: _lifecycle_service_pb2.ListAbsorbedSlotsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.ListAbsorbedSlotsResponse, _abc.Awaitable[_lifecycle_service_pb2.ListAbsorbedSlotsResponse]]:
+        """ListAbsorbedSlots lists what a slot has absorbed, in the order in which it did."""
 
 def add_LifecycleServiceServicer_to_server(servicer: LifecycleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

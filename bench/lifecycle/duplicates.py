@@ -1,0 +1,161 @@
+"""Duplicates: how many are found, what is merged that should not be, and what it costs.
+
+Every turn of LoCoMo is stored twice, once reworded in case and punctuation, and beside it pairs that look alike and are not.
+Pairs are right when both slots are of one turn. Then 100,000 slots with vectors of their own, half of them copies.
+"""
+
+import json
+import random
+import string
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+
+import adamem
+from bench.ingest import server
+from bench.retrieval.datasets import read_locomo
+
+SEED: Final = 20
+N_LARGE: Final = 100_000
+N_TRIES: Final = 300
+DIM: Final = 384
+BATCH_SIZE: Final = 256
+TIMEOUT_S: Final = 600.0
+
+_DELETED = str.maketrans("", "", string.punctuation)
+_SPACED = str.maketrans(string.punctuation, " " * len(string.punctuation))
+REWORDINGS: Final[tuple[Callable[[str], str], ...]] = (
+    str.upper,
+    str.lower,
+    str.swapcase,
+    str.title,
+    lambda text: text.lower().translate(_DELETED),
+    lambda text: text.translate(_SPACED),
+    lambda text: text.replace(",", "").rstrip(".!?") + "!!!",
+    lambda text: f'"{text.lower()}"'.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}"),
+)
+# Two texts of two turns each: the words differ where it counts, or one speaker says the same at two times.
+HARD: Final = (
+    ("It costs $5 a month", "It costs $50 a month"),
+    ("I met Ann on 5 May", "I met Ann on 6 May"),
+    ("I met Ann in Riga", "I met Anna in Riga"),
+    ("We will go there on Monday", "We will go there on Sunday"),
+    ("I do like the new flat", "I don't like the new flat"),
+    ("He can come to the party", "He can't come to the party"),
+    ("Ann is taller than Bob", "Bob is taller than Ann"),
+    ("I have learned C for years", "I have learned C++ for years"),
+    ("It was -5 degrees outside", "It was 5 degrees outside"),
+    ("The train leaves at 10:30", "The train leaves at 10:50"),
+    ("Я встретил Анну пятого мая", "Я встретил Анну шестого мая"),
+    ("Встреча в 10:30 в офисе", "Встреча в 11:30 в офисе"),
+    ("Мне нравится эта квартира", "Мне не нравится эта квартира"),
+    ("Thanks!", "Thanks!"),
+    ("Yes.", "yes"),
+    ("Sounds good, see you tomorrow then", "Sounds good - see you tomorrow, then!"),
+)
+
+
+def duplicates(locomo: Path) -> dict[str, float]:
+    """The figures, through a server of its own."""
+    with (
+        TemporaryDirectory() as folder,
+        server(Path(folder)) as (endpoint, _),
+        adamem.Client(endpoint, timeout_s=TIMEOUT_S) as client,
+    ):
+        return _found(client, locomo) | _hard(client) | _large(client)
+
+
+def _found(client: adamem.Client, locomo: Path) -> dict[str, float]:
+    """The share of turns whose copy was found, and pairs of two different turns."""
+    rng = random.Random(SEED)
+    turns: dict[str, int] = {}
+    items = [
+        {
+            "content": turn.text,
+            "kind": "message",
+            "conversation_id": conversation.id,
+            "created_at": turn.said_at,
+            "metadata": {"dia_id": turn.dia_id},
+        }
+        for conversation in read_locomo(locomo)
+        for turn in conversation.turns
+    ]
+    copies = [item | {"content": rng.choice(REWORDINGS)(str(item["content"]))} for item in items]
+    for slots in (items, copies):
+        turns |= {slot_id: place for place, slot_id in enumerate(_store(client, "locomo", slots))}
+    merged = _merged(client, "locomo")
+    right = {turns[pair.survivor_id] for pair in merged if turns[pair.survivor_id] == turns[pair.duplicate_id]}
+    return {
+        "near_duplicates_found": len(right) / len(items),
+        "false_merges": float(sum(turns[pair.survivor_id] != turns[pair.duplicate_id] for pair in merged)),
+    }
+
+
+def _hard(client: adamem.Client) -> dict[str, float]:
+    """Pairs that look alike and are not, said by one speaker in one conversation a day apart, and at once by two."""
+    days = ("2024-05-07T10:00:00Z", "2024-05-08T10:00:00Z")
+    for place, texts in enumerate(HARD):
+        said = {"kind": "message", "conversation_id": f"c{place}"}
+        slots = [said | {"content": text, "created_at": day} for text, day in zip(texts, days, strict=True)]
+        slots += [slots[0] | {"user_id": user} for user in ("ann", "bob")]
+        list(_store(client, "hard", slots))
+    return {"hard_negatives_merged": float(len(_merged(client, "hard")))}
+
+
+def _large(client: adamem.Client) -> dict[str, float]:
+    """Seconds of a dry run, a run and its undo on many slots; latency of an update without and with a policy."""
+    client.create_namespace("large", dim=DIM, external_vectors=True)
+    vectors = np.random.default_rng(SEED).standard_normal((N_LARGE // 2, DIM)).astype(np.float32)
+    texts = [f"Person {place} met person {place * 7 % 1009} in town {place % 97}." for place in range(len(vectors))]
+    for reword in (str, str.upper):
+        slots = ({"content": reword(text), "vector": vector} for text, vector in zip(texts, vectors, strict=True))
+        client.bulk_update(slots, namespace="large", batch_size=BATCH_SIZE)
+    figures = {"update_keep_p50_ms": _latency(client, vectors)}
+    seconds, job = _timed(client, client.duplicates.merge("large", dry_run=True))
+    figures |= {"dry_run_100k_s": seconds, "found_100k": job.result["n_duplicates"] / len(vectors)}
+    started = time.perf_counter()
+    client.update_namespace("large", duplicates={"on_duplicate": "skip"}, timeout_s=TIMEOUT_S)
+    figures["policy_100k_s"] = time.perf_counter() - started
+    figures["update_skip_p50_ms"] = _latency(client, vectors)
+    seconds, job = _timed(client, client.duplicates.merge("large"))
+    figures["deduplicate_100k_s"] = seconds
+    figures["undo_100k_s"], _ = _timed(client, client.duplicates.undo(job_id=job.id, namespace="large"))
+    return figures
+
+
+def _latency(client: adamem.Client, vectors: np.ndarray[Any, np.dtype[np.float32]]) -> float:
+    taken = []
+    for place in range(N_TRIES):
+        started = time.perf_counter()
+        client.update(f"A new thought, number {time.time_ns()}", vector=vectors[place], namespace="large")
+        taken.append(time.perf_counter() - started)
+    return median(taken) * 1e3
+
+
+def _store(client: adamem.Client, namespace: str, slots: Sequence[dict[str, Any]]) -> Iterable[str]:
+    for start in range(0, len(slots), BATCH_SIZE):
+        results = client.batch_update(slots[start : start + BATCH_SIZE], namespace=namespace)
+        assert not results.failures, results.failures[:3]
+        yield from (result.slot_id for result in results)
+
+
+def _merged(client: adamem.Client, namespace: str) -> list[adamem.DuplicatePair]:
+    _, job = _timed(client, client.duplicates.merge(namespace))
+    return list(client.duplicates.pairs(job.id, namespace=namespace))
+
+
+def _timed(client: adamem.Client, job: adamem.Job) -> tuple[float, adamem.Job]:
+    started = time.perf_counter()
+    ended = client.jobs.wait(job)
+    return time.perf_counter() - started, ended
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(json.dumps(duplicates(Path(sys.argv[1])), indent=2))
