@@ -34,6 +34,7 @@ FIELDS: Final = (
     "created_at",
     "updated_at",
     "expires_at",
+    "recalled_from",
 )
 _METADATA: Final = "metadata."
 _COMPARISONS: Final = {
