@@ -34,9 +34,7 @@ def dedup() -> None:
 @click.argument("name", required=False)
 @option("--dry-run", is_flag=True, help="Change nothing; print what would be merged.")
 @option("--exact-only", is_flag=True, help="Leave near duplicates alone.")
-@option(
-    "--threshold", type=float, metavar="0..1", help="Least cosine of near ones; the namespace's unless given."
-)
+@option("--threshold", type=float, metavar="0..1", help="Least cosine of near ones; the namespace's unless given.")
 @scope_option
 @wait_option
 @json_option

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from adamem import AdapterVersion, DuplicatePair, Hit, Job, Namespace, QueryTimings, Slot
-    from adamem.types import Record
+    from adamem._record import Record
 
 
 def say(message: str) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from adamem_server.errors import ResourceExhaustedError
 from adamem_server.memory.duplicates import compare, cosine, scope_keys
+from adamem_server.memory.forms import make_forms
 from adamem_server.memory.merging import united
 from adamem_server.memory.reading import is_expired
 from adamem_server.store import duplicates as stored
@@ -171,28 +172,3 @@ class WritePlan:
         survivor.after = united(survivor.after, slot, self._now)
         self.writes[survivor.row] = survivor
         self.absorbed.append((survivor.row, record))
-
-
-def make_forms(batch: WriteBatch, namespace: Namespace, most: int) -> bool:
-    """Make forms of up to `most` rows that lack them; True when none are left that do."""
-    number = namespace.number
-    build = stored.form_build(batch, number)
-    if build is None:
-        return True
-    first, last = build
-    end = min(first + most - 1, last)
-    for row in range(first, end + 1):
-        slot = batch.slot(number, row)
-        if slot is not None:
-            stored.put_forms(batch, number, row, scope_keys(slot, namespace.duplicates.scope))
-    stored.put_form_build(batch, number, end + 1, last)
-    return end == last
-
-
-def plan_forms(batch: WriteBatch, before: Namespace, after: Namespace) -> None:
-    """Note which forms are to be made after a change of the policy; `make_forms` makes them, in place of older ones."""
-    old, new = before.duplicates, after.duplicates
-    if new.on_duplicate is DuplicateAction.KEEP:
-        stored.put_form_build(batch, after.number, 1, 0)
-    elif old.on_duplicate is DuplicateAction.KEEP or old.scope != new.scope:
-        stored.put_form_build(batch, after.number, 1, batch.head(after.number).next_row - 1)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -29,13 +29,12 @@ from adamem_server.errors import (
     SlotNotFoundError,
 )
 from adamem_server.memory.adaptation import Adaptation
-from adamem_server.memory.deduplication import make_forms
+from adamem_server.memory.forms import settle_forms
 from adamem_server.memory.hybrid_search import HybridSearch
 from adamem_server.memory.jobs import (
     CreateNamespaceJob,
     DeleteJob,
     DeleteNamespaceJob,
-    StoreJob,
     UpdateJob,
     UpdateNamespaceJob,
     Written,
@@ -49,6 +48,7 @@ from adamem_server.memory.pacing import Activity
 from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.pending import PendingUpdate
 from adamem_server.memory.policy import may_hide_copy, rank
+from adamem_server.memory.prepared import Prepared, embedded_texts, merge_results
 from adamem_server.memory.reading import (
     adapter_for,
     find_namespace,
@@ -63,11 +63,9 @@ from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import default_params
 from adamem_server.memory.writer import Writer
 from adamem_server.store.codec import vector_fits
-from adamem_server.store.duplicates import clear_forms
-from adamem_server.store.slot_store import ReadView, SlotStore, WriteBatch
+from adamem_server.store.slot_store import ReadView, SlotStore
 from adamem_server.types import (
     DeleteResult,
-    DuplicateAction,
     DuplicatePolicyChange,
     EngineInfo,
     Filter,
@@ -94,8 +92,6 @@ _MAX_SEARCHES: Final = 4
 _TIES: Final = 16
 # Absorbed duplicates that a slot is read with.
 _ABSORBED: Final = 100
-# Rows whose forms one transaction makes, or records that it removes, when a policy on duplicates changes.
-_FORMS: Final = 500
 
 _T = TypeVar("_T")
 
@@ -103,21 +99,6 @@ _T = TypeVar("_T")
 def now_us() -> int:
     """The wall clock, microseconds since the epoch."""
     return time.time_ns() // 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An update that passed the engine's checks: the items that can be stored, and the errors of those that cannot."""
-
-    namespace: Namespace
-    given: Sequence[SlotInput]
-    items: list[SlotInput]
-    fresh: list[bool]
-    texts: list[str]
-    served: bool
-    errors: dict[int, AdaMemError]
-    now: int
-    request: RequestKey | None
 
 
 class MemoryEngine:
@@ -414,7 +395,7 @@ class MemoryEngine:
                 continue
             fresh.append(not item.id)
             kept.append(item if item.id else replace(item, id=str(ULID())))
-            texts.extend(_embedded_texts(item, served=served))
+            texts.extend(embedded_texts(item, served=served))
         if kept and not namespace.number:
             try:
                 namespace = self._writer.submit(CreateNamespaceJob(namespace, None)).result()
@@ -446,7 +427,7 @@ class MemoryEngine:
     def _nothing(self, prepared: Prepared) -> UpdateResult:
         """The answer when no item can be stored."""
         with self._store.read() as view:
-            return _merge(prepared.errors, UpdateResult((), view.head(prepared.namespace.number).sequence))
+            return merge_results(prepared.errors, UpdateResult((), view.head(prepared.namespace.number).sequence))
 
     def _known_update(self, prepared: Prepared) -> UpdateResult | None:
         """The first answer of a request that was carried out before."""
@@ -462,7 +443,7 @@ class MemoryEngine:
         for served in (self._serves(prepared.namespace), True):
             errors = self._check_items(prepared.namespace, prepared.given, record.time, served=served)
             if len(errors) + len(known.results) == len(prepared.given):
-                return _merge(errors, known)
+                return merge_results(errors, known)
         raise AbortedError(
             "the request was carried out before, with other slots valid: read them to see what is stored"
         )
@@ -470,7 +451,7 @@ class MemoryEngine:
     def _answer(self, prepared: Prepared, written: Written) -> UpdateResult:
         if not written.repeated:
             assert isinstance(written.answer, UpdateResult)
-            return _merge(prepared.errors, written.answer)
+            return merge_results(prepared.errors, written.answer)
         # The same request was carried out while this one was prepared.
         known = self._known_update(prepared)
         if known is None:
@@ -482,7 +463,7 @@ class MemoryEngine:
         rows: list[FloatVector] = []
         cues: list[FloatVector | None] = []
         for item in prepared.items:
-            n_texts = len(_embedded_texts(item, served=prepared.served))
+            n_texts = len(embedded_texts(item, served=prepared.served))
             rows.append(next(embedded) if item.vector is None else item.vector)
             cues.append(next(embedded) if n_texts > (item.vector is None) else None)
         stacked = np.stack(rows) if rows else np.empty((0, prepared.namespace.dim), np.float32)
@@ -602,22 +583,8 @@ class MemoryEngine:
         job = UpdateNamespaceJob(name, description, ef_search, ranking, adapter_enabled, duplicates)
         changed = self._writer.submit(job).result()
         if duplicates is not None:
-            self._settle_forms(changed)
+            settle_forms(self._writer, changed)
         return self._info(changed)
-
-    def _settle_forms(self, namespace: Namespace) -> None:
-        """Make the forms that writes look for, or remove them where writes look no more; other writes go between."""
-
-        def step(batch: WriteBatch) -> bool:
-            current = batch.namespace(namespace.number)
-            if current is None:
-                return True
-            if current.duplicates.on_duplicate is DuplicateAction.KEEP:
-                return clear_forms(batch, current.number, _FORMS)
-            return make_forms(batch, current, _FORMS)
-
-        while not self._writer.submit(StoreJob(step, frees=False)).result():
-            pass
 
     def delete_namespace(self, name: str) -> int:
         """Delete a namespace; returns how many slots it had. Its data is removed in the background.
@@ -716,16 +683,3 @@ def _walk(view: ReadView, number: int, passing: list[int] | None, after: int) ->
         slot = view.slot(number, row)
         if slot is not None:
             yield row, slot
-
-
-def _embedded_texts(item: SlotInput, *, served: bool) -> list[str]:
-    """What is embedded of a slot: its content where no vector is supplied, and its cue where the model serves."""
-    content = [item.content] if item.vector is None else []
-    return content + ([item.cue] if item.cue and served else [])
-
-
-def _merge(errors: dict[int, AdaMemError], stored: UpdateResult) -> UpdateResult:
-    """Put the results of the items stored and the errors of the others back into the order of the request."""
-    results = iter(stored.results)
-    n_items = len(stored.results) + len(errors)
-    return UpdateResult(tuple(errors.get(i) or next(results) for i in range(n_items)), stored.sequence)

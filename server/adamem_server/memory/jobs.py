@@ -14,8 +14,9 @@ from adamem_server.errors import (
 )
 from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.cues import teach_cue
-from adamem_server.memory.deduplication import WritePlan, plan_forms
+from adamem_server.memory.deduplication import WritePlan
 from adamem_server.memory.filters import matches
+from adamem_server.memory.forms import plan_forms
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
 from adamem_server.store.codec import Change, Head, Request, decode_vectors, encode_vector

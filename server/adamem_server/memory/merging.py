@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-import msgspec
 import numpy as np
 
 from adamem_server.errors import NamespaceNotFoundError
@@ -256,9 +255,7 @@ class _Rows:
         n_cues = head.n_cues - batch.has_cue_vector(number, row) + (cue_vector is not None)
         n_bytes += batch.put_slot(number, row, after, vector, namespace.vector_type, before, cue_vector)
         batch.flush()
-        self._head = msgspec.structs.replace(
-            head, n_slots=head.n_slots + (before is None), n_bytes=n_bytes, n_cues=n_cues
-        )
+        self._head = head.with_slots(head.n_slots + (before is None), n_bytes, n_cues)
         self._note(SlotChange(row, before, after))
         if namespace.model:
             teach_cue(batch, number, SlotChange(row, before, after), self._now)
@@ -270,7 +267,7 @@ class _Rows:
         n_bytes = head.n_bytes - self.batch.slot_bytes(number, row)
         n_cues = head.n_cues - self.batch.has_cue_vector(number, row)
         self.batch.delete_slot(number, row, slot, with_absorbed=False)
-        self._head = msgspec.structs.replace(head, n_slots=head.n_slots - 1, n_bytes=n_bytes, n_cues=n_cues)
+        self._head = head.with_slots(head.n_slots - 1, n_bytes, n_cues)
         self._note(SlotChange(row, slot, None))
 
     def move_pairs(self, row: int, to: int) -> None:
@@ -294,7 +291,7 @@ class _Rows:
         gone = [change.row for change in changes if change.after is None]
         sequence = self._head.sequence + 1
         self.batch.put_change(number, sequence, Change(self._now, tuple(kept), tuple(gone)))
-        self.batch.put_head(number, msgspec.structs.replace(self._head, sequence=sequence))
+        self.batch.put_head(number, self._head.at(sequence))
         rows, vectors = self.batch.vectors(self.namespace, kept)
         with_cue, cue_vectors = self.batch.vectors(self.namespace, kept, of="cue_vectors")
         return Applied(

@@ -151,6 +151,14 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
         """The same with another checkpoint."""
         return msgspec.structs.replace(self, checkpoint=sequence)
 
+    def at(self, sequence: int) -> "Head":
+        """The same with another newest change."""
+        return msgspec.structs.replace(self, sequence=sequence)
+
+    def with_slots(self, n_slots: int, n_bytes: int, n_cues: int) -> "Head":
+        """The same with other counts."""
+        return msgspec.structs.replace(self, n_slots=n_slots, n_bytes=n_bytes, n_cues=n_cues)
+
 
 class Change(msgspec.Struct, array_like=True, frozen=True):
     """One journal entry: the rows that one write stored or deleted, at a time in microseconds."""

@@ -14,6 +14,7 @@ from adamem_server.lifecycle.deduplicate import Deduplicate
 from adamem_server.lifecycle.duplicates import Duplicates, PairView
 from adamem_server.lifecycle.jobs import JobInterruptedError
 from adamem_server.lifecycle.undo_deduplicate import UndoDeduplicate
+from adamem_server.memory.merging import MergeJob
 from adamem_server.types import (
     DuplicateKind,
     Job,
@@ -276,11 +277,10 @@ def test_many_repetitions_are_paired_by_their_times(lab: Lab) -> None:
 def test_slots_that_change_under_the_job_are_left_out(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.put("ns", PEANUTS, PEANUTS.lower(), "Bob likes tea", "BOB LIKES TEA")
     ids = [view.slot.id for view in lab.slots("ns")]
-    merge = deduplicate.MergeJob
 
     def changed_first(*args: Any, **named: Any) -> Any:
         lab.engine.update("ns", [SlotInput(id=ids[1], content="Ann eats everything")])
-        return merge(*args, **named)
+        return MergeJob(*args, **named)
 
     monkeypatch.setattr(deduplicate, "MergeJob", changed_first)
     job = run(lab)
@@ -293,13 +293,13 @@ def test_a_run_that_was_stopped_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatc
     lab.put("ns", *texts)
     lab.put("ns", *map(str.upper, texts))
     before = everything(lab)
-    merge, started = deduplicate.MergeJob, []
+    started: list[int] = []
 
     def stopped(*args: Any, **named: Any) -> Any:
         started.append(1)
         if len(started) == 2:
             raise JobInterruptedError
-        return merge(*args, **named)
+        return MergeJob(*args, **named)
 
     monkeypatch.setattr(deduplicate, "MergeJob", stopped)
     with runner(lab, *kinds(lab)) as jobs:
@@ -307,7 +307,7 @@ def test_a_run_that_was_stopped_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatc
         wait_until(lambda: len(started) == 2)
     n_left = len(lab.contents("ns"))
     assert n_left == 190
-    monkeypatch.setattr(deduplicate, "MergeJob", merge)
+    monkeypatch.setattr(deduplicate, "MergeJob", MergeJob)
     lab.restart()
     with runner(lab, *kinds(lab)) as jobs:
         done = end_of(jobs, job)

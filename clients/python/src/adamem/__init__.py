@@ -10,6 +10,17 @@ print(memory.query("What does she drink?")[0])
 from adamem._async_client import AsyncClient
 from adamem._client import Client
 from adamem._codec import check_slot
+from adamem._duplicate_types import (
+    AbsorbedSlot,
+    AbsorbedSlotPage,
+    DuplicateAction,
+    DuplicateMatch,
+    DuplicatePair,
+    DuplicatePairPage,
+    DuplicatePolicy,
+    DuplicateScope,
+    RecalledAction,
+)
 from adamem._version import __version__
 from adamem.errors import (
     AbortedError,
@@ -45,20 +56,12 @@ from adamem.errors import (
     UnimplementedError,
 )
 from adamem.types import (
-    AbsorbedSlot,
-    AbsorbedSlotPage,
     AdapterStatus,
     AdapterVersion,
     BatchUpdateResult,
     BulkFailure,
     BulkResult,
     DeleteResult,
-    DuplicateAction,
-    DuplicateMatch,
-    DuplicatePair,
-    DuplicatePairPage,
-    DuplicatePolicy,
-    DuplicateScope,
     FeedbackResult,
     Hit,
     IndexKind,
@@ -73,7 +76,6 @@ from adamem.types import (
     QueryMode,
     QueryResult,
     QueryTimings,
-    RecalledAction,
     ServerInfo,
     Slot,
     SlotInput,

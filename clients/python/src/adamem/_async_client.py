@@ -10,8 +10,9 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
+from adamem._async_bulk import send
 from adamem._base import BaseClient
-from adamem._bulk import Batch, BulkLoad
+from adamem._bulk import BulkLoad
 from adamem._codec import (
     SlotInputLike,
     adapter_status_from_proto,
@@ -24,6 +25,9 @@ from adamem._codec import (
     slot_with_absorbed,
     update_result_from_proto,
 )
+from adamem._duplicate_types import (
+    DuplicatePolicyLike,
+)
 from adamem._duplicates import AsyncDuplicates
 from adamem._jobs import AsyncJobs
 from adamem._lifecycle import AsyncLifecycle
@@ -35,7 +39,6 @@ from adamem.types import (
     BatchUpdateResult,
     BulkResult,
     DeleteResult,
-    DuplicatePolicyLike,
     FeedbackResult,
     FilterLike,
     IndexKind,
@@ -62,34 +65,6 @@ from adamem.v1 import memory_service_pb2_grpc as memory_grpc
 ItemT = TypeVar("ItemT", bound=SlotInputLike)
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
-
-
-class _BrokenStreamError(grpc.RpcError):
-    """A write failed. gRPC then forgets the status that the server ended the stream with.
-
-    So it counts as UNAVAILABLE: the next stream sends what is unanswered one by one, and meets that status as it reads.
-    """
-
-    def code(self) -> grpc.StatusCode:
-        return grpc.StatusCode.UNAVAILABLE
-
-    def details(self) -> str:
-        return "the stream broke while it was written to"
-
-    def trailing_metadata(self) -> tuple[()]:
-        return ()
-
-
-async def _write(call: Any, batch: Batch) -> None:
-    try:
-        await call.write(batch.request)
-    except (grpc.RpcError, asyncio.InvalidStateError) as error:
-        raise _BrokenStreamError from error
-
-
-async def _read(call: Any) -> Any:
-    answer = await call.read()
-    return None if answer is grpc.aio.EOF else answer
 
 
 class AsyncClient(BaseClient):
@@ -159,25 +134,6 @@ class AsyncClient(BaseClient):
                 return await method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
             except grpc.RpcError as error:
                 await asyncio.sleep(attempts.delay_s(error))
-
-    async def _stream(self, load: BulkLoad[ItemT], batches: AsyncIterator[Batch], attempts: Attempts) -> None:
-        """Sends the batches over one stream; first, one by one, those that a broken stream left unanswered."""
-        call = self._memory.BulkUpdate(timeout=attempts.remaining_s(), metadata=self._metadata)
-        try:
-            for batch in tuple(load.unanswered):
-                await _write(call, batch)
-                load.receive(await _read(call))
-                attempts.succeed()
-            while not load.is_done():
-                while load.has_room() and (fresh := await anext(batches, None)) is not None:
-                    load.unanswered.append(fresh)
-                    await _write(call, fresh)
-                if load.unanswered:
-                    load.receive(await _read(call))
-                    attempts.succeed()
-            await call.done_writing()
-        finally:
-            call.cancel()
 
     async def query(
         self,
@@ -386,7 +342,8 @@ class AsyncClient(BaseClient):
         attempts = self._bulk_attempts(timeout_s)
         while not load.is_done():
             try:
-                await self._stream(load, batches, attempts)
+                call = self._memory.BulkUpdate(timeout=attempts.remaining_s(), metadata=self._metadata)
+                await send(call, load, batches, attempts)
             except grpc.RpcError as error:
                 await asyncio.sleep(attempts.delay_s(error))
         return load.result()

@@ -12,12 +12,14 @@ import grpc
 
 from adamem._codec import SlotInputLike, building, policy_to_proto, ranking_to_proto, slot_to_proto
 from adamem._convert import enum_to_proto, invalid, time_to_proto, vector_to_proto
+from adamem._duplicate_types import (
+    DuplicatePolicyLike,
+)
 from adamem._retry import Attempts
 from adamem._version import __version__
 from adamem.filters import filter_to_proto
 from adamem.types import (
     NOT_GIVEN,
-    DuplicatePolicyLike,
     FilterLike,
     IndexKind,
     IndexParams,

@@ -24,6 +24,9 @@ from adamem._codec import (
     slot_with_absorbed,
     update_result_from_proto,
 )
+from adamem._duplicate_types import (
+    DuplicatePolicyLike,
+)
 from adamem._duplicates import Duplicates
 from adamem._jobs import Jobs
 from adamem._lifecycle import Lifecycle
@@ -35,7 +38,6 @@ from adamem.types import (
     BatchUpdateResult,
     BulkResult,
     DeleteResult,
-    DuplicatePolicyLike,
     FeedbackResult,
     FilterLike,
     IndexKind,

@@ -21,17 +21,20 @@ from adamem._convert import (
     vector_from_proto,
     vector_to_proto,
 )
-from adamem.errors import InvalidArgumentError, error_from_status
-from adamem.types import (
+from adamem._duplicate_types import (
     AbsorbedSlot,
-    AdapterStatus,
-    AdapterVersion,
-    BatchUpdateResult,
     DuplicateAction,
     DuplicateMatch,
     DuplicatePair,
     DuplicatePolicy,
     DuplicateScope,
+    RecalledAction,
+)
+from adamem.errors import InvalidArgumentError, error_from_status
+from adamem.types import (
+    AdapterStatus,
+    AdapterVersion,
+    BatchUpdateResult,
     Hit,
     IndexKind,
     IndexParams,
@@ -40,7 +43,6 @@ from adamem.types import (
     Namespace,
     QueryResult,
     QueryTimings,
-    RecalledAction,
     ServerInfo,
     Slot,
     SlotInput,

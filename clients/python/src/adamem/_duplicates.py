@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 from adamem._base import BaseClient, new_request_id
 from adamem._codec import absorbed_from_proto, building, pair_from_proto, scope_to_proto
 from adamem._convert import invalid
-from adamem._jobs import job_from_proto
-from adamem.types import (
-    NOT_GIVEN,
+from adamem._duplicate_types import (
     AbsorbedSlot,
     AbsorbedSlotPage,
     DuplicatePair,
     DuplicatePairPage,
     DuplicateScope,
+)
+from adamem._jobs import job_from_proto
+from adamem.types import (
+    NOT_GIVEN,
     Job,
     NotGiven,
 )

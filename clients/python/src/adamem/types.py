@@ -6,11 +6,16 @@ buffer protocol, so `numpy.asarray(slot.vector)` is a float32 view without a cop
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Any, Final, SupportsFloat, TypeAlias
 
+from adamem._duplicate_types import (
+    AbsorbedSlot,
+    DuplicatePolicy,
+)
+from adamem._record import Record
 from adamem.errors import AdaMemError
 
 VectorLike: TypeAlias = Iterable[SupportsFloat]
@@ -79,85 +84,6 @@ class VectorType(StrEnum):
     FLOAT32 = "float32"
     FLOAT16 = "float16"
     UNKNOWN = "unknown"
-
-
-class DuplicateAction(StrEnum):
-    """What a write does with a duplicate: store it too, leave it out, or let the stored slot absorb it."""
-
-    KEEP = "keep"
-    SKIP = "skip"
-    MERGE = "merge"
-    UNKNOWN = "unknown"
-
-
-class RecalledAction(StrEnum):
-    """What a write does with what a query returned shortly before: store it with a mark, or leave it out."""
-
-    MARK = "mark"
-    SKIP = "skip"
-    UNKNOWN = "unknown"
-
-
-class DuplicateScope(StrEnum):
-    """What must agree between duplicates; the protocol's DuplicateScope says how SOURCE and TIME do."""
-
-    NAMESPACE = "namespace"
-    USER_ID = "user_id"
-    AGENT_ID = "agent_id"
-    CONVERSATION_ID = "conversation_id"
-    KIND = "kind"
-    ROLE = "role"
-    SOURCE = "source"
-    TIME = "time"
-    UNKNOWN = "unknown"
-
-
-class DuplicateMatch(StrEnum):
-    """How much two slots are alike: equal up to case, punctuation and white space, or up to a few words besides."""
-
-    EXACT = "exact"
-    NEAR = "near"
-    UNKNOWN = "unknown"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Record):
-        return value.to_dict()
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, AdaMemError):
-        return {"reason": value.reason, "message": value.message, "metadata": value.metadata}
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, array):
-        return value.tolist()
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, Enum) else value
-
-
-class Record:
-    """Parent of the dataclasses here: a short repr, and a form for JSON."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        """The fields that are set, without vectors."""
-        shown = []
-        for each in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, each.name)
-            if each.repr and value not in (None, "", (), {}):
-                text = value.isoformat(timespec="seconds") if isinstance(value, datetime) else repr(_bare(value))
-                shown.append(f"{each.name}={text}")
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields as values that `json.dumps` takes: times in RFC 3339, vectors and tuples as lists."""
-        return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}  # type: ignore[arg-type]
-
-
-def _bare(value: Any) -> Any:
-    return value.value if isinstance(value, Enum) else value
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -253,82 +179,6 @@ class Slot(Record):
     language: str = ""
     recalled_from: str = ""
     absorbed: "tuple[AbsorbedSlot, ...]" = ()
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class AbsorbedSlot(Record):
-    """A duplicate that another slot absorbed, as it was.
-
-    Attributes:
-        slot: Itself.
-        match: How much it is like the survivor.
-        similarity: Cosine of both vectors, -1..1.
-        job_id: The job that merged them. "": a write did.
-        absorbed_at: When.
-    """
-
-    slot: Slot
-    match: DuplicateMatch
-    similarity: float
-    job_id: str
-    absorbed_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class DuplicatePair(Record):
-    """Two slots that a job merged, or would merge.
-
-    Attributes:
-        survivor_id: The slot that absorbs the other.
-        duplicate_id: The other one.
-        match: How much they are alike.
-        similarity: Cosine of their vectors, -1..1.
-        survivor: As it is. None: it was deleted since.
-        duplicate: As it is or was. None: it was deleted since.
-    """
-
-    survivor_id: str
-    duplicate_id: str
-    match: DuplicateMatch
-    similarity: float
-    survivor: Slot | None
-    duplicate: Slot | None
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class DuplicatePairPage(Record):
-    """One page of pairs; `next_page_token` is "" on the last one."""
-
-    pairs: tuple[DuplicatePair, ...]
-    next_page_token: str
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class AbsorbedSlotPage(Record):
-    """One page of absorbed slots; `next_page_token` is "" on the last one."""
-
-    absorbed: tuple[AbsorbedSlot, ...]
-    next_page_token: str
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class DuplicatePolicy(Record):
-    """What a namespace does with duplicates on write, and which slots are some. What is None or () stays as it is.
-
-    Attributes:
-        on_duplicate: keep (of a new namespace), skip or merge.
-        on_recalled: mark (of a new namespace) or skip what a query returned within the last ten minutes.
-        threshold: Least cosine of near duplicates, 0..1; of a new namespace 0.7.
-        scope: What must agree; of a new namespace everything.
-    """
-
-    on_duplicate: DuplicateAction | str | None = None
-    on_recalled: RecalledAction | str | None = None
-    threshold: float | None = None
-    scope: Sequence[DuplicateScope | str] = ()
-
-
-DuplicatePolicyLike: TypeAlias = DuplicatePolicy | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -559,7 +409,7 @@ class Namespace(Record):
     ranking: Mapping[str, float] = field(default_factory=dict)
     adapter_enabled: bool = True
     adapter_version: int = 0
-    duplicates: DuplicatePolicy = DuplicatePolicy()
+    duplicates: DuplicatePolicy = field(default_factory=DuplicatePolicy)
 
 
 class TrainingOutcome(StrEnum):
