@@ -1,7 +1,7 @@
 """The job "deduplicate": finds duplicates among what is stored and merges them, or lists what it would merge.
 
 Candidates are slots with a form in common: two slots without are no duplicates, so none is missed.
-Memory: some 50 bytes a slot. A run that was cut short begins anew, and finds what is not merged yet.
+Memory: some 70 bytes a slot. A run that was cut short begins anew, and finds what is not merged yet.
 """
 
 import sys
