@@ -148,11 +148,18 @@ class Scope:
 
 
 NO_SCOPE: Final = Scope()
+# The end of the year 9999, as google.protobuf.Timestamp has it.
+MAX_TIME_US: Final = 253_402_300_800_000_000 - 1
+# Of a slot that shall never expire, whatever its namespace says.
+NO_EXPIRY: Final = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotInput:
-    """A slot as a client writes it. `id` empty: a new one; `created_at` 0: now, or as stored; `expires_at` 0: never."""
+    """A slot as a client writes it. `id` empty: a new one; `created_at` 0: now, or as stored.
+
+    `expires_at` 0: as the namespace says, NO_EXPIRY: never. `ttl` in microseconds, where that is how it was said.
+    """
 
     content: str
     id: str = ""
@@ -167,11 +174,15 @@ class SlotInput:
     expires_at: int = 0
     vector: FloatVector | None = None
     language: str = ""
+    ttl: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """A stored slot, without its vector. `recalled_from`: the slot that a query had returned when this was stored."""
+    """A stored slot, without its vector. `recalled_from`: the slot that a query had returned when this was stored.
+
+    `ttl`: the time to live that it was given, in microseconds, 0 for none.
+    """
 
     id: str
     content: str
@@ -188,6 +199,7 @@ class Slot:
     vector_supplied: bool
     language: str = ""
     recalled_from: str = ""
+    ttl: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +403,16 @@ class DeleteResult:
     sequence: int
 
 
+@dataclass(frozen=True, slots=True)
+class TouchResult:
+    """How many slots expire otherwise now, how many have nothing to renew, how many ids were unknown or expired."""
+
+    n_touched: int
+    n_unchanged: int
+    n_not_found: int
+    sequence: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexParams:
     """Parameters of a vector index; 0 means the index's own default."""
@@ -402,7 +424,10 @@ class IndexParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceSpec:
-    """A namespace to create. `dim` 0: the encoder's; `external_vectors`: clients supply every vector."""
+    """A namespace to create. `dim` 0: the encoder's; `external_vectors`: clients supply every vector.
+
+    `default_ttl`: as in Namespace.
+    """
 
     name: str
     description: str = ""
@@ -413,11 +438,15 @@ class NamespaceSpec:
     vector_type: VectorType = VectorType.FLOAT32
     external_vectors: bool = False
     duplicates: DuplicatePolicy = NO_DUPLICATE_POLICY
+    default_ttl: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
-    """A namespace as stored. `number` prefixes its keys; `model` is empty when clients supply the vectors."""
+    """A namespace as stored. `number` prefixes its keys; `model` is empty when clients supply the vectors.
+
+    `default_ttl`: after which slots expire that are written without an expiry, in microseconds; 0: they do not.
+    """
 
     number: int
     name: str
@@ -434,6 +463,7 @@ class Namespace:
     adapter_enabled: bool = True
     adapter_version: int = 0
     duplicates: DuplicatePolicy = NO_DUPLICATE_POLICY
+    default_ttl: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ COMMANDS: Final = {
     "ingest": ("ingest:ingest", "Store text, Markdown or JSONL files, split into slots."),
     "feedback": ("adapter:feedback", "Tell which slots helped with a question."),
     "adapter": ("adapter:adapter", "Show, train and choose what a namespace has learned."),
-    "slots": ("slots:slots", "List, show and delete slots."),
+    "slots": ("slots:slots", "List, show, renew and delete slots."),
     "namespace": ("namespace:namespace", "List, create, show, change, verify, compact and delete namespaces."),
     "dedup": ("dedup:dedup", "Merge duplicates, list what would be merged, undo it."),
     "job": ("job:job", "List, show, watch and cancel long work of the server."),

@@ -53,6 +53,7 @@ def list_(session: Session, prefix: str, limit: int | None) -> None:
 @option("--ef-search", type=int, default=0, help="Candidates that a search keeps; 0: the index's default.")
 @option("--vector-type", type=click.Choice(["float32", "float16"]), help="How vectors are stored.")
 @option("--external-vectors", is_flag=True, help="Clients supply all vectors.")
+@option("--default-ttl-s", type=float, metavar="SECONDS", help="Slots without an expiry of their own expire after it.")
 @duplicate_options
 @json_option
 @pass_session
@@ -82,6 +83,7 @@ def show(session: Session, name: str | None) -> None:
 @click.argument("name")
 @option("--description", help="Replaces the description.")
 @option("--ef-search", type=int, help="Candidates that a search keeps.")
+@option("--default-ttl-s", type=float, metavar="SECONDS", help="New slots without an expiry expire after it; 0: not.")
 @option("--weight", multiple=True, type=Weight(), metavar="NAME=N", help="Weights of its ranking, which replace all.")
 @duplicate_options
 @json_option
@@ -95,6 +97,7 @@ def update(session: Session, /, name: str, **given: Any) -> None:
             ef_search=given["ef_search"],
             ranking=dict(given["weight"]) or None,
             duplicates=joined_policy(given),
+            default_ttl_s=given["default_ttl_s"],
             timeout_s=None,
         )
     (print_json if session.as_json else print_fields)(changed)

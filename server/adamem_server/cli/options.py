@@ -80,7 +80,12 @@ def slot_options(command: _F) -> _F:
             "--language", default="", metavar="XX", help="Of the content, two letters; told by its words if left out."
         ),
         option("--expires-at", metavar="TIME", help="When it stops being returned, RFC 3339."),
-        option("--ttl-s", type=float, metavar="SECONDS", help="Seconds from now after which it stops being returned."),
+        option(
+            "--ttl-s",
+            type=float,
+            metavar="SECONDS",
+            help="Seconds from now after which it stops being returned; inf: never.",
+        ),
         option("--created-at", metavar="TIME", help="When it was made, RFC 3339; now unless given."),
         option("--importance", type=float, metavar="0..1", help="How much it matters; 0.5 unless given."),
         option("--metadata", type=JsonObject(), metavar="JSON", help="An object of yours, kept with it."),

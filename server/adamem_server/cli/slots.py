@@ -1,4 +1,4 @@
-"""`adamem slots list | get | delete`."""
+"""`adamem slots list | get | touch | delete`."""
 
 from itertools import islice
 from typing import Any
@@ -19,7 +19,7 @@ from adamem_server.cli.session import Session, pass_session
 
 @click.group()
 def slots() -> None:
-    """List, show and delete slots."""
+    """List, show, renew and delete slots."""
 
 
 @slots.command("list")
@@ -48,6 +48,29 @@ def get(session: Session, slot_id: str, vector: bool) -> None:
     with session.client() as client:
         slot = client.get_slot(slot_id, include_vector=vector)
     (print_json if session.as_json else print_fields)(slot)
+
+
+@slots.command()
+@click.argument("slot_ids", nargs=-1)
+@option("--ttl-s", type=float, metavar="SECONDS", help="Seconds from now after which they expire; inf: never.")
+@option("--expires-at", metavar="TIME", help="When they expire, RFC 3339.")
+@filter_options
+@namespace_option
+@json_option
+@pass_session
+def touch(
+    session: Session, /, slot_ids: tuple[str, ...], ttl_s: float | None, expires_at: str | None, **given: Any
+) -> None:
+    """Change when slots expire, by id, or all that meet the conditions.
+
+    Without a time they are renewed by the time to live that each was given, else by the namespace's.
+    """
+    condition = joined_filter(given)
+    if bool(slot_ids) == bool(condition):
+        raise click.UsageError("give either ids or conditions")
+    with session.client() as client:
+        result = client.touch_slots(slot_ids or None, filter=condition, ttl_s=ttl_s, expires_at=expires_at)
+    (print_json if session.as_json else print_fields)(result)
 
 
 @slots.command()

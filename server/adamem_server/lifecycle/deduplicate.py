@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from adamem_server.lifecycle.jobs import RunningJob
 from adamem_server.memory.duplicates import compare, cosine, scope_keys
+from adamem_server.memory.filters import is_expired
 from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.merging import MergeJob
-from adamem_server.memory.reading import is_expired
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.writer import Writer
 from adamem_server.store.duplicates import clear_dry_runs, last_merge, merges, put_merge

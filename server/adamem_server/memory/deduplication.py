@@ -8,9 +8,9 @@ from typing import Final
 
 from adamem_server.errors import ResourceExhaustedError
 from adamem_server.memory.duplicates import compare, cosine, scope_keys
+from adamem_server.memory.filters import is_expired
 from adamem_server.memory.forms import make_forms
 from adamem_server.memory.merging import united
-from adamem_server.memory.reading import is_expired
 from adamem_server.store import duplicates as stored
 from adamem_server.store.codec import encode_vector
 from adamem_server.store.keys import MAX_ROW

@@ -29,6 +29,7 @@ from adamem_server.errors import (
     SlotNotFoundError,
 )
 from adamem_server.memory.adaptation import Adaptation
+from adamem_server.memory.filters import is_expired
 from adamem_server.memory.forms import settle_forms
 from adamem_server.memory.hybrid_search import HybridSearch
 from adamem_server.memory.jobs import (
@@ -42,18 +43,17 @@ from adamem_server.memory.jobs import (
     known_update,
 )
 from adamem_server.memory.learning import Learner, LearningSettings
-from adamem_server.memory.maintenance import AccessCounter, Maintenance, expire_due
+from adamem_server.memory.maintenance import AccessCounter, Maintenance
 from adamem_server.memory.merging import absorbed_page
 from adamem_server.memory.pacing import Activity
 from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.pending import PendingUpdate
 from adamem_server.memory.policy import may_hide_copy, rank
-from adamem_server.memory.prepared import Prepared, embedded_texts, merge_results
+from adamem_server.memory.prepared import Prepared, embedded_texts, merge_results, with_expiry
 from adamem_server.memory.reading import (
     adapter_for,
     find_namespace,
     first_version,
-    is_expired,
     is_shown,
     remaining_s,
     view_slot,
@@ -61,6 +61,8 @@ from adamem_server.memory.reading import (
 from adamem_server.memory.recalls import Recalls
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import default_params
+from adamem_server.memory.sweeper import Sweeper
+from adamem_server.memory.touching import Toucher
 from adamem_server.memory.writer import Writer
 from adamem_server.store.codec import vector_fits
 from adamem_server.store.slot_store import ReadView, SlotStore
@@ -136,12 +138,17 @@ class MemoryEngine:
         self._registry = ShardRegistry(store, index_dir, memory_budget_bytes)
         self._writer = Writer(store)
         self._accesses = AccessCounter()
-        self._hybrid = HybridSearch(store, self._writer, self._registry, encoder, self._accesses, now, cross_encoder)
-        self._maintenance = Maintenance(
-            store, self._writer, self._registry, self._accesses, snapshot_interval_s=snapshot_interval_s, now=now
-        )
+        self._hybrid = HybridSearch(store, self._registry, encoder, self._accesses, now, cross_encoder)
         self._activity = Activity()
         self._recalls = Recalls()
+        self._maintenance = Maintenance(
+            store,
+            self._writer,
+            self._registry,
+            self._accesses,
+            activity=self._activity,
+            snapshot_interval_s=snapshot_interval_s,
+        )
         self._learner = Learner(
             store, self._writer, self._registry, encoder, self._activity, learning or LearningSettings(), now=now
         )
@@ -149,12 +156,16 @@ class MemoryEngine:
         self.parts: Final = EngineParts(
             store, self._writer, self._registry, encoder, self._activity, self._maintenance, now
         )
+        self.toucher: Final = Toucher(store, self._writer, self._registry, now)
+        self._sweeper = Sweeper(store, self._writer, self._registry, self._activity, now=now)
         self._maintenance.start()
+        self._sweeper.start()
         self._learner.start()
 
     def close(self) -> None:
         """Finish what was accepted, save the indexes, close the store."""
         self._learner.close()
+        self._sweeper.close()
         self._maintenance.close()
         self._writer.close()
         self._store.close()
@@ -221,7 +232,6 @@ class MemoryEngine:
     ) -> tuple[list[Hit], dict[str, int], Adapter | None]:
         """One namespace's hits, best first, the rows of slot ids, those of the hits among them, and its adapter."""
         with self._registry.use(namespace) as shard:
-            expire_due(self._store, self._writer, self._registry, shard, now)
             adapter = None if vector is None or query.text is None else adapter_for(query, shard, namespace)
             if vector is not None and adapter is not None:
                 vector = adapter.apply(vector)
@@ -229,13 +239,16 @@ class MemoryEngine:
             for _ in range(_MAX_SEARCHES):
                 if vector is None:
                     assert query.text is not None
-                    rows, row_scores = shard.search_words(query.text, query.language, wanted, condition=query.filter)
+                    rows, row_scores = shard.search_words(
+                        query.text, query.language, wanted, condition=query.filter, now=now
+                    )
                 else:
                     rows, row_scores = shard.search(
                         vector,
                         wanted,
                         condition=query.filter,
                         ef_search=query.ef_search or namespace.index_params.ef_search or None,
+                        now=now,
                     )
                 found = self._read(namespace, rows, query, now)
                 scored = [
@@ -394,7 +407,8 @@ class MemoryEngine:
             if position in errors:
                 continue
             fresh.append(not item.id)
-            kept.append(item if item.id else replace(item, id=str(ULID())))
+            dated = with_expiry(item, namespace, now)
+            kept.append(dated if item.id else replace(dated, id=str(ULID())))
             texts.extend(embedded_texts(item, served=served))
         if kept and not namespace.number:
             try:
@@ -571,16 +585,16 @@ class MemoryEngine:
         ranking: Mapping[str, float] | None = None,
         adapter_enabled: bool | None = None,
         duplicates: DuplicatePolicyChange | None = None,
+        default_ttl: int | None = None,
     ) -> NamespaceInfo:
         """Change what can be changed; None keeps a value.
 
         Where duplicates shall be found from now on, it returns when those of all stored slots can be. Cost then: some
         60 us a slot.
 
-        Raises:
-            NamespaceNotFoundError, StorageFullError.
+        Raises: NamespaceNotFoundError, StorageFullError.
         """
-        job = UpdateNamespaceJob(name, description, ef_search, ranking, adapter_enabled, duplicates)
+        job = UpdateNamespaceJob(name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl)
         changed = self._writer.submit(job).result()
         if duplicates is not None:
             settle_forms(self._writer, changed)
@@ -639,6 +653,7 @@ class MemoryEngine:
             model_fingerprint="" if external else model.fingerprint,
             created_at=self._now(),
             duplicates=spec.duplicates,
+            default_ttl=spec.default_ttl,
         )
 
     def _serves(self, namespace: Namespace) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from operator import ge, gt, le, lt
 from typing import Any, Final
 
-from adamem_server.types import AllOf, AnyOf, Condition, Filter, Not, Operator, Slot
+from adamem_server.types import AllOf, AnyOf, Condition, Filter, Not, Operator, Slot, SlotInput
 
 METADATA: Final = "metadata."
 COMPARISONS: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
@@ -34,6 +34,11 @@ _FIELDS: Final[dict[str, Callable[[Slot], Any]]] = {
     "expires_at": lambda slot: slot.expires_at or _UNSET,
     "recalled_from": lambda slot: slot.recalled_from or _UNSET,
 }
+
+
+def is_expired(slot: Slot | SlotInput, now: int) -> bool:
+    """Whether a slot is over at a time."""
+    return 0 < slot.expires_at <= now
 
 
 def matches(condition: Filter, slot: Slot) -> bool:

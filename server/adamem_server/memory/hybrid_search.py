@@ -25,13 +25,12 @@ from adamem_server.memory.hybrid import (
     named_times,
     ranking_of,
 )
-from adamem_server.memory.maintenance import AccessCounter, expire_due
+from adamem_server.memory.maintenance import AccessCounter
 from adamem_server.memory.policy import adapted, weights
 from adamem_server.memory.ranking import REACH, QueryFeatures, language_trust
 from adamem_server.memory.reading import adapter_for, first_version, is_shown, remaining_s, view_slot
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Gathered, Probe, Shard
-from adamem_server.memory.writer import Writer
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.types import FloatVector, Hit, Metric, Namespace, Query, QueryResult, SlotView
 
@@ -42,7 +41,6 @@ class HybridSearch:
     def __init__(
         self,
         store: SlotStore,
-        writer: Writer,
         registry: ShardRegistry,
         encoder: EmbedBatcher,
         accesses: AccessCounter,
@@ -50,7 +48,6 @@ class HybridSearch:
         cross_encoder: CrossEncoder | None,
     ) -> None:
         self._store = store
-        self._writer = writer
         self._registry = registry
         self._encoder = encoder
         self._accesses = accesses
@@ -130,7 +127,6 @@ class HybridSearch:
         for namespace in namespaces:
             remaining_s(query.deadline_s)
             with self._registry.use(namespace) as shard:
-                expire_due(self._store, self._writer, self._registry, shard, now)
                 # Words and turns may have to be read first; where that takes too long, the maintenance does it.
                 has_words = by_words and (vector is None or clock.has_time(shard.words_delay_s(), query.deadline_s))
                 has_turns = in_context and clock.has_time(shard.context_delay_s(), query.deadline_s)
@@ -139,7 +135,7 @@ class HybridSearch:
                 adapter = None if vector is None else adapter_for(query, shard, namespace)
                 own_vector = vector if vector is None or adapter is None else adapter.apply(vector)
                 own = replace(probe, vector=own_vector, by_words=has_words)
-                gathered.append(self._gather(shard, namespace, own, query.top_k, in_context=has_turns))
+                gathered.append(self._gather(shard, namespace, own, query.top_k, now, in_context=has_turns))
                 adapters.append(adapter)
         return gathered, adapters, times
 
@@ -156,7 +152,9 @@ class HybridSearch:
             remaining_s(deadline_s)
             return None, [DENSE]
 
-    def _gather(self, shard: Shard, namespace: Namespace, probe: Probe, top_k: int, *, in_context: bool) -> Gathered:
+    def _gather(
+        self, shard: Shard, namespace: Namespace, probe: Probe, top_k: int, now: int, *, in_context: bool
+    ) -> Gathered:
         probe = replace(
             probe,
             ef_search=probe.ef_search or namespace.index_params.ef_search or None,
@@ -164,7 +162,7 @@ class HybridSearch:
         )
         # The words take about as long as the context; what is measured is both.
         with self._clock.timed(CONTEXT if in_context else LEXICAL):
-            return shard.gather(probe, n_seeds=n_seeds(top_k), reach=REACH if in_context else 0)
+            return shard.gather(probe, n_seeds=n_seeds(top_k), reach=REACH if in_context else 0, now=now)
 
     def _reranked(self, ranking: Ranking, namespaces: list[Namespace], query: Query, weight: float) -> Ranking | None:
         """The ranking after a look at its best hits by the cross-encoder; None where the deadline leaves no time."""

@@ -1,9 +1,9 @@
 """The changes that the writer carries out: each checks inside its transaction, puts, and then tells the shard."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from adamem_server.errors import (
 from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.cues import teach_cue
 from adamem_server.memory.deduplication import WritePlan
-from adamem_server.memory.filters import matches
+from adamem_server.memory.filters import is_expired, matches
 from adamem_server.memory.forms import plan_forms
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
@@ -39,6 +39,9 @@ from adamem_server.types import (
 REQUEST_MEMORY_US: Final = 24 * 3600 * 1_000_000
 NOTHING_DELETED: Final = DeleteResult(0, 0, 0)
 _FORGET_AT_ONCE: Final = 64
+# Rows, of some 20 microseconds each.
+_BREATH: Final = 4
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +172,11 @@ class UpdateJob(_SlotJob):
         item, vector, cue = self._items[place], self._vectors[place], self._cue_vectors[place]
         row = None if self._fresh[place] else batch.row(self._namespace.number, item.id)
         before = None if row is None else batch.slot(self._namespace.number, row)
-        after = _slot(item, before, self._now)
+        # What has expired is not there any more, though its row is.
+        is_over = before is not None and is_expired(before, self._now)
+        after = _slot(item, None if is_over else before, self._now)
         if row is not None and before is not None:
-            return plan.change(row, before, after, vector, cue)
+            return replace(plan.change(row, before, after, vector, cue), created=is_over)
         source = self._recalled_from[place] if self._recalled_from else ""
         return plan.create(replace(after, recalled_from=source), vector, cue, is_fresh=self._fresh[place])
 
@@ -200,12 +205,15 @@ class DeleteJob(_SlotJob):
         condition: Filter | None = None,
         only_expired: bool = False,
         so_far: DeleteResult = NOTHING_DELETED,
+        breathe: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(registry, namespace, now, request)
         self._rows = rows
         self._condition = condition
         self._only_expired = only_expired
         self._so_far = so_far
+        # Called every few rows: what waits for the interpreter goes first.
+        self._breathe = breathe
         self.weight = max(1, len(rows))
 
     def run(self, batch: WriteBatch) -> Written:
@@ -217,7 +225,7 @@ class DeleteJob(_SlotJob):
         head = batch.head(number)
         changes = [SlotChange(row, slot, None) for row, slot in self._doomed(batch)]
         n_bytes, n_cues = head.n_bytes, head.n_cues
-        for change in changes:
+        for change in self._paced(changes):
             assert change.before is not None
             n_bytes -= batch.slot_bytes(number, change.row)
             n_cues -= batch.has_cue_vector(number, change.row)
@@ -249,12 +257,18 @@ class DeleteJob(_SlotJob):
         return Written(answer, Applied(sequence, changes, stored, vectors, gone, stored, vectors))
 
     def _doomed(self, batch: WriteBatch) -> Iterable[tuple[int, Slot]]:
-        for row in self._rows:
+        for row in self._paced(self._rows):
             slot = batch.slot(self._namespace.number, row)
             if slot is None or (self._condition is not None and not matches(self._condition, slot)):
                 continue
             if not self._only_expired or 0 < slot.expires_at <= self._now:
                 yield row, slot
+
+    def _paced(self, items: Sequence[_T]) -> Iterator[_T]:
+        for place, item in enumerate(items):
+            if self._breathe is not None and place % _BREATH == _BREATH - 1:
+                self._breathe()
+            yield item
 
 
 class CreateNamespaceJob:
@@ -302,9 +316,11 @@ class UpdateNamespaceJob:
         ranking: Mapping[str, float] | None = None,
         adapter_enabled: bool | None = None,
         duplicates: DuplicatePolicyChange | None = None,
+        default_ttl: int | None = None,
     ) -> None:
         self._name = name
         self._duplicates = duplicates
+        self._default_ttl = default_ttl
         self._adapter_enabled = adapter_enabled
         self._ranking = ranking
         self._description = description
@@ -323,6 +339,7 @@ class UpdateNamespaceJob:
             ranking=namespace.ranking if self._ranking is None else self._ranking,
             adapter_enabled=namespace.adapter_enabled if self._adapter_enabled is None else self._adapter_enabled,
             duplicates=namespace.duplicates if self._duplicates is None else self._duplicates.of(namespace.duplicates),
+            default_ttl=namespace.default_ttl if self._default_ttl is None else self._default_ttl,
         )
         batch.put_namespace(changed)
         plan_forms(batch, namespace, changed)
@@ -428,4 +445,5 @@ def _slot(item: SlotInput, before: Slot | None, now: int) -> Slot:
         expires_at=item.expires_at,
         vector_supplied=item.vector is not None,
         language=item.language,
+        ttl=item.ttl,
     )

@@ -1,4 +1,4 @@
-"""Background work: opening what grows, linking the index graph, snapshots, expiry, use counts, purging, eviction.
+"""Background work: opening what grows, linking the index graph, snapshots, use counts, purging, eviction.
 
 One thread at a low OS priority, so that it takes the time that queries and the encoder leave. Everything here can be
 interrupted at any point and is taken up again; nothing that is acknowledged depends on it.
@@ -6,17 +6,15 @@ interrupted at any point and is taken up again; nothing that is acknowledged dep
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
 from threading import Event, Lock, Thread
 from typing import Final
 
 import structlog
 
-from adamem_server.errors import AdaMemError, ShardStaleError, StorageFullError
-from adamem_server.memory.jobs import DeleteJob, StoreJob
-from adamem_server.memory.pacing import lower_priority
+from adamem_server.errors import AdaMemError, ShardStaleError
+from adamem_server.memory.jobs import StoreJob
+from adamem_server.memory.pacing import Activity, lower_priority
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.restoring import remove_snapshots
 from adamem_server.memory.shard import Shard
@@ -25,10 +23,13 @@ from adamem_server.store.slot_store import SlotStore, WriteBatch
 
 _IDLE_S: Final = 0.5
 _ACCESS_FLUSH_S: Final = 5.0
-_LINK_ROWS: Final = 64
+# Some 50 ms, in which the interpreter is free and searches go on. Between steps the thread holds it for a moment, and
+# may be put aside in that moment, at its low priority, for longer than a query takes: so steps are few.
+_LINK_ROWS: Final = 512
+# While queries run, it rests so many times as long as it repaired an index.
+_REST: Final = 9.0
 _PURGE_KEYS: Final = 5_000
 _TRIM_KEYS: Final = 5_000
-_EXPIRE_ROWS: Final = 1_000
 # A journal of a shard too small for a snapshot is cut when it grows past this many changes: nothing replays it.
 _MAX_SMALL_JOURNAL: Final = 1_000
 # A namespace that is written and not asked is opened when this part of it is new, so that its graph grows with it.
@@ -62,8 +63,8 @@ class Maintenance:
     """The background thread, from `start` to `close`.
 
     Args:
+        activity: Of queries, to which repairs give way.
         snapshot_interval_s: How long changes of an open shard may wait for a snapshot; bounds the replay at opening.
-        now: The wall clock in microseconds.
         monotonic: The clock of the intervals, in seconds.
     """
 
@@ -74,16 +75,16 @@ class Maintenance:
         registry: ShardRegistry,
         accesses: AccessCounter,
         *,
+        activity: Activity,
         snapshot_interval_s: float,
-        now: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._writer = writer
         self._registry = registry
         self._accesses = accesses
+        self._activity = activity
         self._snapshot_interval_s = snapshot_interval_s
-        self._now = now
         self._monotonic = monotonic
         self._last_flush = monotonic()
         self._saving = Lock()
@@ -108,7 +109,6 @@ class Maintenance:
         """Do what is due; True when the index has more to do at once."""
         self._attempt(self._open_grown)
         busy = self._attempt(self._link)
-        self._attempt(self._expire)
         self._attempt(self._purge)
         if self._monotonic() - self._last_flush >= _ACCESS_FLUSH_S:
             self._last_flush = self._monotonic()
@@ -120,8 +120,16 @@ class Maintenance:
     def _loop(self) -> None:
         lower_priority()
         while not self._stop.is_set():
+            started = time.perf_counter()
             if not self.step():
                 self._stop.wait(_IDLE_S)
+            elif self._activity.was_busy() and not self._is_behind():
+                # What is left makes searches no slower: on few cores it would take the one that a query needs.
+                self._stop.wait(min(_REST * (time.perf_counter() - started), _IDLE_S))
+
+    def _is_behind(self) -> bool:
+        """Whether searches have to scan what is not linked yet."""
+        return any(shard.sizes()["n_unlinked"] for shard in self._registry.open_shards())
 
     def _attempt(self, work: Callable[[], bool | None]) -> bool:
         """Do a piece of work; one that fails, on a full disk say, holds up none of the others."""
@@ -157,12 +165,6 @@ class Maintenance:
         except ShardStaleError:
             self._registry.discard(shard)
             raise
-
-    def _expire(self) -> None:
-        now = self._now()
-        for shard in self._registry.open_shards():
-            if shard.next_expiry <= now:
-                self._attempt(partial(expire, self._store, self._writer, self._registry, shard, now))
 
     def _purge(self) -> None:
         with self._store.read() as view:
@@ -236,33 +238,3 @@ class Maintenance:
 
     def _run(self, work: Callable[[WriteBatch], bool], *, frees: bool = True) -> bool:
         return self._writer.submit(StoreJob(work, frees=frees)).result()
-
-
-def expire_due(store: SlotStore, writer: Writer, registry: ShardRegistry, shard: Shard, now: int) -> None:
-    """Delete what has expired, so that it takes no place in a search; what cannot be is left out by readers."""
-    if shard.next_expiry <= now:
-        with suppress(StorageFullError):
-            expire(store, writer, registry, shard, now)
-
-
-def expire(store: SlotStore, writer: Writer, registry: ShardRegistry, shard: Shard, now: int) -> None:
-    """Delete the slots of a shard that have expired by `now`, and wait until that is done."""
-    number = shard.namespace.number
-    while True:
-        due: list[int] = []
-        upcoming = 2**63
-        with store.read() as view:
-            for expires_at, row in view.expiring(number):
-                if expires_at > now or len(due) == _EXPIRE_ROWS:
-                    upcoming = expires_at
-                    break
-                due.append(row)
-        if due:
-            job = DeleteJob(registry, shard.namespace, due, now, only_expired=True)
-            future: Future[object] = writer.submit(job)
-            future.result()
-        elif shard.next_expiry == upcoming:
-            return
-        else:
-            # This may undo what a write said that was applied after the reading: so the next round reads again.
-            shard.next_expiry = upcoming

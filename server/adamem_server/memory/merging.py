@@ -14,7 +14,7 @@ from adamem_server.errors import NamespaceNotFoundError
 from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.cues import teach_cue
 from adamem_server.memory.duplicates import compare, cosine, scope_keys
-from adamem_server.memory.reading import is_expired
+from adamem_server.memory.filters import is_expired
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
 from adamem_server.store import duplicates as stored

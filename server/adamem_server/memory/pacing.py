@@ -14,6 +14,9 @@ _LOOK_S: Final = 0.0005
 # Under steady queries the work still goes on, a slice after each of these.
 _MOST_PATIENCE_S: Final = 0.005
 _NICE: Final = 10
+# Queries that ended so long ago will be followed by others.
+_RECENT_S: Final = 1.0
+_BREATH_S: Final = 50e-6
 
 
 def lower_priority() -> None:
@@ -29,6 +32,7 @@ class Activity:
     def __init__(self) -> None:
         self._lock = Lock()
         self._n = 0
+        self._ended_at = -_RECENT_S
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -40,10 +44,26 @@ class Activity:
         finally:
             with self._lock:
                 self._n -= 1
+                self._ended_at = time.monotonic()
 
     def busy(self) -> bool:
         """Whether there is any."""
         return self._n > 0
+
+    def was_busy(self) -> bool:
+        """Whether there is any, or was a moment ago."""
+        return self._n > 0 or time.monotonic() - self._ended_at < _RECENT_S
+
+    def breathe(self) -> None:
+        """Let go of the interpreter for a moment, if there is any: to yield it is not enough, as nobody is woken."""
+        if self._n > 0:
+            time.sleep(_BREATH_S)
+
+    def wait_idle(self, stop: Event) -> None:
+        """Wait until there is none, for some milliseconds at most."""
+        give_up_at = time.monotonic() + _MOST_PATIENCE_S
+        while self.busy() and time.monotonic() < give_up_at and not stop.wait(_LOOK_S):
+            pass
 
 
 class Pacer:
@@ -66,8 +86,6 @@ class Pacer:
         worked = time.thread_time() - self._since
         if worked >= _SLICE_S:
             self._stop.wait(worked * self._rest_per_s)
-            give_up_at = time.monotonic() + _MOST_PATIENCE_S
-            while self._activity.busy() and time.monotonic() < give_up_at and not self._stop.wait(_LOOK_S):
-                pass
+            self._activity.wait_idle(self._stop)
             self._since = time.thread_time()
         return self._stop.is_set()

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from adamem_server.adapt.adapter import Adapter
 from adamem_server.errors import DeadlineExceededError, NamespaceNotFoundError
-from adamem_server.memory.filters import matches
+from adamem_server.memory.filters import is_expired, matches
 from adamem_server.memory.shard import Shard
 from adamem_server.store.slot_store import ReadView
-from adamem_server.types import Filter, Namespace, Query, Slot, SlotInput, SlotView
+from adamem_server.types import Filter, Namespace, Query, Slot, SlotView
 
 
 def find_namespace(view: ReadView, name: str) -> Namespace:
@@ -30,11 +30,6 @@ def view_slot(view: ReadView, namespace: Namespace, row: int, slot: Slot, includ
         _, vectors = view.vectors(namespace, [row])
         vector = vectors[0]
     return SlotView(namespace.name, slot, view.access(namespace.number, row), vector)
-
-
-def is_expired(slot: Slot | SlotInput, now: int) -> bool:
-    """Whether a slot is over at a time."""
-    return 0 < slot.expires_at <= now
 
 
 def is_shown(slot: Slot, condition: Filter | None, now: int) -> bool:

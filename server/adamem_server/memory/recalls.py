@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Final
 
 from adamem_server.memory.duplicates import form, is_formula, texts_alike
-from adamem_server.memory.reading import is_expired
+from adamem_server.memory.filters import is_expired
 from adamem_server.store.slot_store import ReadView
 from adamem_server.types import Hit, Namespace, SlotInput
 

@@ -54,6 +54,8 @@ class ShardRegistry:
         self._lock = Lock()
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
         self._used_bytes = 0
+        # No slot of any namespace expires before it, as far as the last sweep saw and was told since.
+        self.next_expiry = 0
         # Rows written to namespaces that are not open; the namespaces where they are many.
         self._missed: dict[int, int] = {}
         self._grown: set[int] = set()
@@ -102,8 +104,12 @@ class ShardRegistry:
         """Bring an open shard up to a committed write, then call `done`; at once when the shard is not open."""
         with self._lock:
             entry = self._entries.get(number)
-            if entry is None:
-                missed = self._missed[number] = self._missed.get(number, 0) + len(applied.changes)
+            for change in applied.changes:
+                if change.after is not None and 0 < change.after.expires_at < self.next_expiry:
+                    self.next_expiry = change.after.expires_at
+            if entry is None and len(applied.stored):
+                # What is deleted makes no work for a graph.
+                missed = self._missed[number] = self._missed.get(number, 0) + len(applied.stored)
                 if missed >= MIN_SNAPSHOT_SLOTS:
                     self._grown.add(number)
         if entry is None:
@@ -156,6 +162,11 @@ class ShardRegistry:
         if self.find(shard.namespace.number) is shard:
             remove_snapshots(self.snapshot_path(shard.namespace.number))
             self.drop(shard.namespace.number)
+
+    def expect_expiry(self, expires_at: int) -> None:
+        """A slot of some namespace expires then."""
+        with self._lock:
+            self.next_expiry = min(self.next_expiry, expires_at)
 
     def used_bytes(self) -> int:
         """Memory of the open shards as last measured."""

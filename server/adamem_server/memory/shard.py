@@ -7,6 +7,7 @@ where there is no usable one (`restoring.py`); the writer then applies every com
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from adamem_server import _index
 from adamem_server.adapt.adapter import Adapter
 from adamem_server.errors import NamespaceNotFoundError, ShardStaleError
 from adamem_server.memory.columns import FilterColumns, SlotChange
+from adamem_server.memory.expiries import Expiries, best_unexpired
 from adamem_server.memory.indexes import VectorIndex, new_index
 from adamem_server.memory.policy import scores
 from adamem_server.memory.restoring import (
@@ -31,6 +33,7 @@ from adamem_server.memory.restoring import (
 )
 from adamem_server.memory.turns import Rows, Turns, TurnTable, distinct
 from adamem_server.memory.words import Words
+from adamem_server.store.expiry import expiry_arrays, slot_rows
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.types import Filter, FloatVector, IndexParams, Namespace, Slot
 
@@ -42,7 +45,6 @@ _FIXED_BYTES: Final = 10_000
 _READ_TURN_S: Final = 40e-6
 _INDEX_WORDS_S: Final = 45e-6
 _LOAD_WORDS_S: Final = 5e-6
-_NEVER: Final = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,10 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A committed write as the shard needs it: the changed rows, the vectors of those that were stored, and of cues."""
+    """A committed write as the shard needs it: the changed rows, the vectors of those that were stored, and of cues.
+
+    `keeps_texts`: the changed rows have the texts and vectors that they had.
+    """
 
     sequence: int
     changes: list[SlotChange]
@@ -89,6 +94,7 @@ class Applied:
     deleted: NDArray[np.uint64]
     with_cue: NDArray[np.uint64]
     cue_vectors: FloatVector
+    keeps_texts: bool = False
 
 
 class Shard:
@@ -102,13 +108,16 @@ class Shard:
         cues: VectorIndex | None,
         words: Words,
         sequence: int,
-        next_expiry: int,
+        expiries: Expiries,
+        n_slots: int,
         *,
         words_are_saved: bool,
     ):
         self.namespace = namespace
         self.sequence = sequence
-        self.next_expiry = next_expiry
+        self.expiries: Final = expiries
+        # To ask an index for its size may have to wait for its work under way.
+        self._n_slots = n_slots
         self._index = index
         # The vectors of the questions that slots answer: a slot is found by the nearer of its two. Absent without any.
         self._cues = cues
@@ -137,15 +146,17 @@ class Shard:
                 raise NamespaceNotFoundError(namespace.name)
             index = restore_vectors(view, namespace, snapshot)
             cues = restore_cues(view, namespace, cues_path(snapshot))
-            sequence = view.head(namespace.number).sequence
-            next_expiry = next((expires_at for expires_at, _ in view.expiring(namespace.number)), _NEVER)
+            head = view.head(namespace.number)
+            expiries = Expiries(*expiry_arrays(view, namespace.number), partial(_rows, store, namespace.number))
 
         def restored() -> _index.LexicalIndex:
             with store.read() as view:
                 return restore_lexical(view, namespace, lexical_path(snapshot))
 
         saved = lexical_path(snapshot).exists()
-        return cls(store, namespace, index, cues, Words(restored), sequence, next_expiry, words_are_saved=saved)
+        return cls(
+            store, namespace, index, cues, Words(restored), head.sequence, expiries, head.n_slots, words_are_saved=saved
+        )
 
     def adapter(self, version: int) -> Adapter | None:
         """A version of the namespace's adapter, read when it is first asked for; None where it cannot be used.
@@ -158,30 +169,27 @@ class Shard:
         return held[1]
 
     def search(
-        self, vector: FloatVector, top_k: int, *, condition: Filter | None, ef_search: int | None
+        self, vector: FloatVector, top_k: int, *, condition: Filter | None, ef_search: int | None, now: int = 0
     ) -> tuple[list[int], list[float]]:
-        """The rows nearest to a vector and their scores, best first; at most `top_k`.
+        """The rows nearest to a vector that have not expired by `now`, and their scores, best first; at most `top_k`.
 
         Raises:
             ShardStaleError: The saved index is damaged where it was not looked at before.
         """
-        allowed = None
-        if condition is not None:
-            allowed = self._allowed(condition)
-            if not len(allowed):
-                return [], []
-        ids, found = self._nearest(vector, top_k, allowed, ef_search)
+        allowed = self._allowed(condition, now)
+        if allowed is not None and not len(allowed):
+            return [], []
+        ids, found = self._nearest_unexpired(vector, top_k, allowed, ef_search, now)
         return ids.tolist(), found.tolist()
 
     def search_words(
-        self, text: str, language: str, top_k: int, *, condition: Filter | None
+        self, text: str, language: str, top_k: int, *, condition: Filter | None, now: int = 0
     ) -> tuple[list[int], list[float]]:
-        """The rows whose words fit a text best and their BM25 scores, best first; at most `top_k`."""
-        allowed = None if condition is None else self._allowed(condition)
-        ids, found = self._words.index().search(text, top_k, language, allowed)
+        """The rows whose words fit a text best and their BM25 scores, best first; at most `top_k`, none expired."""
+        ids, found = self._by_words(text, language, top_k, self._allowed(condition, now), now)
         return ids.tolist(), found.tolist()
 
-    def gather(self, probe: Probe, *, n_seeds: int, reach: int) -> Gathered:
+    def gather(self, probe: Probe, *, n_seeds: int, reach: int, now: int = 0) -> Gathered:
         """What a hybrid query has to rank, with both scores, exact.
 
         The best rows by meaning, by words, and of those created in a time that is named; and the turns around them.
@@ -190,26 +198,28 @@ class Shard:
             probe: What is looked for.
             n_seeds: How many of the best of each side.
             reach: Turns before and after each of them.
+            now: What has expired by then is left out.
 
         Raises:
             ShardStaleError: As `search`.
         """
-        allowed = None if probe.condition is None else self._allowed(probe.condition)
+        allowed = self._allowed(probe.condition, now)
         if allowed is not None and not len(allowed):
             return Gathered.nothing()
         words = self._words.index() if probe.by_words else None
         terms = [] if words is None else words.terms(probe.text, probe.language)
         seeds = [np.empty(0, np.uint64)]
         if probe.vector is not None:
-            seeds.append(self._nearest(probe.vector, n_seeds, allowed, probe.ef_search)[0])
+            seeds.append(self._nearest_unexpired(probe.vector, n_seeds, allowed, probe.ef_search, now)[0])
         if words is not None and terms:
-            seeds.append(words.search(probe.text, n_seeds, probe.language, allowed)[0])
+            seeds.append(self._by_words(probe.text, probe.language, n_seeds, allowed, now)[0])
         if probe.time_ranges:
-            seeds.append(self._of_times(probe, n_seeds, allowed))
+            seeds.append(self._of_times(probe, n_seeds, allowed, now))
         rows = distinct(np.concatenate(seeds))
         if reach:
             around = self._turns.around(rows, reach)
             around = around if allowed is None else np.intersect1d(around, allowed, assume_unique=True)
+            around = self._unexpired(around, now)
             rows = distinct(np.concatenate((rows, around)))
         dense = np.zeros(len(rows), np.float32)
         if probe.vector is not None and len(rows):
@@ -224,6 +234,35 @@ class Shard:
         limit = sum(weight for _, weight in terms)
         turns = self._turns.describe(rows, [term for term, _ in terms]) if reach else Turns.nothing(len(rows))
         return Gathered(rows, dense, lexical, limit, turns)
+
+    def _nearest_unexpired(
+        self, vector: FloatVector, k: int, allowed: Rows | None, ef_search: int | None, now: int
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        """As `_nearest`, of rows that have not expired; none of those that are allowed has."""
+        if allowed is not None:
+            return self._nearest(vector, k, allowed, ef_search)
+        return best_unexpired(
+            self.expiries,
+            now,
+            self._n_slots,
+            k,
+            lambda wanted, among: self._nearest(vector, wanted, among, ef_search),
+        )
+
+    def _by_words(
+        self, text: str, language: str, k: int, allowed: Rows | None, now: int
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        """The rows that fit a text best by their words, as `_nearest_unexpired`."""
+        words = self._words.index()
+        if allowed is not None:
+            return words.search(text, k, language, allowed)
+        return best_unexpired(
+            self.expiries, now, self._n_slots, k, lambda wanted, among: words.search(text, wanted, language, among)
+        )
+
+    def _unexpired(self, rows: Rows, now: int) -> Rows:
+        """Those of some rows that have not expired."""
+        return rows if self.expiries.next > now or not len(rows) else rows[~self.expiries.expired(rows, now)]
 
     def _nearest(
         self, vector: FloatVector, k: int, allowed: Rows | None, ef_search: int | None
@@ -240,9 +279,9 @@ class Shard:
                 rows, distances = rows[best], distances[best]
         return rows, scores(self.namespace.metric, distances)
 
-    def _of_times(self, probe: Probe, most: int, allowed: Rows | None) -> Rows:
+    def _of_times(self, probe: Probe, most: int, allowed: Rows | None, now: int) -> Rows:
         """The best rows created in the times that are named."""
-        rows = self._turns.created_within(probe.time_ranges)
+        rows = self._unexpired(self._turns.created_within(probe.time_ranges), now)
         if allowed is not None:
             rows = np.intersect1d(rows, allowed, assume_unique=True)
         if len(rows) <= most:
@@ -253,25 +292,26 @@ class Shard:
 
     def passing(self, condition: Filter) -> NDArray[np.uint64]:
         """The rows that pass a filter, in order."""
-        return self._allowed(condition)
+        return np.asarray(self._columns.rows(condition).to_array(), np.uint64)
 
     def apply(self, applied: Applied) -> None:
         """Make a committed write visible to searches."""
         if applied.sequence <= self.sequence:
             # It was opened with this write, and maybe with later ones: applied again, it would undo them.
             return
-        with self._intact():
-            if len(applied.stored):
-                self._index.add(applied.stored, applied.vectors)
-            if len(applied.deleted):
-                self._index.remove(applied.deleted)
-            self._apply_cues(applied)
-        self._words.apply(applied.changes)
+        # First: a row that is found must be known to expire.
+        self.expiries.apply(applied.changes)
+        self._n_slots += sum((change.before is None) - (change.after is None) for change in applied.changes)
+        if not applied.keeps_texts:
+            with self._intact():
+                if len(applied.stored):
+                    self._index.add(applied.stored, applied.vectors)
+                if len(applied.deleted):
+                    self._index.remove(applied.deleted)
+                self._apply_cues(applied)
+            self._words.apply(applied.changes)
+            self._turns.apply(applied.changes)
         self._columns.apply(applied.changes)
-        self._turns.apply(applied.changes)
-        for change in applied.changes:
-            if change.after is not None and change.after.expires_at:
-                self.next_expiry = min(self.next_expiry, change.after.expires_at)
         self.sequence = applied.sequence
         for index in self._vector_indexes():
             if index.stats()["n_unlinked"] > MAX_UNLINKED:
@@ -331,7 +371,7 @@ class Shard:
     def memory_bytes(self) -> int:
         """What the shard holds in memory, in bytes; an estimate for what is outside the index."""
         vectors = sum(int(index.stats()["memory_bytes"]) for index in self._vector_indexes())
-        columns = self._columns.memory_bytes() + self._turns.memory_bytes()
+        columns = self._columns.memory_bytes() + self._turns.memory_bytes() + self.expiries.memory_bytes()
         adapter = self._adapter[1]
         n_adapter = 0 if adapter is None else adapter.lora_A.nbytes + adapter.lora_B.nbytes
         return vectors + self._words.memory_bytes() + columns + n_adapter + _FIXED_BYTES
@@ -359,8 +399,9 @@ class Shard:
                 f"the saved index of namespace {name!r} is damaged: {error}", namespace=name
             ) from error
 
-    def _allowed(self, condition: Filter) -> NDArray[np.uint64]:
-        return np.asarray(self._columns.rows(condition).to_array(), np.uint64)
+    def _allowed(self, condition: Filter | None, now: int) -> Rows | None:
+        """The rows that pass a filter and have not expired, in order; None for no filter."""
+        return None if condition is None else self._unexpired(self.passing(condition), now)
 
 
 def default_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexParams:
@@ -377,6 +418,11 @@ def default_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexP
 
 def _terms(words: Words, text: str) -> list[str]:
     return [term for term, _ in words.index().terms(text, "")]
+
+
+def _rows(store: SlotStore, number: int) -> NDArray[np.uint32]:
+    with store.read() as view:
+        return slot_rows(view, number)
 
 
 def _scan_slots(store: SlotStore, number: int) -> list[tuple[int, Slot]]:

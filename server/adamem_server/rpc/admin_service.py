@@ -69,7 +69,9 @@ class AdminService(AdminServiceServicer):
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> pb.UpdateNamespaceResponse:
         """Change a namespace."""
-        name, description, ef_search, ranking, adapter_enabled, duplicates = self._decoder.update_namespace(request)
+        name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl = (
+            self._decoder.update_namespace(request)
+        )
         info = self._engine.update_namespace(
             name,
             description=description,
@@ -77,6 +79,7 @@ class AdminService(AdminServiceServicer):
             ranking=ranking,
             adapter_enabled=adapter_enabled,
             duplicates=duplicates,
+            default_ttl=default_ttl,
         )
         return pb.UpdateNamespaceResponse(namespace=encode_namespace(info))
 

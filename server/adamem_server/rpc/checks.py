@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from adamem.v1.types_pb2 import Vector
 from adamem_server.errors import InvalidArgumentError
-from adamem_server.types import NAMESPACE_NAME_PATTERN, FloatVector
+from adamem_server.types import MAX_TIME_US, NAMESPACE_NAME_PATTERN, FloatVector
 
 MAX_LABEL_BYTES: Final = 256
 MAX_REQUEST_ID_BYTES: Final = 128
@@ -22,8 +22,6 @@ MAX_DESCRIPTION_BYTES: Final = 4096
 MAX_DIM: Final = 4096
 MAX_PAGE_SIZE: Final = 1000
 DEFAULT_PAGE_SIZE: Final = 100
-# The end of the year 9999, as google.protobuf.Timestamp has it, in microseconds.
-MAX_TIME_US: Final = 253_402_300_800_000_000 - 1
 
 _MAX_UTF8: Final = 4
 _NAMESPACE_NAME: Final = re.compile(NAMESPACE_NAME_PATTERN.removesuffix("$"))

@@ -10,6 +10,7 @@ from adamem.v1 import admin_service_pb2 as admin_pb2
 from adamem.v1 import memory_service_pb2 as memory_pb2
 from adamem.v1 import types_pb2
 from adamem_server.errors import AdaMemError, InvalidArgumentError
+from adamem_server.memory.touching import NewExpiry
 from adamem_server.rpc.checks import (
     MAX_DESCRIPTION_BYTES,
     MAX_DIM,
@@ -30,7 +31,15 @@ from adamem_server.rpc.duplicates import decode_policy, encode_policy
 from adamem_server.rpc.errors import error_status, relocated
 from adamem_server.rpc.filters import decode_filter
 from adamem_server.rpc.ranking import decode_ranking, encode_ranking
-from adamem_server.rpc.slots import decode_slot, encode_seconds, encode_slot, encode_time
+from adamem_server.rpc.slots import (
+    decode_default_ttl,
+    decode_expiry,
+    decode_slot,
+    encode_duration,
+    encode_seconds,
+    encode_slot,
+    encode_time,
+)
 from adamem_server.types import (
     NO_DUPLICATE_POLICY,
     DeleteResult,
@@ -228,6 +237,17 @@ class RequestDecoder:
         ids = self._ids(message.slot_ids, "slot_ids")
         return ids, self.filter(message), request_key("delete", message)
 
+    def touch_slots(
+        self, message: memory_pb2.TouchSlotsRequest
+    ) -> tuple[NewExpiry, list[str], Filter | None, RequestKey | None]:
+        """When slots shall expire, the ids or the filter of them, and the request id."""
+        if bool(message.slot_ids) == message.HasField("filter"):
+            raise InvalidArgumentError("slot_ids", "exactly one of slot_ids and filter is needed")
+        ids = self._ids(message.slot_ids, "slot_ids")
+        expires_at, ttl = decode_expiry(message, "", _now_us())
+        expiry = NewExpiry(ttl=ttl) if ttl else NewExpiry(expires_at=expires_at)
+        return expiry, ids, self.filter(message), request_key("touch", message)
+
     def create_namespace(self, message: admin_pb2.CreateNamespaceRequest) -> tuple[NamespaceSpec, RequestKey | None]:
         """A namespace to create, and the request id."""
         spec = NamespaceSpec(
@@ -240,13 +260,16 @@ class RequestDecoder:
             vector_type=check_enum(message.vector_type, "vector_type", _VECTOR_TYPES),
             external_vectors=message.external_vectors,
             duplicates=decode_policy(message.duplicates, "duplicates").of(NO_DUPLICATE_POLICY),
+            default_ttl=decode_default_ttl(message.default_ttl, "default_ttl"),
         )
         return spec, request_key("create", message)
 
     def update_namespace(
         self, message: admin_pb2.UpdateNamespaceRequest
-    ) -> tuple[str, str | None, int | None, dict[str, float] | None, bool | None, DuplicatePolicyChange | None]:
-        """The name, and what to change: description, ef_search, ranking, whether it adapts, policy on duplicates."""
+    ) -> tuple[
+        str, str | None, int | None, dict[str, float] | None, bool | None, DuplicatePolicyChange | None, int | None
+    ]:
+        """The name, and what to change, in the order of the message's fields."""
         name = check_namespace(message.name, "name")
         description = ef_search = None
         ranking = decode_ranking(message.ranking, "ranking") if message.HasField("ranking") else None
@@ -256,7 +279,10 @@ class RequestDecoder:
             ef_search = check_range(message.ef_search, "ef_search", 1, MAX_EF_SEARCH)
         adapter_enabled = message.adapter_enabled if message.HasField("adapter_enabled") else None
         duplicates = decode_policy(message.duplicates, "duplicates") if message.HasField("duplicates") else None
-        return name, description, ef_search, ranking, adapter_enabled, duplicates
+        default_ttl = None
+        if message.HasField("default_ttl"):
+            default_ttl = decode_default_ttl(message.default_ttl, "default_ttl")
+        return name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl
 
     def feedback(self, message: memory_pb2.FeedbackRequest) -> FeedbackRequest:
         """Which slots helped with a question."""
@@ -286,7 +312,11 @@ class RequestDecoder:
         return check_namespace(name, field) if name else self._default_namespace
 
     def filter(
-        self, message: memory_pb2.QueryRequest | memory_pb2.ListSlotsRequest | memory_pb2.DeleteSlotsRequest
+        self,
+        message: memory_pb2.QueryRequest
+        | memory_pb2.ListSlotsRequest
+        | memory_pb2.DeleteSlotsRequest
+        | memory_pb2.TouchSlotsRequest,
     ) -> Filter | None:
         """The filter of a request."""
         return decode_filter(message.filter, self._limits) if message.HasField("filter") else None
@@ -383,6 +413,7 @@ def encode_namespace(info: NamespaceInfo) -> admin_pb2.Namespace:
         adapter_enabled=namespace.adapter_enabled,
         adapter_version=namespace.adapter_version,
         duplicates=encode_policy(namespace.duplicates),
+        default_ttl=encode_duration(namespace.default_ttl),
     )
 
 

@@ -113,6 +113,22 @@ class MemoryService(MemoryServiceServicer):
         result = self._engine.delete_slots(namespace, slot_ids=slot_ids, filter=condition, request=key)
         return encode_delete_result(result)
 
+    def TouchSlots(
+        self,
+        request: pb.TouchSlotsRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.TouchSlotsResponse:
+        """Change when slots expire."""
+        namespace = self._decoder.namespace(request.namespace)
+        expiry, slot_ids, condition, key = self._decoder.touch_slots(request)
+        result = self._engine.toucher.touch_slots(namespace, expiry, slot_ids=slot_ids, filter=condition, request=key)
+        return pb.TouchSlotsResponse(
+            n_touched=result.n_touched,
+            n_unchanged=result.n_unchanged,
+            n_not_found=result.n_not_found,
+            sequence=result.sequence,
+        )
+
     def Feedback(self, request: pb.FeedbackRequest, context: grpc.ServicerContext) -> pb.FeedbackResponse:  # noqa: ARG002
         """Learn which slots helped with a question."""
         said = self._decoder.feedback(request)

@@ -9,7 +9,6 @@ from adamem.v1 import memory_service_pb2, types_pb2
 from adamem_server.errors import InvalidArgumentError
 from adamem_server.rpc.checks import (
     MAX_LABEL_BYTES,
-    MAX_TIME_US,
     check_bytes,
     check_duration,
     check_enum,
@@ -21,7 +20,17 @@ from adamem_server.rpc.checks import (
     check_vector,
 )
 from adamem_server.rpc.structs import decode_metadata, encode_metadata
-from adamem_server.types import NO_SCOPE, FloatVector, Limits, Scope, SlotInput, SlotKind, SlotView
+from adamem_server.types import (
+    MAX_TIME_US,
+    NO_EXPIRY,
+    NO_SCOPE,
+    FloatVector,
+    Limits,
+    Scope,
+    SlotInput,
+    SlotKind,
+    SlotView,
+)
 
 KINDS: Final = {
     types_pb2.SLOT_KIND_UNSPECIFIED: SlotKind.FACT,
@@ -36,6 +45,7 @@ _KIND_NUMBERS: Final = {kind: number for number, kind in KINDS.items() if number
 _DEFAULT_IMPORTANCE: Final = 0.5
 _NS: Final = 1_000_000_000
 _US: Final = 1_000_000
+_MAX_DEFAULT_TTL_US: Final = 1000 * 366 * 86_400 * _US
 
 
 def decode_slot(message: memory_service_pb2.SlotInput, field: str, limits: Limits, now_us: int) -> SlotInput:
@@ -44,6 +54,7 @@ def decode_slot(message: memory_service_pb2.SlotInput, field: str, limits: Limit
     Raises:
         InvalidArgumentError: The first value found that is wrong.
     """
+    expires_at, ttl = decode_expiry(message, f"{field}.", now_us)
     slot_id = message.id
     cue = message.cue
     role = message.role
@@ -66,7 +77,8 @@ def decode_slot(message: memory_service_pb2.SlotInput, field: str, limits: Limit
             else _DEFAULT_IMPORTANCE
         ),
         created_at=check_time(message.created_at, f"{field}.created_at") if message.HasField("created_at") else 0,
-        expires_at=_decode_expiry(message, field, now_us),
+        expires_at=expires_at,
+        ttl=ttl,
         vector=check_vector(message.vector, f"{field}.vector") if message.HasField("vector") else None,
         language=check_language(message.language, f"{field}.language") if message.language else "",
     )
@@ -96,6 +108,7 @@ def encode_slot(view: SlotView) -> types_pb2.Slot:
         created_at=encode_time(slot.created_at),
         updated_at=encode_time(slot.updated_at),
         expires_at=encode_time(slot.expires_at),
+        ttl=encode_duration(slot.ttl),
         access_count=view.access.count,
         accessed_at=encode_time(view.access.accessed_at),
     )
@@ -109,6 +122,11 @@ def encode_vector(vector: FloatVector) -> types_pb2.Vector:
 def encode_time(time_us: int) -> Timestamp | None:
     """Microseconds since the epoch; 0 is not set."""
     return Timestamp(seconds=time_us // _US, nanos=time_us % _US * 1000) if time_us else None
+
+
+def encode_duration(duration_us: int) -> Duration | None:
+    """Microseconds; 0 is not set."""
+    return Duration(seconds=duration_us // _US, nanos=duration_us % _US * 1000) if duration_us else None
 
 
 def encode_seconds(seconds: float) -> Duration:
@@ -138,15 +156,31 @@ def _decode_tags(message: memory_service_pb2.SlotInput, field: str, limit: int) 
     return tags
 
 
-def _decode_expiry(message: memory_service_pb2.SlotInput, field: str, now_us: int) -> int:
+def decode_expiry(
+    message: memory_service_pb2.SlotInput | memory_service_pb2.TouchSlotsRequest, place: str, now_us: int
+) -> tuple[int, int]:
+    """When a slot shall expire, and the time to live that says so, in microseconds; NO_EXPIRY: never, 0: not said.
+
+    `place` stands before the names of the fields.
+    """
     match message.WhichOneof("expiry"):
         case "expires_at":
             # Whether it has passed is the engine's to say: not for a request that was carried out before.
-            return check_time(message.expires_at, f"{field}.expires_at")
+            return check_time(message.expires_at, f"{place}expires_at"), 0
         case "ttl":
-            expires_at = now_us + check_duration(message.ttl, f"{field}.ttl")
-            if expires_at > MAX_TIME_US:
-                raise InvalidArgumentError(f"{field}.ttl", "ends after the year 9999", limit="9999")
-            return expires_at
+            ttl = check_duration(message.ttl, f"{place}ttl")
+            if now_us + ttl > MAX_TIME_US:
+                raise InvalidArgumentError(f"{place}ttl", "ends after the year 9999", limit="9999")
+            return now_us + ttl, ttl
         case _:
-            return 0
+            return NO_EXPIRY if message.no_expiry else 0, 0
+
+
+def decode_default_ttl(message: Duration, field: str) -> int:
+    """A namespace's time to live in microseconds, 0 for none."""
+    if message.seconds == message.nanos == 0:
+        return 0
+    ttl = check_duration(message, field)
+    if ttl > _MAX_DEFAULT_TTL_US:
+        raise InvalidArgumentError(field, "is more than 1000 years", limit="1000 years")
+    return ttl

@@ -65,6 +65,7 @@ class _SlotRecord(msgspec.Struct, array_like=True):
     language: str = ""
     # Empty, or 16 bytes.
     recalled_from: bytes = b""
+    ttl: int = 0
 
 
 class _NamespaceRecord(msgspec.Struct, array_like=True):
@@ -87,6 +88,7 @@ class _NamespaceRecord(msgspec.Struct, array_like=True):
     on_recalled: RecalledAction = RecalledAction.MARK
     duplicate_threshold: float = NO_DUPLICATE_POLICY.threshold
     duplicate_scope: tuple[ScopeField, ...] = NO_DUPLICATE_POLICY.scope
+    default_ttl: int = 0
 
 
 class _PairRecord(msgspec.Struct, array_like=True):
@@ -161,11 +163,15 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Change(msgspec.Struct, array_like=True, frozen=True):
-    """One journal entry: the rows that one write stored or deleted, at a time in microseconds."""
+    """One journal entry: the rows that one write stored or deleted, at a time in microseconds.
+
+    `touched` rows kept their texts and vectors: no index has to be told of them.
+    """
 
     time: int
     stored: tuple[int, ...] = ()
     deleted: tuple[int, ...] = ()
+    touched: tuple[int, ...] = ()
 
 
 class Request(msgspec.Struct, array_like=True, frozen=True):
@@ -181,6 +187,8 @@ class Request(msgspec.Struct, array_like=True, frozen=True):
     n_taught: int = 0
     job_id: str = ""
     duplicates: tuple[bool, ...] = ()
+    n_touched: int = 0
+    n_unchanged: int = 0
 
 
 class Learning(msgspec.Struct, array_like=True, frozen=True):
@@ -285,6 +293,7 @@ def encode_slot(slot: Slot) -> bytes:
             slot.vector_supplied,
             slot.language,
             slot_id_bytes(slot.recalled_from) if slot.recalled_from else b"",
+            slot.ttl,
         )
     )
 
@@ -308,6 +317,7 @@ def decode_slot(data: bytes) -> Slot:
         vector_supplied=record.vector_supplied,
         language=record.language,
         recalled_from=str(ULID.from_bytes(record.recalled_from)) if record.recalled_from else "",
+        ttl=record.ttl,
     )
 
 
@@ -335,6 +345,7 @@ def encode_namespace(namespace: Namespace) -> bytes:
             namespace.duplicates.on_recalled,
             namespace.duplicates.threshold,
             namespace.duplicates.scope,
+            namespace.default_ttl,
         )
     )
 
@@ -363,6 +374,7 @@ def decode_namespace(number: int, data: bytes) -> Namespace:
             threshold=record.duplicate_threshold,
             scope=record.duplicate_scope,
         ),
+        default_ttl=record.default_ttl,
     )
 
 

@@ -35,6 +35,11 @@ from hashlib import sha256
 from struct import Struct
 from typing import Final
 
+import numpy as np
+
+# Keys as arrays: an `expiry_key` and a `row_key`.
+EXPIRY_DTYPE: Final = np.dtype([("number", ">u4"), ("time", ">u8"), ("row", ">u4")])
+ROW_DTYPE: Final = np.dtype([("number", ">u4"), ("row", ">u4")])
 SERVER_NUMBER: Final = 0
 MAX_ROW: Final = 2**32 - 1
 FORM_BYTES: Final = 8

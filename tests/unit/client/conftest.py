@@ -148,6 +148,12 @@ class MemoryServer(memory_grpc.MemoryServiceServicer, admin_grpc.AdminServiceSer
         found = [each for each in request.slot_ids if kept.pop(each, None) is not None]
         return memory_pb.DeleteSlotsResponse(n_deleted=len(found), n_not_found=len(request.slot_ids) - len(found))
 
+    def TouchSlots(self, request, context):
+        self._enter(request, context)
+        kept = self.slots.get(request.namespace, {})
+        n_found = sum(each in kept for each in request.slot_ids)
+        return memory_pb.TouchSlotsResponse(n_touched=n_found, n_not_found=len(request.slot_ids) - n_found)
+
     def Feedback(self, request, context):
         self._enter(request, context)
         kept = self.slots.get(request.namespace, {})

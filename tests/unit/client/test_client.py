@@ -87,7 +87,7 @@ EXPORTED = sorted(
     TrainingReport AlreadyExistsError AsyncClient BatchUpdateResult BulkFailure BulkResult Client
     DataCorruptError DeadlineExceededError DeleteResult DimensionMismatchError EmbedderClosedError
     FailedPreconditionError FieldViolation FilterError Hit IndexKind IndexParams InternalError InvalidArgumentError
-    Job JobCancelledError JobNotFoundError JobPage JobRunningError JobState
+    TouchResult Job JobCancelledError JobNotFoundError JobPage JobRunningError JobState
     Limits Metric ModelError ModelMismatchError Namespace NamespaceExistsError NamespaceNotFoundError NamespacePage
     NotFoundError OverloadedError QueryMode QueryResult QueryTimings RequestIdReusedError ResourceExhaustedError
     ServerInfo ShardStaleError ShuttingDownError Slot SlotInput SlotKind SlotNotFoundError SlotPage StorageFullError

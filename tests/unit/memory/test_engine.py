@@ -43,7 +43,7 @@ from adamem_server.types import (
     WriteResult,
 )
 from tests.unit.memory.engines import WORD_DIM, Lab, WordEmbedder, key, stored
-from tests.unit.memory.support import NOW, Gate, slot_id
+from tests.unit.memory.support import NOW, Gate, slot_id, wait_until
 from tests.unit.rpc.support import LIMITS
 
 AXES = np.eye(4, dtype=np.float32)
@@ -234,11 +234,10 @@ def test_an_expired_slot_is_gone_at_the_instant(lab: Lab) -> None:
     with pytest.raises(SlotNotFoundError):
         lab.engine.get_slot("anna", dying)
     assert lab.contents("anna") == ["text that stays"]
-    assert lab.engine.get_namespace("anna").n_slots == 2, "no shard is open: nothing has swept it"
     listed, _ = lab.engine.list_slots("anna", filter=tagged("x"), page_size=9, after=0, include_vectors=False)
     assert [view.slot.content for view in listed] == ["text that stays"]
     assert lab.query("anna", text="text", top_k=1) == ["text that stays"]
-    assert lab.engine.get_namespace("anna").n_slots == 1
+    wait_until(lambda: lab.engine.get_namespace("anna").n_slots == 1)
 
 
 def test_the_newest_expiry_counts(lab: Lab) -> None:
@@ -263,7 +262,7 @@ def test_a_full_disk_keeps_nobody_from_finding(lab: Lab) -> None:
         lab.put("anna", "more")
     lab.store.full = False
     assert lab.query("anna", text="rain", top_k=10) == ["rain today"] * 5
-    assert lab.engine.get_namespace("anna").n_slots == 5
+    wait_until(lambda: lab.engine.get_namespace("anna").n_slots == 5)
 
 
 # Writing

@@ -12,11 +12,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from adamem_server.errors import StorageFullError
-from adamem_server.memory import maintenance, pacing, registry, shard
+from adamem_server.memory import maintenance, pacing, registry, shard, sweeper
 from adamem_server.memory.jobs import StoreJob
-from adamem_server.memory.maintenance import AccessCounter, Maintenance, expire
+from adamem_server.memory.maintenance import AccessCounter, Maintenance
+from adamem_server.memory.pacing import Activity
 from adamem_server.memory.registry import ShardRegistry
+from adamem_server.memory.restoring import MIN_SNAPSHOT_SLOTS
 from adamem_server.memory.shard import Shard
+from adamem_server.memory.sweeper import Sweeper
 from adamem_server.memory.writer import Writer
 from adamem_server.store import keys
 from adamem_server.store.codec import Request
@@ -36,7 +39,7 @@ from tests.unit.memory.support import (
 
 INTERVAL_S = 60.0
 FLUSH_S = maintenance._ACCESS_FLUSH_S
-NEVER = 2**63
+NEVER = 2**63 - 1
 
 
 class Rooms:
@@ -54,10 +57,11 @@ class Rooms:
             self.writer,
             self.registry,
             self.accesses,
+            activity=Activity(),
             snapshot_interval_s=INTERVAL_S,
-            now=lambda: self.now,
             monotonic=lambda: self.seconds,
         )
+        self.sweeper = Sweeper(self.store, self.writer, self.registry, Activity(), now=lambda: self.now)
 
     def close(self) -> None:
         self.maintenance.close()
@@ -70,7 +74,10 @@ class Rooms:
 
     def step(self, *, after_s: float = 0.0) -> bool:
         self.seconds += after_s
-        return self.maintenance.step()
+        busy = self.maintenance.step()
+        while self.sweeper.step():
+            pass
+        return busy
 
     def open(self, namespace: Namespace) -> Shard:
         with self.registry.use(namespace) as opened:
@@ -190,7 +197,7 @@ def test_expired_slots_leave_store_and_index_at_the_instant(rooms: Rooms, namesp
     rooms.step()
     assert found(opened, 1, 2, 3, 4) == [False, False, True, True]
     assert rooms.rows(namespace) == [3, 4]
-    assert opened.next_expiry == NOW + 11
+    assert opened.expiries.next == NOW + 11
     records = rooms.records(namespace.number)
     assert (records["slots"], records["rows"], records["vectors"], records["expiries"]) == (2, 2, 2, 1)
     with rooms.store.read() as view:
@@ -198,14 +205,20 @@ def test_expired_slots_leave_store_and_index_at_the_instant(rooms: Rooms, namesp
     assert rooms.journal(namespace) == [1, 2, 3, 4]
 
 
-def test_slots_that_expired_while_the_shard_was_closed_go_once_it_is_open(rooms: Rooms, namespace: Namespace) -> None:
-    rooms.put(namespace, 1, expires_at=NOW + 10)
+def test_what_expires_in_a_namespace_that_is_not_open_goes_and_it_stays_closed(rooms: Rooms) -> None:
+    spaces = [create(rooms.store, name=name) for name in ("a", "b", "c")]
+    for each in spaces:
+        rooms.put(each, *range(3 * MIN_SNAPSHOT_SLOTS // 2), expires_at=NOW + 10)
+        rooms.put(each, 10_000, expires_at=NOW + 20)
+        # As after a restart: what was written is not known to be new.
+        rooms.registry.drop(each.number)
     rooms.now = NOW + 10
     rooms.step()
-    assert rooms.rows(namespace) == [1]
-    rooms.open(namespace)
-    rooms.step()
-    assert rooms.rows(namespace) == []
+    assert [len(rooms.rows(each)) for each in spaces] == [1] * 3
+    assert rooms.registry.n_open() == 0
+    assert rooms.registry.next_expiry == NOW + 20
+    with rooms.store.read() as view:
+        assert [view.head(each.number).n_slots for each in spaces] == [1] * 3
 
 
 @pytest.mark.parametrize("opened_first", [True, False])
@@ -228,14 +241,14 @@ def test_the_newest_expiry_counts(rooms: Rooms, namespace: Namespace, opened_fir
 def test_many_slots_expire_in_several_transactions(
     rooms: Rooms, namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "_EXPIRE_ROWS", 3)
+    monkeypatch.setattr(sweeper, "_ROWS_IDLE", 3)
     rooms.put(namespace, *range(1, 8), expires_at=NOW + 10)
     rooms.put(namespace, 8, expires_at=NOW + 30)
     opened = rooms.open(namespace)
     rooms.now = NOW + 10
     rooms.step()
     assert rooms.rows(namespace) == [8]
-    assert opened.next_expiry == NOW + 30
+    assert opened.expiries.next == NOW + 30
     with rooms.store.read() as view:
         assert [len(change.deleted) for _, change in view.changes(namespace.number, 2)] == [3, 3, 1]
 
@@ -253,7 +266,7 @@ def test_a_slot_that_is_renewed_before_the_sweep_reaches_it_stays(rooms: Rooms, 
         sweep.result()
     assert rooms.rows(namespace) == [1]
     assert found(opened, 1, 2) == [True, False]
-    assert opened.next_expiry == NOW + 20
+    assert opened.expiries.next == NOW + 20
 
 
 def test_an_expiry_that_is_written_during_a_sweep_is_not_forgotten(rooms: Rooms, namespace: Namespace) -> None:
@@ -269,19 +282,19 @@ def test_an_expiry_that_is_written_during_a_sweep_is_not_forgotten(rooms: Rooms,
         rooms.put(namespace, 2, expires_at=NOW + 20)
         gate.open()
         sweep.result()
-    assert opened.next_expiry == NOW + 20
+    assert opened.expiries.next == NOW + 20
     rooms.now = NOW + 20
     rooms.step()
     assert rooms.rows(namespace) == [1]
-    assert opened.next_expiry == NEVER
+    assert opened.expiries.next == NEVER
 
 
 def test_two_sweeps_at_once_delete_once(rooms: Rooms, namespace: Namespace) -> None:
     rooms.put(namespace, *range(1, 50), expires_at=NOW + 10)
-    opened = rooms.open(namespace)
+    rooms.open(namespace)
     with ThreadPoolExecutor() as pool:
-        sweep = partial(expire, rooms.store, rooms.writer, rooms.registry, opened, NOW + 10)
-        for done in [pool.submit(sweep) for _ in range(4)]:
+        rooms.now = NOW + 10
+        for done in [pool.submit(rooms.sweeper.step) for _ in range(4)]:
             done.result()
     with rooms.store.read() as view:
         deleted = [row for _, change in view.changes(namespace.number, 0) for row in change.deleted]
@@ -352,7 +365,7 @@ def test_a_shard_whose_namespace_was_just_deleted_holds_up_nothing(rooms: Rooms,
     rooms.now = NOW + 10
     with capture_logs() as logs:
         rooms.step()
-    assert [line["event"] for line in logs] == ["maintenance_delayed"]
+    assert logs == []
     assert rooms.rows(other) == []
     assert rooms.records(namespace.number) == {}
 
@@ -651,11 +664,8 @@ def test_a_full_data_file_holds_up_nothing_else(make_rooms: Callable[..., Rooms]
 
 def test_the_thread_does_all_this_and_ends(rooms: Rooms, namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "_IDLE_S", 0.001)
-    rooms.put(namespace, 1, expires_at=NOW + 10)
-    rooms.open(namespace)
+    rooms.put(namespace, 1)
     rooms.maintenance.start()
-    rooms.now = NOW + 10
-    eventually(lambda: not rooms.rows(namespace))
     rooms.writer.submit(delete_namespace_job(rooms.registry, namespace)).result()
     eventually(lambda: not rooms.records(namespace.number))
     rooms.maintenance.close()
@@ -667,11 +677,11 @@ def test_an_unexpected_failure_does_not_end_the_thread(tmp_path: Path, monkeypat
     rooms = Rooms(tmp_path)
     calls: list[None] = []
 
-    def now() -> int:
+    def purge() -> None:
         calls.append(None)
-        raise RuntimeError("the clock is broken")
+        raise RuntimeError("it is broken")
 
-    monkeypatch.setattr(rooms.maintenance, "_now", now)
+    monkeypatch.setattr(rooms.maintenance, "_purge", purge)
     with capture_logs() as logs:
         rooms.maintenance.start()
         eventually(lambda: len(calls) > 2)

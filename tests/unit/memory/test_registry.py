@@ -18,13 +18,13 @@ from adamem_server.errors import DataCorruptError, NamespaceNotFoundError, Shard
 from adamem_server.memory import shard as shard_module
 from adamem_server.memory.jobs import CreateNamespaceJob, StoreJob, Written
 from adamem_server.memory.maintenance import AccessCounter, Maintenance
+from adamem_server.memory.pacing import Activity
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied, Shard
 from adamem_server.memory.writer import Writer
 from adamem_server.store import keys
 from adamem_server.types import Condition, IndexKind, Namespace, Operator, VectorType
 from tests.unit.memory.support import (
-    NOW,
     PATIENCE_S,
     PLAN,
     Gate,
@@ -572,7 +572,7 @@ def test_shards_agree_with_the_store_whatever_runs_at_once(
     current = [create(room.store, name="churn")]
     authors = [Author(room, namespaces, share) for share in range(3)]
     maintenance = Maintenance(
-        room.store, room.writer, room.registry, AccessCounter(), snapshot_interval_s=3600, now=lambda: NOW
+        room.store, room.writer, room.registry, AccessCounter(), activity=Activity(), snapshot_interval_s=3600
     )
     ended = Event()
     with frequent_switches(), capture_logs() as logs, ThreadPoolExecutor(8) as threads:

@@ -32,7 +32,7 @@ from tests.unit.memory.support import (
     vector,
 )
 
-NEVER = 2**63
+NEVER = 2**63 - 1
 EVERYTHING = Condition("id", Operator.EXISTS, True)
 
 
@@ -373,15 +373,15 @@ def test_filters_see_every_change(memory: Memory) -> None:
 
 
 def test_next_expiry_is_that_of_the_store_and_of_what_is_applied(memory: Memory) -> None:
-    assert memory.open().next_expiry == NEVER
+    assert memory.open().expiries.next == NEVER
     memory.update({1: 1}, expires_at=NOW + 20)
-    assert memory.open().next_expiry == NOW + 20
+    assert memory.open().expiries.next == NOW + 20
     memory.update({2: 2}, expires_at=NOW + 30)
     assert memory.shard is not None
-    assert memory.shard.next_expiry == NOW + 20
+    assert memory.shard.expiries.next == NOW + 20
     memory.update({3: 3}, expires_at=NOW + 10)
     memory.update({4: 4})
-    assert memory.shard.next_expiry == NOW + 10
+    assert memory.shard.expiries.next == NOW + 10
 
 
 def test_memory_grows_with_slots_and_with_columns(memory: Memory) -> None:

@@ -321,6 +321,7 @@ def test_namespace_as_described() -> None:
             model_fingerprint="f",
             created_at=1_500_000,
             adapter_version=7,
+            default_ttl=2_500_000,
         ),
         n_slots=1,
         n_bytes=2,

@@ -50,6 +50,7 @@ SLOT = Slot(
     vector_supplied=True,
     language="ru",
     recalled_from="01ARZ3NDEKTSV4RRFFQ69G5FAW",
+    ttl=3_600_000_000,
 )
 NAMESPACE = Namespace(
     number=7,
@@ -72,6 +73,7 @@ NAMESPACE = Namespace(
         threshold=0.875,
         scope=(ScopeField.USER_ID, ScopeField.TIME),
     ),
+    default_ttl=86_400_000_000,
 )
 PAIR = TaughtPair(
     query="Что пьёт Anna?",
@@ -118,7 +120,7 @@ JOB = Job(
     finished_at=1_700_000_000_000_002,
     n_resumes=2,
 )
-REQUEST = codec.Request(1, b"f", 2, ("01ARZ3NDEKTSV4RRFFQ69G5FAV",), (False,), 3, 4, 5, "job", (True,))
+REQUEST = codec.Request(1, b"f", 2, ("01ARZ3NDEKTSV4RRFFQ69G5FAV",), (False,), 3, 4, 5, "job", (True,), 6, 7)
 
 
 def same_pair(left: TaughtPair, right: TaughtPair) -> bool:
@@ -135,8 +137,8 @@ RECORDS = {
         lambda data: codec.decode_head(data) == codec.Head(9, 4, 2, 1234, 5, 1),
     ),
     "change": (
-        codec.encode_change(codec.Change(1, (2, 3), (4,))),
-        lambda data: codec.decode_change(data) == codec.Change(1, (2, 3), (4,)),
+        codec.encode_change(codec.Change(1, (2, 3), (4,), (5, 70_000))),
+        lambda data: codec.decode_change(data) == codec.Change(1, (2, 3), (4,), (5, 70_000)),
     ),
     "request": (
         codec.encode_request(REQUEST),
@@ -163,17 +165,23 @@ def test_records_of_version_1_stay_as_they_are(name: str) -> None:
 
 def test_records_with_fewer_fields_are_read() -> None:
     slot = (GOLDEN / "slot.v1.bin").read_bytes()
-    assert codec.decode_slot(slot) == replace(SLOT, language="", recalled_from="")
+    assert codec.decode_slot(slot) == replace(SLOT, language="", recalled_from="", ttl=0)
     slot = (GOLDEN / "slot.v1.2.bin").read_bytes()
-    assert codec.decode_slot(slot) == replace(SLOT, recalled_from="")
+    assert codec.decode_slot(slot) == replace(SLOT, recalled_from="", ttl=0)
+    slot = (GOLDEN / "slot.v1.3.bin").read_bytes()
+    assert codec.decode_slot(slot) == replace(SLOT, ttl=0)
+    assert codec.decode_change((GOLDEN / "change.v1.bin").read_bytes()) == codec.Change(1, (2, 3), (4,))
     namespace = (GOLDEN / "namespace.v1.bin").read_bytes()
-    undecided = replace(NAMESPACE, duplicates=NO_DUPLICATE_POLICY)
+    undecided = replace(NAMESPACE, duplicates=NO_DUPLICATE_POLICY, default_ttl=0)
     unadapted = replace(undecided, adapter_enabled=True, adapter_version=0)
     assert codec.decode_namespace(7, namespace) == replace(unadapted, ranking={})
     namespace = (GOLDEN / "namespace.v1.2.bin").read_bytes()
     assert codec.decode_namespace(7, namespace) == unadapted
     namespace = (GOLDEN / "namespace.v1.3.bin").read_bytes()
     assert codec.decode_namespace(7, namespace) == undecided
+    namespace = (GOLDEN / "namespace.v1.4.bin").read_bytes()
+    assert codec.decode_namespace(7, namespace) == replace(NAMESPACE, default_ttl=0)
+    assert codec.decode_request((GOLDEN / "request.v1.4.bin").read_bytes()).n_touched == 0
     assert codec.decode_request((GOLDEN / "request.v1.3.bin").read_bytes()).duplicates == ()
     assert codec.decode_request((GOLDEN / "request.v1.bin").read_bytes()).n_taught == 0
     assert codec.decode_request((GOLDEN / "request.v1.2.bin").read_bytes()).job_id == ""

@@ -5,13 +5,14 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
 
 from adamem._codec import SlotInputLike, building, policy_to_proto, ranking_to_proto, slot_to_proto
-from adamem._convert import enum_to_proto, invalid, time_to_proto, vector_to_proto
+from adamem._convert import duration_to_proto, enum_to_proto, invalid, time_to_proto, vector_to_proto
 from adamem._duplicate_types import (
     DuplicatePolicyLike,
 )
@@ -315,6 +316,31 @@ class BaseClient:
                 request_id=new_request_id() if request_id is None else request_id,
             )
 
+    def _touch_slots_request(
+        self,
+        slot_ids: str | Iterable[str] | None,
+        *,
+        filter: FilterLike | None,  # noqa: A002
+        expires_at: datetime | str | None,
+        ttl_s: float | None,
+        namespace: str | None,
+        request_id: str | None,
+    ) -> memory_pb.TouchSlotsRequest:
+        if expires_at is not None and ttl_s is not None:
+            raise invalid("ttl_s", "only one of expires_at and ttl_s may be given")
+        named = self._delete_slots_request(slot_ids, filter, namespace, request_id)
+        with building("touch_slots"):
+            never = ttl_s == inf
+            return memory_pb.TouchSlotsRequest(
+                namespace=named.namespace,
+                slot_ids=named.slot_ids,
+                filter=None if filter is None else named.filter,
+                expires_at=None if expires_at is None else time_to_proto(expires_at, "expires_at"),
+                ttl=None if ttl_s is None or never else duration_to_proto(ttl_s, "ttl_s"),
+                no_expiry=True if never else None,
+                request_id=named.request_id,
+            )
+
     def _create_namespace_request(
         self,
         name: str,
@@ -327,6 +353,7 @@ class BaseClient:
         vector_type: VectorType | str | None,
         external_vectors: bool,
         duplicates: DuplicatePolicyLike | None,
+        default_ttl_s: float | None,
         request_id: str | None,
     ) -> admin_pb.CreateNamespaceRequest:
         with building("namespace"):
@@ -347,6 +374,7 @@ class BaseClient:
                 vector_type=vector_type and enum_to_proto(vector_type, VectorType, "VECTOR_TYPE_", "vector_type"),
                 external_vectors=external_vectors,
                 duplicates=None if duplicates is None else policy_to_proto(duplicates),
+                default_ttl=None if default_ttl_s is None else duration_to_proto(default_ttl_s, "default_ttl_s"),
                 request_id=new_request_id() if request_id is None else request_id,
             )
 
@@ -368,6 +396,7 @@ class BaseClient:
         ranking: Mapping[str, float] | None,
         adapter_enabled: bool | None,
         duplicates: DuplicatePolicyLike | None,
+        default_ttl_s: float | None,
     ) -> admin_pb.UpdateNamespaceRequest:
         with building("namespace"):
             return admin_pb.UpdateNamespaceRequest(
@@ -377,6 +406,7 @@ class BaseClient:
                 ranking=None if ranking is None else ranking_to_proto(ranking),
                 adapter_enabled=adapter_enabled,
                 duplicates=None if duplicates is None else policy_to_proto(duplicates),
+                default_ttl=None if default_ttl_s is None else duration_to_proto(default_ttl_s, "default_ttl_s"),
             )
 
     def _delete_namespace_request(self, name: str) -> admin_pb.DeleteNamespaceRequest:

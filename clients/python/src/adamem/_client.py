@@ -53,6 +53,7 @@ from adamem.types import (
     SlotInput,
     SlotKind,
     SlotPage,
+    TouchResult,
     UpdateResult,
     VectorLike,
     VectorType,
@@ -444,6 +445,29 @@ class Client(BaseClient):
         response = self._call(self._memory.DeleteSlots, request, timeout_s)
         return DeleteResult(response.n_deleted, response.n_not_found, response.sequence)
 
+    def touch_slots(
+        self,
+        slot_ids: str | Iterable[str] | None = None,
+        *,
+        filter: FilterLike | None = None,  # noqa: A002
+        expires_at: datetime | str | None = None,
+        ttl_s: float | None = None,
+        namespace: str | None = None,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> TouchResult:
+        """Changes when slots expire, by id or all that pass a filter, and nothing else of them.
+
+        With neither `expires_at` nor `ttl_s` each slot that expires does so again after the time to live that it was
+        given, else after the namespace's. What has expired stays so. `expires_at` is a datetime with a time zone or RFC
+        3339 text, `ttl_s` seconds from now, `math.inf`: never. The other arguments are those of `delete_slots`.
+        """
+        request = self._touch_slots_request(
+            slot_ids, filter=filter, expires_at=expires_at, ttl_s=ttl_s, namespace=namespace, request_id=request_id
+        )
+        response = self._call(self._memory.TouchSlots, request, timeout_s)
+        return TouchResult(response.n_touched, response.n_unchanged, response.n_not_found, response.sequence)
+
     def feedback(
         self,
         text: str,
@@ -529,6 +553,7 @@ class Client(BaseClient):
         vector_type: VectorType | str | None = None,
         external_vectors: bool = False,
         duplicates: DuplicatePolicyLike | None = None,
+        default_ttl_s: float | None = None,
         request_id: str | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
@@ -545,6 +570,7 @@ class Client(BaseClient):
             vector_type: How its vectors are stored. None: float32.
             external_vectors: Clients supply all vectors, so that text cannot be embedded for it.
             duplicates: What it does with duplicates. None: it stores all.
+            default_ttl_s: Seconds after which slots expire that are written without an expiry. None or 0: they do not.
             request_id: As in `update`.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
 
@@ -561,6 +587,7 @@ class Client(BaseClient):
             vector_type=vector_type,
             external_vectors=external_vectors,
             duplicates=duplicates,
+            default_ttl_s=default_ttl_s,
             request_id=request_id,
         )
         response = self._call(self._admin.CreateNamespace, request, timeout_s)
@@ -615,6 +642,7 @@ class Client(BaseClient):
         ranking: Mapping[str, float] | None = None,
         adapter_enabled: bool | None = None,
         duplicates: DuplicatePolicyLike | None = None,
+        default_ttl_s: float | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
         """Changes what is given and leaves the rest. Never retried: the call has no request id.
@@ -626,9 +654,12 @@ class Client(BaseClient):
             ranking: Replaces all weights of hybrid ranking; an empty one sets them to the server's.
             adapter_enabled: Turns its adapter and learning on or off.
             duplicates: Changes what it does with duplicates; takes some 0.1 ms a slot when it begins to find them.
+            default_ttl_s: Seconds after which slots expire that are written from now on without an expiry; 0: none do.
             timeout_s: Limit of the call. None: none. Left out: the client's.
         """
-        request = self._update_namespace_request(name, description, ef_search, ranking, adapter_enabled, duplicates)
+        request = self._update_namespace_request(
+            name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl_s
+        )
         response = self._call(self._admin.UpdateNamespace, request, timeout_s)
         return namespace_from_proto(response.namespace)
 

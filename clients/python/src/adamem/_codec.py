@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from math import inf
 from numbers import Real
 from typing import Any, Final, TypeAlias
 
@@ -139,7 +140,9 @@ def _set_times(message: memory_pb.SlotInput, slot: SlotInput, field: str) -> Non
         message.created_at.CopyFrom(time_to_proto(slot.created_at, f"{field}.created_at"))
     if slot.expires_at is not None:
         message.expires_at.CopyFrom(time_to_proto(slot.expires_at, f"{field}.expires_at"))
-    if slot.ttl_s is not None:
+    if slot.ttl_s == inf:
+        message.no_expiry = True
+    elif slot.ttl_s is not None:
         message.ttl.CopyFrom(duration_to_proto(slot.ttl_s, f"{field}.ttl_s"))
 
 
@@ -166,6 +169,7 @@ def slot_from_proto(message: pb.Slot) -> Slot:
         vector_supplied=message.vector_supplied,
         vector=vector_from_proto(message.vector) if message.HasField("vector") else None,
         language=message.language,
+        ttl_s=seconds_from_proto(message.ttl) if message.HasField("ttl") else None,
         recalled_from=message.recalled_from,
     )
 
@@ -334,6 +338,7 @@ def namespace_from_proto(message: admin_pb.Namespace) -> Namespace:
         adapter_enabled=message.adapter_enabled,
         adapter_version=message.adapter_version,
         duplicates=_policy_from_proto(message.duplicates),
+        default_ttl_s=seconds_from_proto(message.default_ttl) if message.HasField("default_ttl") else None,
     )
 
 

@@ -106,7 +106,8 @@ class SlotInput(Record):
             float32, little endian.
         created_at: When the memory was made; a datetime with a time zone or RFC 3339 text. None: now.
         expires_at: When the slot stops being returned. At most one of `expires_at` and `ttl_s` is set.
-        ttl_s: Seconds from now after which the slot stops being returned.
+        ttl_s: Seconds from now after which the slot stops being returned; `math.inf`: never, whatever the namespace's
+            `default_ttl_s`. Without either, that decides.
         language: Of content, as two letters, for its word forms. Empty: told by its letters and words.
     """
 
@@ -155,6 +156,7 @@ class Slot(Record):
         language: Of content, as the client said, or "".
         recalled_from: The slot that a query had returned shortly before this one, which says the same, was stored; "".
         absorbed: The first duplicates that it absorbed; of `get_slot` alone. `duplicates.absorbed` has all.
+        ttl_s: The time to live in seconds that it was given, by which `touch_slots` renews it. None: none.
     """
 
     id: str
@@ -179,6 +181,7 @@ class Slot(Record):
     language: str = ""
     recalled_from: str = ""
     absorbed: "tuple[AbsorbedSlot, ...]" = ()
+    ttl_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -355,6 +358,23 @@ class DeleteResult(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class TouchResult(Record):
+    """What became of a renewal.
+
+    Attributes:
+        n_touched: Slots that expire at another time now.
+        n_unchanged: Those that had nothing to renew, or nothing to renew it by.
+        n_not_found: Ids that are unknown, or whose slots have expired.
+        sequence: The namespace's journal sequence number after it.
+    """
+
+    n_touched: int
+    n_unchanged: int
+    n_not_found: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class IndexParams(Record):
     """Parameters of a vector index, named as in the HNSW paper; 0 means the index's own default."""
 
@@ -388,6 +408,7 @@ class Namespace(Record):
         adapter_enabled: Queries by text pass through its adapter where one serves, and it learns by itself.
         adapter_version: The version of its adapter that serves. 0: none.
         duplicates: What it does with duplicates.
+        default_ttl_s: Seconds after which slots expire that are written without an expiry. None: they do not.
     """
 
     name: str
@@ -410,6 +431,7 @@ class Namespace(Record):
     adapter_enabled: bool = True
     adapter_version: int = 0
     duplicates: DuplicatePolicy = field(default_factory=DuplicatePolicy)
+    default_ttl_s: float | None = None
 
 
 class TrainingOutcome(StrEnum):

@@ -73,7 +73,7 @@ class QueryTimings(_message.Message):
     def __init__(self, embed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., search: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class SlotInput(_message.Message):
-    __slots__ = ("id", "content", "cue", "kind", "scope", "role", "tags", "metadata", "importance", "vector", "created_at", "expires_at", "ttl", "language")
+    __slots__ = ("id", "content", "cue", "kind", "scope", "role", "tags", "metadata", "importance", "vector", "created_at", "expires_at", "ttl", "no_expiry", "language")
     ID_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     CUE_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +87,7 @@ class SlotInput(_message.Message):
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
+    NO_EXPIRY_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     content: str
@@ -101,8 +102,9 @@ class SlotInput(_message.Message):
     created_at: _timestamp_pb2.Timestamp
     expires_at: _timestamp_pb2.Timestamp
     ttl: _duration_pb2.Duration
+    no_expiry: bool
     language: str
-    def __init__(self, id: _Optional[str] = ..., content: _Optional[str] = ..., cue: _Optional[str] = ..., kind: _Optional[_Union[_types_pb2.SlotKind, str]] = ..., scope: _Optional[_Union[_types_pb2.Scope, _Mapping]] = ..., role: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., importance: _Optional[float] = ..., vector: _Optional[_Union[_types_pb2.Vector, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., language: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., content: _Optional[str] = ..., cue: _Optional[str] = ..., kind: _Optional[_Union[_types_pb2.SlotKind, str]] = ..., scope: _Optional[_Union[_types_pb2.Scope, _Mapping]] = ..., role: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., importance: _Optional[float] = ..., vector: _Optional[_Union[_types_pb2.Vector, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., no_expiry: _Optional[bool] = ..., language: _Optional[str] = ...) -> None: ...
 
 class UpdateRequest(_message.Message):
     __slots__ = ("namespace", "slot", "request_id")
@@ -231,6 +233,36 @@ class DeleteSlotsResponse(_message.Message):
     n_not_found: int
     sequence: int
     def __init__(self, n_deleted: _Optional[int] = ..., n_not_found: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
+
+class TouchSlotsRequest(_message.Message):
+    __slots__ = ("namespace", "slot_ids", "filter", "expires_at", "ttl", "no_expiry", "request_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    SLOT_IDS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    NO_EXPIRY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    slot_ids: _containers.RepeatedScalarFieldContainer[str]
+    filter: _types_pb2.Filter
+    expires_at: _timestamp_pb2.Timestamp
+    ttl: _duration_pb2.Duration
+    no_expiry: bool
+    request_id: str
+    def __init__(self, namespace: _Optional[str] = ..., slot_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., no_expiry: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class TouchSlotsResponse(_message.Message):
+    __slots__ = ("n_touched", "n_unchanged", "n_not_found", "sequence")
+    N_TOUCHED_FIELD_NUMBER: _ClassVar[int]
+    N_UNCHANGED_FIELD_NUMBER: _ClassVar[int]
+    N_NOT_FOUND_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    n_touched: int
+    n_unchanged: int
+    n_not_found: int
+    sequence: int
+    def __init__(self, n_touched: _Optional[int] = ..., n_unchanged: _Optional[int] = ..., n_not_found: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class FeedbackRequest(_message.Message):
     __slots__ = ("namespace", "text", "helped_slot_ids", "unhelpful_slot_ids", "request_id")

@@ -70,6 +70,11 @@ class MemoryServiceStub:
                 request_serializer=adamem_dot_v1_dot_memory__service__pb2.DeleteSlotsRequest.SerializeToString,
                 response_deserializer=adamem_dot_v1_dot_memory__service__pb2.DeleteSlotsResponse.FromString,
                 _registered_method=True)
+        self.TouchSlots = channel.unary_unary(
+                '/adamem.v1.MemoryService/TouchSlots',
+                request_serializer=adamem_dot_v1_dot_memory__service__pb2.TouchSlotsRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_memory__service__pb2.TouchSlotsResponse.FromString,
+                _registered_method=True)
         self.Feedback = channel.unary_unary(
                 '/adamem.v1.MemoryService/Feedback',
                 request_serializer=adamem_dot_v1_dot_memory__service__pb2.FeedbackRequest.SerializeToString,
@@ -133,6 +138,13 @@ class MemoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TouchSlots(self, request, context):
+        """TouchSlots changes when slots expire, by id or all that pass a filter, and nothing else of them: updated_at stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Feedback(self, request, context):
         """Feedback tells which slots helped with a question and which did not; the namespace's adapter learns from it in the
         background.
@@ -178,6 +190,11 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.DeleteSlots,
                     request_deserializer=adamem_dot_v1_dot_memory__service__pb2.DeleteSlotsRequest.FromString,
                     response_serializer=adamem_dot_v1_dot_memory__service__pb2.DeleteSlotsResponse.SerializeToString,
+            ),
+            'TouchSlots': grpc.unary_unary_rpc_method_handler(
+                    servicer.TouchSlots,
+                    request_deserializer=adamem_dot_v1_dot_memory__service__pb2.TouchSlotsRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_memory__service__pb2.TouchSlotsResponse.SerializeToString,
             ),
             'Feedback': grpc.unary_unary_rpc_method_handler(
                     servicer.Feedback,
@@ -375,6 +392,33 @@ class MemoryService:
             '/adamem.v1.MemoryService/DeleteSlots',
             adamem_dot_v1_dot_memory__service__pb2.DeleteSlotsRequest.SerializeToString,
             adamem_dot_v1_dot_memory__service__pb2.DeleteSlotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TouchSlots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.MemoryService/TouchSlots',
+            adamem_dot_v1_dot_memory__service__pb2.TouchSlotsRequest.SerializeToString,
+            adamem_dot_v1_dot_memory__service__pb2.TouchSlotsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,8 @@ class MemoryServiceStub:
     """ListSlots reads the slots of a namespace, in the order in which they were first stored."""
     DeleteSlots: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteSlotsRequest, _memory_service_pb2.DeleteSlotsResponse]
     """DeleteSlots deletes slots by id, or all that pass a filter."""
+    TouchSlots: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.TouchSlotsRequest, _memory_service_pb2.TouchSlotsResponse]
+    """TouchSlots changes when slots expire, by id or all that pass a filter, and nothing else of them: updated_at stays."""
     Feedback: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.FeedbackRequest, _memory_service_pb2.FeedbackResponse]
     """Feedback tells which slots helped with a question and which did not; the namespace's adapter learns from it in the
     background.
@@ -81,6 +83,8 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
     """ListSlots reads the slots of a namespace, in the order in which they were first stored."""
     DeleteSlots: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteSlotsRequest, _memory_service_pb2.DeleteSlotsResponse]  # type: ignore[assignment]
     """DeleteSlots deletes slots by id, or all that pass a filter."""
+    TouchSlots: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.TouchSlotsRequest, _memory_service_pb2.TouchSlotsResponse]  # type: ignore[assignment]
+    """TouchSlots changes when slots expire, by id or all that pass a filter, and nothing else of them: updated_at stays."""
     Feedback: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.FeedbackRequest, _memory_service_pb2.FeedbackResponse]  # type: ignore[assignment]
     """Feedback tells which slots helped with a question and which did not; the namespace's adapter learns from it in the
     background.
@@ -149,6 +153,14 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_memory_service_pb2.DeleteSlotsResponse, _abc.Awaitable[_memory_service_pb2.DeleteSlotsResponse]]:
         """DeleteSlots deletes slots by id, or all that pass a filter."""
+
+    @_abc_1.abstractmethod
+    def TouchSlots(
+        self,
+        request: _memory_service_pb2.TouchSlotsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_memory_service_pb2.TouchSlotsResponse, _abc.Awaitable[_memory_service_pb2.TouchSlotsResponse]]:
+        """TouchSlots changes when slots expire, by id or all that pass a filter, and nothing else of them: updated_at stays."""
 
     @_abc_1.abstractmethod
     def Feedback(

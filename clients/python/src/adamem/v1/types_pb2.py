@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61\x64\x61mem/v1/types.proto\x12\tadamem.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc3\x03\n\x07Ranking\x12\x12\n\x05\x64\x65nse\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x17\n\nneighbours\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x13\n\x06\x61nswer\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x14\n\x07session\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1e\n\x11session_gap_hours\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x14\n\x07speaker\x18\x06 \x01(\x02H\x05\x88\x01\x01\x12\x15\n\x08question\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x14\n\x07recency\x18\x08 \x01(\x02H\x07\x88\x01\x01\x12\x1b\n\x0ehalf_life_days\x18\t \x01(\x02H\x08\x88\x01\x01\x12\x17\n\nimportance\x18\n \x01(\x02H\t\x88\x01\x01\x12\x11\n\x04time\x18\x0b \x01(\x02H\n\x88\x01\x01\x12\x13\n\x06rerank\x18\x0c \x01(\x02H\x0b\x88\x01\x01\x42\x08\n\x06_denseB\r\n\x0b_neighboursB\t\n\x07_answerB\n\n\x08_sessionB\x14\n\x12_session_gap_hoursB\n\n\x08_speakerB\x0b\n\t_questionB\n\n\x08_recencyB\x11\n\x0f_half_life_daysB\r\n\x0b_importanceB\x07\n\x05_timeB\t\n\x07_rerank\"C\n\x05Scope\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x01(\x0c\"\x9e\x04\n\x04Slot\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x0b\n\x03\x63ue\x18\x03 \x01(\t\x12!\n\x04kind\x18\x04 \x01(\x0e\x32\x13.adamem.v1.SlotKind\x12\x1f\n\x05scope\x18\x05 \x01(\x0b\x32\x10.adamem.v1.Scope\x12\x0c\n\x04role\x18\x06 \x01(\t\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nimportance\x18\t \x01(\x02\x12!\n\x06vector\x18\n \x01(\x0b\x32\x11.adamem.v1.Vector\x12\x17\n\x0fvector_supplied\x18\x0b \x01(\x08\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x61\x63\x63\x65ss_count\x18\x0f \x01(\x04\x12/\n\x0b\x61\x63\x63\x65ssed_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tnamespace\x18\x11 \x01(\t\x12\x10\n\x08language\x18\x12 \x01(\t\x12\x15\n\rrecalled_from\x18\x18 \x01(\t\"\xf3\x01\n\x03Hit\x12\x1d\n\x04slot\x18\x01 \x01(\x0b\x32\x0f.adamem.v1.Slot\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x33\n\x0bscore_parts\x18\x03 \x03(\x0b\x32\x1e.adamem.v1.Hit.ScorePartsEntry\x12\x18\n\x0b\x64\x65nse_score\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1a\n\rlexical_score\x18\x05 \x01(\x02H\x01\x88\x01\x01\x1a\x31\n\x0fScorePartsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\x0e\n\x0c_dense_scoreB\x10\n\x0e_lexical_score\"\xaf\x01\n\x06\x46ilter\x12$\n\x03\x61ll\x18\x01 \x01(\x0b\x32\x15.adamem.v1.FilterListH\x00\x12$\n\x03\x61ny\x18\x02 \x01(\x0b\x32\x15.adamem.v1.FilterListH\x00\x12$\n\x07negated\x18\x03 \x01(\x0b\x32\x11.adamem.v1.FilterH\x00\x12)\n\tcondition\x18\x04 \x01(\x0b\x32\x14.adamem.v1.ConditionH\x00\x42\x08\n\x06\x66ilter\"0\n\nFilterList\x12\"\n\x07\x66ilters\x18\x01 \x03(\x0b\x32\x11.adamem.v1.Filter\"h\n\tCondition\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12%\n\x08operator\x18\x02 \x01(\x0e\x32\x13.adamem.v1.Operator\x12%\n\x05value\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value*\x99\x01\n\x08SlotKind\x12\x19\n\x15SLOT_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eSLOT_KIND_FACT\x10\x01\x12\x15\n\x11SLOT_KIND_MESSAGE\x10\x02\x12\x18\n\x14SLOT_KIND_PREFERENCE\x10\x03\x12\x16\n\x12SLOT_KIND_DOCUMENT\x10\x04\x12\x15\n\x11SLOT_KIND_SUMMARY\x10\x05*R\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x11\n\rMETRIC_COSINE\x10\x01\x12\x0e\n\nMETRIC_DOT\x10\x02\x12\r\n\tMETRIC_L2\x10\x03*\xc1\x01\n\tIndexKind\x12\x1a\n\x16INDEX_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fINDEX_KIND_FLAT\x10\x01\x12\x13\n\x0fINDEX_KIND_HNSW\x10\x02\x12\x11\n\rINDEX_KIND_QG\x10\x03\x12\x19\n\x15INDEX_KIND_QG_COMPACT\x10\x04\x12\x11\n\rINDEX_KIND_PQ\x10\x05\x12\x15\n\x11INDEX_KIND_SPIRAL\x10\x06\x12\x16\n\x12INDEX_KIND_USEARCH\x10\x07*l\n\tQueryMode\x12\x1a\n\x16QUERY_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11QUERY_MODE_HYBRID\x10\x01\x12\x14\n\x10QUERY_MODE_DENSE\x10\x02\x12\x16\n\x12QUERY_MODE_LEXICAL\x10\x03*[\n\nVectorType\x12\x1b\n\x17VECTOR_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13VECTOR_TYPE_FLOAT32\x10\x01\x12\x17\n\x13VECTOR_TYPE_FLOAT16\x10\x02*\xb0\x01\n\x08Operator\x12\x18\n\x14OPERATOR_UNSPECIFIED\x10\x00\x12\x0f\n\x0bOPERATOR_EQ\x10\x01\x12\x0f\n\x0bOPERATOR_NE\x10\x02\x12\x0f\n\x0bOPERATOR_LT\x10\x03\x12\x0f\n\x0bOPERATOR_LE\x10\x04\x12\x0f\n\x0bOPERATOR_GT\x10\x05\x12\x0f\n\x0bOPERATOR_GE\x10\x06\x12\x0f\n\x0bOPERATOR_IN\x10\x07\x12\x13\n\x0fOPERATOR_EXISTS\x10\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61\x64\x61mem/v1/types.proto\x12\tadamem.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc3\x03\n\x07Ranking\x12\x12\n\x05\x64\x65nse\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x17\n\nneighbours\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x13\n\x06\x61nswer\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x14\n\x07session\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1e\n\x11session_gap_hours\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x14\n\x07speaker\x18\x06 \x01(\x02H\x05\x88\x01\x01\x12\x15\n\x08question\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x14\n\x07recency\x18\x08 \x01(\x02H\x07\x88\x01\x01\x12\x1b\n\x0ehalf_life_days\x18\t \x01(\x02H\x08\x88\x01\x01\x12\x17\n\nimportance\x18\n \x01(\x02H\t\x88\x01\x01\x12\x11\n\x04time\x18\x0b \x01(\x02H\n\x88\x01\x01\x12\x13\n\x06rerank\x18\x0c \x01(\x02H\x0b\x88\x01\x01\x42\x08\n\x06_denseB\r\n\x0b_neighboursB\t\n\x07_answerB\n\n\x08_sessionB\x14\n\x12_session_gap_hoursB\n\n\x08_speakerB\x0b\n\t_questionB\n\n\x08_recencyB\x11\n\x0f_half_life_daysB\r\n\x0b_importanceB\x07\n\x05_timeB\t\n\x07_rerank\"C\n\x05Scope\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x01(\x0c\"\xc6\x04\n\x04Slot\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x0b\n\x03\x63ue\x18\x03 \x01(\t\x12!\n\x04kind\x18\x04 \x01(\x0e\x32\x13.adamem.v1.SlotKind\x12\x1f\n\x05scope\x18\x05 \x01(\x0b\x32\x10.adamem.v1.Scope\x12\x0c\n\x04role\x18\x06 \x01(\t\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nimportance\x18\t \x01(\x02\x12!\n\x06vector\x18\n \x01(\x0b\x32\x11.adamem.v1.Vector\x12\x17\n\x0fvector_supplied\x18\x0b \x01(\x08\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x61\x63\x63\x65ss_count\x18\x0f \x01(\x04\x12/\n\x0b\x61\x63\x63\x65ssed_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tnamespace\x18\x11 \x01(\t\x12\x10\n\x08language\x18\x12 \x01(\t\x12\x15\n\rrecalled_from\x18\x18 \x01(\t\x12&\n\x03ttl\x18\x13 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xf3\x01\n\x03Hit\x12\x1d\n\x04slot\x18\x01 \x01(\x0b\x32\x0f.adamem.v1.Slot\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x33\n\x0bscore_parts\x18\x03 \x03(\x0b\x32\x1e.adamem.v1.Hit.ScorePartsEntry\x12\x18\n\x0b\x64\x65nse_score\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1a\n\rlexical_score\x18\x05 \x01(\x02H\x01\x88\x01\x01\x1a\x31\n\x0fScorePartsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\x0e\n\x0c_dense_scoreB\x10\n\x0e_lexical_score\"\xaf\x01\n\x06\x46ilter\x12$\n\x03\x61ll\x18\x01 \x01(\x0b\x32\x15.adamem.v1.FilterListH\x00\x12$\n\x03\x61ny\x18\x02 \x01(\x0b\x32\x15.adamem.v1.FilterListH\x00\x12$\n\x07negated\x18\x03 \x01(\x0b\x32\x11.adamem.v1.FilterH\x00\x12)\n\tcondition\x18\x04 \x01(\x0b\x32\x14.adamem.v1.ConditionH\x00\x42\x08\n\x06\x66ilter\"0\n\nFilterList\x12\"\n\x07\x66ilters\x18\x01 \x03(\x0b\x32\x11.adamem.v1.Filter\"h\n\tCondition\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12%\n\x08operator\x18\x02 \x01(\x0e\x32\x13.adamem.v1.Operator\x12%\n\x05value\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value*\x99\x01\n\x08SlotKind\x12\x19\n\x15SLOT_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eSLOT_KIND_FACT\x10\x01\x12\x15\n\x11SLOT_KIND_MESSAGE\x10\x02\x12\x18\n\x14SLOT_KIND_PREFERENCE\x10\x03\x12\x16\n\x12SLOT_KIND_DOCUMENT\x10\x04\x12\x15\n\x11SLOT_KIND_SUMMARY\x10\x05*R\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x11\n\rMETRIC_COSINE\x10\x01\x12\x0e\n\nMETRIC_DOT\x10\x02\x12\r\n\tMETRIC_L2\x10\x03*\xc1\x01\n\tIndexKind\x12\x1a\n\x16INDEX_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fINDEX_KIND_FLAT\x10\x01\x12\x13\n\x0fINDEX_KIND_HNSW\x10\x02\x12\x11\n\rINDEX_KIND_QG\x10\x03\x12\x19\n\x15INDEX_KIND_QG_COMPACT\x10\x04\x12\x11\n\rINDEX_KIND_PQ\x10\x05\x12\x15\n\x11INDEX_KIND_SPIRAL\x10\x06\x12\x16\n\x12INDEX_KIND_USEARCH\x10\x07*l\n\tQueryMode\x12\x1a\n\x16QUERY_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11QUERY_MODE_HYBRID\x10\x01\x12\x14\n\x10QUERY_MODE_DENSE\x10\x02\x12\x16\n\x12QUERY_MODE_LEXICAL\x10\x03*[\n\nVectorType\x12\x1b\n\x17VECTOR_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13VECTOR_TYPE_FLOAT32\x10\x01\x12\x17\n\x13VECTOR_TYPE_FLOAT16\x10\x02*\xb0\x01\n\x08Operator\x12\x18\n\x14OPERATOR_UNSPECIFIED\x10\x00\x12\x0f\n\x0bOPERATOR_EQ\x10\x01\x12\x0f\n\x0bOPERATOR_NE\x10\x02\x12\x0f\n\x0bOPERATOR_LT\x10\x03\x12\x0f\n\x0bOPERATOR_LE\x10\x04\x12\x0f\n\x0bOPERATOR_GT\x10\x05\x12\x0f\n\x0bOPERATOR_GE\x10\x06\x12\x0f\n\x0bOPERATOR_IN\x10\x07\x12\x13\n\x0fOPERATOR_EXISTS\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,34 +36,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HIT_SCOREPARTSENTRY']._loaded_options = None
   _globals['_HIT_SCOREPARTSENTRY']._serialized_options = b'8\001'
-  _globals['_SLOTKIND']._serialized_start=1774
-  _globals['_SLOTKIND']._serialized_end=1927
-  _globals['_METRIC']._serialized_start=1929
-  _globals['_METRIC']._serialized_end=2011
-  _globals['_INDEXKIND']._serialized_start=2014
-  _globals['_INDEXKIND']._serialized_end=2207
-  _globals['_QUERYMODE']._serialized_start=2209
-  _globals['_QUERYMODE']._serialized_end=2317
-  _globals['_VECTORTYPE']._serialized_start=2319
-  _globals['_VECTORTYPE']._serialized_end=2410
-  _globals['_OPERATOR']._serialized_start=2413
-  _globals['_OPERATOR']._serialized_end=2589
-  _globals['_RANKING']._serialized_start=100
-  _globals['_RANKING']._serialized_end=551
-  _globals['_SCOPE']._serialized_start=553
-  _globals['_SCOPE']._serialized_end=620
-  _globals['_VECTOR']._serialized_start=622
-  _globals['_VECTOR']._serialized_end=646
-  _globals['_SLOT']._serialized_start=649
-  _globals['_SLOT']._serialized_end=1191
-  _globals['_HIT']._serialized_start=1194
-  _globals['_HIT']._serialized_end=1437
-  _globals['_HIT_SCOREPARTSENTRY']._serialized_start=1354
-  _globals['_HIT_SCOREPARTSENTRY']._serialized_end=1403
-  _globals['_FILTER']._serialized_start=1440
-  _globals['_FILTER']._serialized_end=1615
-  _globals['_FILTERLIST']._serialized_start=1617
-  _globals['_FILTERLIST']._serialized_end=1665
-  _globals['_CONDITION']._serialized_start=1667
-  _globals['_CONDITION']._serialized_end=1771
+  _globals['_SLOTKIND']._serialized_start=1846
+  _globals['_SLOTKIND']._serialized_end=1999
+  _globals['_METRIC']._serialized_start=2001
+  _globals['_METRIC']._serialized_end=2083
+  _globals['_INDEXKIND']._serialized_start=2086
+  _globals['_INDEXKIND']._serialized_end=2279
+  _globals['_QUERYMODE']._serialized_start=2281
+  _globals['_QUERYMODE']._serialized_end=2389
+  _globals['_VECTORTYPE']._serialized_start=2391
+  _globals['_VECTORTYPE']._serialized_end=2482
+  _globals['_OPERATOR']._serialized_start=2485
+  _globals['_OPERATOR']._serialized_end=2661
+  _globals['_RANKING']._serialized_start=132
+  _globals['_RANKING']._serialized_end=583
+  _globals['_SCOPE']._serialized_start=585
+  _globals['_SCOPE']._serialized_end=652
+  _globals['_VECTOR']._serialized_start=654
+  _globals['_VECTOR']._serialized_end=678
+  _globals['_SLOT']._serialized_start=681
+  _globals['_SLOT']._serialized_end=1263
+  _globals['_HIT']._serialized_start=1266
+  _globals['_HIT']._serialized_end=1509
+  _globals['_HIT_SCOREPARTSENTRY']._serialized_start=1426
+  _globals['_HIT_SCOREPARTSENTRY']._serialized_end=1475
+  _globals['_FILTER']._serialized_start=1512
+  _globals['_FILTER']._serialized_end=1687
+  _globals['_FILTERLIST']._serialized_start=1689
+  _globals['_FILTERLIST']._serialized_end=1737
+  _globals['_CONDITION']._serialized_start=1739
+  _globals['_CONDITION']._serialized_end=1843
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,64 @@
+"""When slots expire, as stored: read as arrays, namespace by namespace, and changed without the rest of a slot."""
+
+from collections.abc import Iterator
+from itertools import takewhile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adamem_server.store import codec, keys
+from adamem_server.store.slot_store import ReadView, WriteBatch
+from adamem_server.types import Slot
+
+
+def expiry_arrays(view: ReadView, number: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The rows of a namespace that expire, soonest first, uint32 [n], and when, int64 [n] in microseconds."""
+    packed = np.frombuffer(b"".join(_keys(view, "expiries", number)), keys.EXPIRY_DTYPE)
+    return packed["row"].astype(np.uint32), packed["time"].astype(np.int64)
+
+
+def slot_rows(view: ReadView, number: int) -> NDArray[np.uint32]:
+    """The rows of a namespace that hold a slot, ascending, uint32 [n]; nothing of them is read."""
+    packed = np.frombuffer(b"".join(_keys(view, "slots", number)), keys.ROW_DTYPE)
+    return packed["row"].astype(np.uint32)
+
+
+def first_expiries(view: ReadView) -> Iterator[tuple[int, int]]:
+    """(namespace number, when its first slot expires) of all namespaces that have slots that expire."""
+    cursor = view.cursor("expiries")
+    number = 0
+    while cursor.set_range(keys.number_key(number)):
+        key = cursor.key()
+        number = keys.decode_u32(key[:4])
+        yield number, keys.expiry_of(key)[0]
+        number += 1
+
+
+def due_rows(view: ReadView, number: int, now: int, most: int) -> list[int]:
+    """Up to `most` rows of a namespace that have expired, soonest first."""
+    rows: list[int] = []
+    for expires_at, row in view.expiring(number):
+        if expires_at > now or len(rows) == most:
+            break
+        rows.append(row)
+    return rows
+
+
+def put_expiry(batch: WriteBatch, number: int, row: int, before: Slot, after: Slot) -> int:
+    """Store a slot that differs from the one before in its expiry alone; returns by how much its record grew."""
+    key, data = keys.row_key(number, row), codec.encode_slot(after)
+    n_before = len(batch.get("slots", key) or b"")
+    batch.put("slots", key, data)
+    if before.expires_at:
+        batch.delete("expiries", keys.expiry_key(number, before.expires_at, row))
+    if after.expires_at:
+        batch.put("expiries", keys.expiry_key(number, after.expires_at, row), b"")
+    return len(data) - n_before
+
+
+def _keys(view: ReadView, table: str, number: int) -> Iterator[bytes]:
+    """The keys of a namespace in a table, in order."""
+    cursor, prefix = view.cursor(table), keys.number_key(number)
+    if not cursor.set_range(prefix):
+        return iter(())
+    return takewhile(lambda key: key.startswith(prefix), cursor.iternext(values=False))
