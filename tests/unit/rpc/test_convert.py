@@ -287,8 +287,8 @@ def test_update_namespace() -> None:
     def decode(**fields: Any) -> tuple[Any, ...]:
         return DECODER.update_namespace(admin_pb2.UpdateNamespaceRequest(**fields))
 
-    assert decode(name="n") == ("n", None, None, None, None, None)
-    assert decode(name="n", description="", ef_search=5) == ("n", "", 5, None, None, None)
+    assert decode(name="n") == ("n", None, None, None, None, None, None)
+    assert decode(name="n", description="", ef_search=5) == ("n", "", 5, None, None, None, None)
     assert decode(name="n", ranking={"recency": 0.1})[3] == {"recency": 0.1}
     assert decode(name="n", ranking={})[3] == {}
     assert [decode(name="n", adapter_enabled=on)[4] for on in (True, False)] == [True, False]
