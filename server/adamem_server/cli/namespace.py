@@ -17,7 +17,7 @@ from adamem_server.cli.options import (
 from adamem_server.cli.output import print_fields, print_json, print_namespace_line, say
 from adamem_server.cli.session import Session, pass_session
 
-_FIELDS = ("description", "dim", "metric", "index_kind", "vector_type", "external_vectors")
+_FIELDS = ("description", "dim", "metric", "index_kind", "vector_type", "external_vectors", "default_ttl_s")
 
 
 @click.group()
