@@ -26,8 +26,10 @@ status code of a class is decided in `rpc/errors.py` alone.
     ├── DeadlineExceededError
     ├── UnauthenticatedError
     ├── DataCorruptError            stored bytes fail their check
+    │   └── BackupInvalidError          no backup, a damaged or incomplete one, or one of a newer version
     ├── StartupError                the server cannot start; the message says what to do
     │   ├── DataDirectoryInUseError
+    │   ├── DataDirectoryNotEmptyError  there is something where a backup is to be restored
     │   ├── DataFormatError             the data directory was written by another format version
     │   └── InsecureAddressError        a public address without TLS and authentication
     └── ModelError
@@ -244,6 +246,15 @@ class DataCorruptError(AdaMemError):
     reason = "DATA_CORRUPT"
 
 
+class BackupInvalidError(DataCorruptError):
+    """A backup that is none, is damaged or cut short, or was written by a newer version; `member` is where."""
+
+    reason = "BACKUP_INVALID"
+
+    def __init__(self, member: str, problem: str, **metadata: str) -> None:
+        super().__init__(f"{member}: {problem}", member=member, **metadata)
+
+
 class StartupError(AdaMemError):
     """The server cannot start."""
 
@@ -254,6 +265,15 @@ class DataDirectoryInUseError(StartupError):
     """Another process has the data directory open."""
 
     reason = "DATA_DIRECTORY_IN_USE"
+
+
+class DataDirectoryNotEmptyError(StartupError):
+    """A backup is to be restored into a directory that holds something."""
+
+    reason = "DATA_DIRECTORY_NOT_EMPTY"
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"the directory {path} is not empty; --force replaces the data in it", path=str(path))
 
 
 class DataFormatError(StartupError):

@@ -49,6 +49,9 @@ COMMANDS: Final = {
     "namespace": ("namespace:namespace", "List, create, show, change, verify, compact and delete namespaces."),
     "dedup": ("dedup:dedup", "Merge duplicates, list what would be merged, undo it."),
     "job": ("job:job", "List, show, watch and cancel long work of the server."),
+    "backup": ("backup:backup", "Copy the whole server while it runs."),
+    "verify": ("backup:verify", "Check that a backup is whole."),
+    "restore": ("backup:restore", "Make a data directory of a backup."),
     "model": ("model:model", "List encoders and download them ahead."),
     "version": ("version:version", "Show the versions of this command and of the server."),
 }

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from adamem_server.lifecycle.backup import Backups
 from adamem_server.lifecycle.compact import Compact
 from adamem_server.lifecycle.deduplicate import Deduplicate
 from adamem_server.lifecycle.duplicates import Duplicates
@@ -19,7 +20,7 @@ class Lifecycle:
     Every operation that starts a job raises what `JobRunner.submit` raises.
     """
 
-    def __init__(self, parts: EngineParts, settings: JobSettings) -> None:
+    def __init__(self, parts: EngineParts, settings: JobSettings, *, server_version: str) -> None:
         kinds: list[JobKind] = [
             Verify(parts.store),
             Compact(parts.registry, parts.maintenance.save),
@@ -28,6 +29,7 @@ class Lifecycle:
         ]
         self.jobs: Final = JobRunner(parts.store, parts.writer, kinds, parts.activity, settings, now=parts.now)
         self.duplicates: Final = Duplicates(parts.store, self.jobs.get)
+        self.backups: Final = Backups(parts.store, parts.encoder.info, server_version, parts.now)
 
     def start(self) -> None:
         """Take up unfinished jobs."""

@@ -65,6 +65,7 @@ _GROWTH: Final = 2
 _SCARCE_BYTES: Final = 4 << 20
 # LMDB writes new pages before it frees old ones: what a deletion may take beyond the limit of the data file.
 _RESERVE_BYTES: Final = 4 << 20
+_FULL: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 ReadTransaction: TypeAlias = "lmdb.Transaction[bytes]"
 _T = TypeVar("_T")
@@ -92,6 +93,7 @@ class Environment:
         try:
             self._env = self._open(durability)
             self.tables = {name: self._env.open_db(name.encode()) for name in TABLES}
+            self.forget_dead_readers()
             self._check_format()
         except BaseException as error:
             if hasattr(self, "_env"):
@@ -113,6 +115,10 @@ class Environment:
     def data_bytes(self) -> int:
         """Size of the data file."""
         return (self.path / "data.mdb").stat().st_size
+
+    def forget_dead_readers(self) -> None:
+        """Free the pages that a copying process held which was killed."""
+        self._env.reader_check()
 
     @contextmanager
     def read(self) -> Iterator[ReadTransaction]:
@@ -211,7 +217,7 @@ class Environment:
         """Whether a failed write means that nothing more fits; LMDB reports a write that was cut short as EIO."""
         code = error.errno if isinstance(error, OSError) else getattr(error, "code", 0)
         if code != errno.EIO:
-            return code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+            return code in _FULL
         disk = os.statvfs(self.path)
         limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         file_room = limit - self.data_bytes() if limit != resource.RLIM_INFINITY else _SCARCE_BYTES
@@ -264,6 +270,25 @@ def _lock(path: Path) -> int:
             f"the data directory {path} is in use by another process", path=str(path)
         ) from error
     return fd
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Inside, no other process may use a data directory, which is made when missing.
+
+    Raises:
+        DataDirectoryInUseError, StartupError.
+    """
+    fd = _lock(path)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether a file could not be written because nothing more fits."""
+    return error.errno in _FULL
 
 
 def _reserve(path: Path, n_bytes: int) -> None:

@@ -4,17 +4,18 @@
 codecs, and nothing of why something is written.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import lmdb
 
 from adamem_server.store import codec, keys
 from adamem_server.store.codec import Change, Head, Learning, Request
 from adamem_server.store.duplicate_codec import decode_absorbed
+from adamem_server.store.copying import StoreCopy
 from adamem_server.store.environment import Environment, ReadTransaction
 from adamem_server.types import (
     NO_ACCESS,
@@ -52,10 +53,18 @@ _PURGED: Final = (
 )
 
 
+class Tables(Protocol):
+    """Where a view finds its tables."""
+
+    @property
+    def tables(self) -> Mapping[str, Any]:
+        """LMDB's handles by name."""
+
+
 class ReadView:
     """All tables as they were at one moment."""
 
-    def __init__(self, environment: Environment, txn: ReadTransaction) -> None:
+    def __init__(self, environment: Tables, txn: ReadTransaction) -> None:
         self._tables = environment.tables
         self._txn = txn
 
@@ -493,6 +502,19 @@ class SlotStore:
             return result
 
         return self._environment.write(run, frees=frees)
+
+    @contextmanager
+    def copy(self) -> Iterator[StoreCopy]:
+        """A consistent copy of all that is committed now, while reads and writes go on.
+
+        Raises:
+            UnavailableError: The copying process cannot be started.
+        """
+        copy = StoreCopy(self.path, self._environment.forget_dead_readers)
+        try:
+            yield copy
+        finally:
+            copy.close()
 
     def data_bytes(self) -> int:
         """Size of the data file."""

@@ -85,6 +85,7 @@ EXPORTED = sorted(
     DuplicateScope RecalledAction
     AbortedError AdaMemError AdapterStatus AdapterVersion AdapterVersionNotFoundError FeedbackResult TrainingOutcome
     TrainingReport AlreadyExistsError AsyncClient BatchUpdateResult BulkFailure BulkResult Client
+    BackupInvalidError BackupResult
     DataCorruptError DeadlineExceededError DeleteResult DimensionMismatchError EmbedderClosedError
     FailedPreconditionError FieldViolation FilterError Hit IndexKind IndexParams InternalError InvalidArgumentError
     Job JobCancelledError JobNotFoundError JobPage JobRunningError JobState

@@ -11,6 +11,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from adamem._async_bulk import send
+from adamem._backups import AsyncBackups
 from adamem._base import BaseClient
 from adamem._bulk import BulkLoad
 from adamem._codec import (
@@ -108,6 +109,11 @@ class AsyncClient(BaseClient):
     def duplicates(self) -> AsyncDuplicates:
         """Of a namespace: `merge`, `undo`, `pairs`, `absorbed`."""
         return AsyncDuplicates(self)
+
+    @cached_property
+    def backups(self) -> AsyncBackups:
+        """Backups of the whole server."""
+        return AsyncBackups(self._channel, self._metadata)
 
     async def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""

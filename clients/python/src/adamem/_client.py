@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+from adamem._backups import Backups
 from adamem._base import BaseClient
 from adamem._bulk import Batch, BulkLoad
 from adamem._codec import (
@@ -81,6 +82,7 @@ class Client(BaseClient):
         jobs: Long work of the server: `get`, `list`, `cancel`, `watch`, `wait`.
         lifecycle: What starts it: `verify`, `compact`.
         duplicates: Of a namespace: `merge`, `undo`, `pairs`, `absorbed`.
+        backups: Backups of the whole server: `save`.
     """
 
     def _open(self) -> None:
@@ -94,6 +96,7 @@ class Client(BaseClient):
         self.jobs = Jobs(self)
         self.lifecycle = Lifecycle(self)
         self.duplicates = Duplicates(self)
+        self.backups = Backups(self._channel, self._metadata)
 
     def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""

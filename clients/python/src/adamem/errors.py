@@ -27,6 +27,7 @@
     ├── DeadlineExceededError           `timeout_s` passed; also a TimeoutError
     ├── UnauthenticatedError            no valid API key
     ├── DataCorruptError                stored bytes fail their check
+    │   └── BackupInvalidError              a backup did not arrive whole
     ├── ModelError                      the server's encoder cannot be had or loaded
     ├── UnimplementedError              the server does not know this call
     └── InternalError                   a fault of the server; `metadata["request_id"]` finds it in the server's log
@@ -256,6 +257,12 @@ class DataCorruptError(AdaMemError):
 
     default_code = grpc.StatusCode.DATA_LOSS
     default_reason = "DATA_CORRUPT"
+
+
+class BackupInvalidError(DataCorruptError):
+    """A backup did not arrive whole; nothing of it was kept."""
+
+    default_reason = "BACKUP_INVALID"
 
 
 class ModelError(AdaMemError):

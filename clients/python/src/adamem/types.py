@@ -346,6 +346,29 @@ class SlotPage(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class BackupResult(Record):
+    """A backup that was stored whole.
+
+    Attributes:
+        path: Where it is.
+        created_at: When the copy began; all that was acknowledged before is in it.
+        n_namespaces: Namespaces in it.
+        n_slots: Slots in it.
+        n_bytes: Size of the database in it.
+        sha256: Of the database, hexadecimal.
+        server_version: Of the server that it is of.
+    """
+
+    path: str
+    created_at: datetime
+    n_namespaces: int
+    n_slots: int
+    n_bytes: int
+    sha256: str
+    server_version: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class DeleteResult(Record):
     """How many slots were deleted, how many ids were unknown, and the journal sequence number after it."""
 
