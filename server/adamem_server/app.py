@@ -92,7 +92,7 @@ def build(settings: Settings) -> App:
             cross_encoder=cross_encoder,
         )
         resources.callback(engine.close)
-        lifecycle = Lifecycle(engine.parts, _job_settings(settings), server_version=__version__)
+        lifecycle = Lifecycle(engine, _job_settings(settings), server_version=__version__)
         resources.callback(lifecycle.close)
         lifecycle.start()
         server = RpcServer(engine, lifecycle, _server_options(settings))

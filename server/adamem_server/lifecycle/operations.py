@@ -6,12 +6,13 @@ from adamem_server.lifecycle.backup import Backups
 from adamem_server.lifecycle.compact import Compact
 from adamem_server.lifecycle.deduplicate import Deduplicate
 from adamem_server.lifecycle.duplicates import Duplicates
+from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.lifecycle.jobs import JobKind, JobSettings
 from adamem_server.lifecycle.undo_deduplicate import UndoDeduplicate
 from adamem_server.lifecycle.verify import Verify
-from adamem_server.memory.parts import EngineParts
 from adamem_server.types import Job, JsonObject, RequestKey
+from adamem_server.memory.engine import MemoryEngine
 
 
 class Lifecycle:
@@ -20,7 +21,8 @@ class Lifecycle:
     Every operation that starts a job raises what `JobRunner.submit` raises.
     """
 
-    def __init__(self, parts: EngineParts, settings: JobSettings, *, server_version: str) -> None:
+    def __init__(self, engine: MemoryEngine, settings: JobSettings, *, server_version: str) -> None:
+        parts = engine.parts
         kinds: list[JobKind] = [
             Verify(parts.store),
             Compact(parts.registry, parts.maintenance.save),
@@ -29,14 +31,17 @@ class Lifecycle:
         ]
         self.jobs: Final = JobRunner(parts.store, parts.writer, kinds, parts.activity, settings, now=parts.now)
         self.duplicates: Final = Duplicates(parts.store, self.jobs.get)
+        self.erasure: Final = Erasure(engine)
         self.backups: Final = Backups(parts.store, parts.encoder.info, server_version, parts.now)
 
     def start(self) -> None:
-        """Take up unfinished jobs."""
+        """Take up unfinished jobs and erasures."""
+        self.erasure.start()
         self.jobs.start()
 
     def close(self) -> None:
-        """Stop the jobs; the engine is still open."""
+        """Stop the jobs and erasures; the engine is still open."""
+        self.erasure.close()
         self.jobs.close()
 
     def verify(self, namespace: str, *, request: RequestKey | None = None) -> Job:

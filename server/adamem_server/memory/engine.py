@@ -337,8 +337,11 @@ class MemoryEngine:
         slot_ids: Sequence[str] = (),
         filter: Filter | None = None,  # noqa: A002 - the name of the thing, everywhere
         request: RequestKey | None = None,
+        on_deleted: Callable[[Sequence[str]], None] | None = None,
     ) -> DeleteResult:
         """Delete slots by id, or those that pass a filter when the deletion meets them.
+
+        `on_deleted` is called with the ids of those that were deleted, some thousand at a time.
 
         Raises:
             NamespaceNotFoundError, RequestIdReusedError, StorageFullError.
@@ -359,9 +362,11 @@ class MemoryEngine:
         for chunk in chunks:
             last = request if chunk is chunks[-1] else None
             job = DeleteJob(self._registry, target, chunk, now, last, condition=filter, so_far=so_far)
-            answer = self._writer.submit(job).result().answer
-            assert isinstance(answer, DeleteResult)
-            so_far = answer
+            written = self._writer.submit(job).result()
+            assert isinstance(written.answer, DeleteResult)
+            so_far = written.answer
+            if on_deleted is not None and written.applied is not None:
+                on_deleted([change.before.id for change in written.applied.changes if change.before is not None])
         return so_far
 
     def _update(self, prepared: Prepared, deadline_s: float | None) -> UpdateResult:

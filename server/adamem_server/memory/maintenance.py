@@ -214,7 +214,8 @@ class Maintenance:
             self._saved[number] = (shard.sequence, self._monotonic())
             return
         try:
-            saved = shard.save(path)
+            with self._registry.saving(shard) as may_save:
+                saved = shard.save(path) if may_save else None
         except Exception as error:  # noqa: BLE001 - what cannot be saved is rebuilt
             _log.warning("snapshot_failed", namespace=shard.namespace.name, problem=str(error))
             return

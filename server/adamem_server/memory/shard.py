@@ -109,6 +109,8 @@ class Shard:
         self.namespace = namespace
         self.sequence = sequence
         self.next_expiry = next_expiry
+        # Erasures of the namespace before it was opened; set and compared by the registry.
+        self.n_erasures = 0
         self._index = index
         # The vectors of the questions that slots answer: a slot is found by the nearer of its two. Absent without any.
         self._cues = cues
@@ -291,6 +293,14 @@ class Shard:
         self._turns.prepare()
         with self._intact():
             return sum(index.maintain(most) for index in self._vector_indexes())
+
+    def n_indexed(self) -> dict[str, int]:
+        """How many slots are in each index, by its name."""
+        return {
+            "vector_index": len(self._index),
+            "cue_index": 0 if self._cues is None else len(self._cues),
+            "lexical_index": self._words.n_slots(),
+        }
 
     def sizes(self) -> dict[str, int]:
         """Sizes of the vector indexes together: `n_live`, `n_tombstones`, `memory_bytes` and others."""

@@ -30,6 +30,7 @@ from adamem_server.rpc.duplicates import decode_policy, encode_policy
 from adamem_server.rpc.errors import error_status, relocated
 from adamem_server.rpc.filters import decode_filter
 from adamem_server.rpc.ranking import decode_ranking, encode_ranking
+from adamem_server.rpc.receipts import encode_receipt
 from adamem_server.rpc.slots import decode_slot, encode_seconds, encode_slot, encode_time
 from adamem_server.types import (
     NO_DUPLICATE_POLICY,
@@ -352,7 +353,10 @@ def encode_batch_results(batch: Batch, result: UpdateResult) -> list[memory_pb2.
 def encode_delete_result(result: DeleteResult) -> memory_pb2.DeleteSlotsResponse:
     """The answer to a deletion."""
     return memory_pb2.DeleteSlotsResponse(
-        n_deleted=result.n_deleted, n_not_found=result.n_not_found, sequence=result.sequence
+        n_deleted=result.n_deleted,
+        n_not_found=result.n_not_found,
+        sequence=result.sequence,
+        receipt=None if result.receipt is None else encode_receipt(result.receipt),
     )
 
 

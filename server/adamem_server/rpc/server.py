@@ -90,10 +90,11 @@ class RpcServer:
             options=_channel_options(options.limits.max_message_bytes),
             maximum_concurrent_rpcs=options.n_threads + _MAX_WAITING,
         )
-        self._memory = MemoryService(engine, decoder)
+        self._memory = MemoryService(engine, decoder, lifecycle.erasure)
         admin = AdminService(
             engine,
             decoder,
+            lifecycle.erasure,
             limits=options.limits,
             default_namespace=options.default_namespace,
             version=options.version,

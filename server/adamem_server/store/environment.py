@@ -89,10 +89,10 @@ class Environment:
     def __init__(self, path: Path, *, durability: Durability, max_bytes: int) -> None:
         self.path = path
         self._max_bytes = max_bytes
+        self._durability = durability
         self._lock_fd = _lock(path)
         try:
-            self._env = self._open(durability)
-            self.tables = {name: self._env.open_db(name.encode()) for name in TABLES}
+            self._open_all()
             self.forget_dead_readers()
             self._check_format()
         except BaseException as error:
@@ -174,6 +174,47 @@ class Environment:
                     raise StorageFullError(f"the disk of {self.path} is full", path=str(self.path)) from error
                 raise
 
+    def renew(self) -> int:
+        """Open the database anew; the number of its last transaction. Only the thread that writes may call it.
+
+        LMDB writes new pages from buffers that held others, without clearing them: this gives the buffers up. Reads
+        wait until it is done, some milliseconds.
+        """
+        with self._without_readers():
+            self._env.close()
+            self._open_all()
+            return int(self._env.info()["last_txnid"])
+
+    def oldest_read(self) -> int:
+        """The oldest transaction that is still read, by any process; the last one where nothing is read."""
+        last = int(self._env.info()["last_txnid"])
+        lines = (line.split() for line in self._env.readers().splitlines()[1:])
+        return min([last, *(int(line[2]) for line in lines if len(line) == 3 and line[2].isdecimal())])
+
+    @contextmanager
+    def scrubbing(self) -> Iterator[tuple[int, int, int]]:
+        """Inside, nothing is written; (descriptor, size of pages, oldest transaction read) for `scrub`.
+
+        Only the thread that writes may call it.
+        """
+        with self._env.begin(write=True) as txn:
+            # The commit before the last is what a power failure could bring back, and may need what is free now.
+            self._env.sync(True)
+            fd = os.open(self.path / "data.mdb", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                yield fd, int(self._env.stat()["psize"]), self.oldest_read()
+            finally:
+                os.close(fd)
+                txn.abort()
+
+    def sync_data(self) -> None:
+        """Bring to disk what was written to the file."""
+        fd = os.open(self.path / "data.mdb", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
     def _grow(self, reserve: int) -> bool:
         """Enlarge the map; False at the limit."""
         size = self._env.info()["map_size"]
@@ -203,12 +244,18 @@ class Environment:
             self._resize(max(self._max_bytes, _MIN_MAP_BYTES))
 
     def _resize(self, size: int) -> None:
+        with self._without_readers():
+            self._env.set_mapsize(size)
+
+    @contextmanager
+    def _without_readers(self) -> Iterator[None]:
+        """Inside, nothing is read in this process; others may read."""
         with self._gate:
             self._resizing = True
             while self._n_readers:
                 self._gate.wait()
             try:
-                self._env.set_mapsize(size)
+                yield
             finally:
                 self._resizing = False
                 self._gate.notify_all()
@@ -223,7 +270,11 @@ class Environment:
         file_room = limit - self.data_bytes() if limit != resource.RLIM_INFINITY else _SCARCE_BYTES
         return min(disk.f_bavail * disk.f_frsize, file_room) < _SCARCE_BYTES
 
-    def _open(self, durability: Durability) -> lmdb.Environment:
+    def _open_all(self) -> None:
+        self._env = self._open()
+        self.tables = {name: self._env.open_db(name.encode()) for name in TABLES}
+
+    def _open(self) -> lmdb.Environment:
         data = self.path / "data.mdb"
         size = max(_FIRST_MAP_BYTES, _GROWTH * data.stat().st_size if data.exists() else 0)
         if self._max_bytes:
@@ -232,7 +283,7 @@ class Environment:
         return lmdb.Environment(
             str(self.path),
             map_size=size,
-            metasync=durability is Durability.SYNC,
+            metasync=self._durability is Durability.SYNC,
             mode=0o600,
             readahead=False,
             max_readers=_MAX_READERS,

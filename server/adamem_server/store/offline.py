@@ -28,6 +28,7 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "learning": codec.decode_learning,
     "pairs": codec.decode_pair,
     "adapters": lambda value: codec.decode_adapter(0, value),
+    "jobs": lambda value: codec.decode_job("", value),
 }
 _VECTORS: Final = ("vectors", "cue_vectors")
 _COUNTED: Final = ("slots", "rows", *_VECTORS)

@@ -4,7 +4,7 @@
 codecs, and nothing of why something is written.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from adamem_server.store.codec import Change, Head, Learning, Request
 from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.copying import StoreCopy
 from adamem_server.store.environment import Environment, ReadTransaction
+from adamem_server.store.scrub import Scrubbed, clear_free, scrub
 from adamem_server.types import (
     NO_ACCESS,
     Access,
@@ -51,6 +52,8 @@ _PURGED: Final = (
     "merges",
     "heads",
 )
+# The tables of which a namespace's number begins the keys.
+OF_NAMESPACE: Final = _PURGED
 
 
 class Tables(Protocol):
@@ -515,6 +518,28 @@ class SlotStore:
             yield copy
         finally:
             copy.close()
+
+    def renew(self) -> int:
+        """See `Environment.renew`."""
+        return self._environment.renew()
+
+    def oldest_read(self) -> int:
+        """See `Environment.oldest_read`."""
+        return self._environment.oldest_read()
+
+    def scrub(self, first_page: int, most: int) -> Scrubbed:
+        """Overwrite what deletions left in up to `most` pages; see `scrub.py`. Only the thread that writes may."""
+        with self._environment.scrubbing() as (fd, page_bytes, oldest):
+            return scrub(fd, page_bytes, first_page, most, oldest)
+
+    def clear_free(self, held: Collection[int]) -> tuple[tuple[int, ...], int]:
+        """The same in pages that were still read before; see `clear_free` of `scrub.py`."""
+        with self._environment.scrubbing() as (fd, page_bytes, oldest):
+            return clear_free(fd, page_bytes, held, oldest)
+
+    def sync_data(self) -> None:
+        """Bring to disk what a scrub wrote."""
+        self._environment.sync_data()
 
     def data_bytes(self) -> int:
         """Size of the data file."""

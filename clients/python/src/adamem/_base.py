@@ -301,6 +301,7 @@ class BaseClient:
         filter: FilterLike | None,  # noqa: A002
         namespace: str | None,
         request_id: str | None,
+        erase: bool,
     ) -> memory_pb.DeleteSlotsRequest:
         if (slot_ids is None) == (filter is None):
             raise invalid("slot_ids", "exactly one of slot_ids and filter is expected")
@@ -313,6 +314,7 @@ class BaseClient:
                 slot_ids=ids,
                 filter=None if filter is None else filter_to_proto(filter),
                 request_id=new_request_id() if request_id is None else request_id,
+                erase=erase,
             )
 
     def _create_namespace_request(
@@ -379,6 +381,6 @@ class BaseClient:
                 duplicates=None if duplicates is None else policy_to_proto(duplicates),
             )
 
-    def _delete_namespace_request(self, name: str) -> admin_pb.DeleteNamespaceRequest:
+    def _delete_namespace_request(self, name: str, erase: bool) -> admin_pb.DeleteNamespaceRequest:
         with building("name"):
-            return admin_pb.DeleteNamespaceRequest(name=name)
+            return admin_pb.DeleteNamespaceRequest(name=name, erase=erase)

@@ -18,8 +18,10 @@ from adamem._codec import (
     adapter_status_from_proto,
     adapter_version_from_proto,
     batch_result_from_proto,
+    delete_result_from_proto,
     namespace_from_proto,
     query_result_from_proto,
+    receipt_from_proto,
     server_info_from_proto,
     slot_from_proto,
     slot_with_absorbed,
@@ -38,6 +40,7 @@ from adamem.types import (
     AdapterVersion,
     BatchUpdateResult,
     BulkResult,
+    DeleteNamespaceResult,
     DeleteResult,
     FeedbackResult,
     FilterLike,
@@ -432,6 +435,7 @@ class Client(BaseClient):
         filter: FilterLike | None = None,  # noqa: A002
         namespace: str | None = None,
         request_id: str | None = None,
+        erase: bool = False,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> DeleteResult:
         """Deletes slots by id, or all that pass a filter.
@@ -441,11 +445,14 @@ class Client(BaseClient):
             filter: As in `query`; an empty one is refused, for it would delete everything.
             namespace: Deleted from. None: the client's.
             request_id: As in `update`.
+            erase: Wait until no byte of the slots is left in the files of the data directory: a pass over all of it,
+                some seconds for a gigabyte. The server forgets the requests that stored the slots, so that one that
+                is sent again stores them again.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
         """
-        request = self._delete_slots_request(slot_ids, filter, namespace, request_id)
+        request = self._delete_slots_request(slot_ids, filter, namespace, request_id, erase)
         response = self._call(self._memory.DeleteSlots, request, timeout_s)
-        return DeleteResult(response.n_deleted, response.n_not_found, response.sequence)
+        return delete_result_from_proto(response)
 
     def feedback(
         self,
@@ -635,17 +642,23 @@ class Client(BaseClient):
         response = self._call(self._admin.UpdateNamespace, request, timeout_s)
         return namespace_from_proto(response.namespace)
 
-    def delete_namespace(self, name: str, *, timeout_s: float | NotGiven | None = NOT_GIVEN) -> int:
+    def delete_namespace(
+        self, name: str, *, erase: bool = False, timeout_s: float | NotGiven | None = NOT_GIVEN
+    ) -> DeleteNamespaceResult:
         """Deletes a namespace with all its slots. Never retried: the call has no request id.
 
-        Returns:
-            How many slots it had.
+        Args:
+            name: The namespace.
+            erase: Wait until no byte of it is left in the files of the data directory; see `delete_slots`. Else its
+                records are removed in the background, and the receipt counts those that are still there.
+            timeout_s: Limit of the call. None: none. Left out: the client's.
 
         Raises:
             NamespaceNotFoundError: There is no such namespace.
         """
-        request = self._delete_namespace_request(name)
-        return self._call(self._admin.DeleteNamespace, request, timeout_s).n_slots
+        request = self._delete_namespace_request(name, erase)
+        response = self._call(self._admin.DeleteNamespace, request, timeout_s)
+        return DeleteNamespaceResult(response.n_slots, receipt_from_proto(response.receipt))
 
     def server_info(self, *, timeout_s: float | NotGiven | None = NOT_GIVEN) -> ServerInfo:
         """Describes the server, its encoder and its limits."""
