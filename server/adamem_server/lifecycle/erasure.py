@@ -166,7 +166,7 @@ class Erasure:
             self._wake.notify()
         try:
             erased_at, n_bytes = future.result(remaining_s(deadline_s))
-        except FutureTimeoutError as error:
+        except (FutureTimeoutError, DeadlineExceededError) as error:
             raise DeadlineExceededError("the deadline passed during the erasure, which goes on") from error
         return _receipt(before, self._counts(number, known=False), erased_at, n_bytes)
 

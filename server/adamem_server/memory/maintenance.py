@@ -219,7 +219,9 @@ class Maintenance:
         except Exception as error:  # noqa: BLE001 - what cannot be saved is rebuilt
             _log.warning("snapshot_failed", namespace=shard.namespace.name, problem=str(error))
             return
-        self._saved[number] = (shard.sequence if saved is None else saved, self._monotonic())
+        # One that may not be saved makes room for one that may, which need have no newer sequence.
+        held = shard.sequence if saved is None and may_save else saved or 0
+        self._saved[number] = (held, self._monotonic())
         if saved is None and head.sequence - head.checkpoint <= _MAX_SMALL_JOURNAL:
             return
         self._trim(number, head.sequence if saved is None else saved)
