@@ -1,4 +1,4 @@
-"""`adamem backup | verify | restore`."""
+"""`adamem backup | verify | restore | compact`: the data of the whole server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from adamem_server.cli.job import finish, wait_option
 from adamem_server.cli.options import json_option, option
 from adamem_server.cli.output import print_fields, print_json, say
 from adamem_server.cli.progress import Progress
@@ -67,6 +68,16 @@ def restore(session: Session, source: Path, data_dir: Path, force: bool) -> None
     if not session.as_json:
         say(f"restored into {data_dir.absolute()}")
     _print(session, manifest, n_records)
+
+
+@click.command()
+@wait_option
+@json_option
+@pass_session
+def compact(session: Session, wait: bool) -> None:
+    """Write the server's data file anew, without the pages that deletions freed; writes wait meanwhile."""
+    with session.client() as client:
+        finish(session, client, client.lifecycle.compact_data(), wait=wait)
 
 
 @contextmanager

@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "backup": ("backup:backup", "Copy the whole server while it runs."),
     "verify": ("backup:verify", "Check that a backup is whole."),
     "restore": ("backup:restore", "Make a data directory of a backup."),
+    "compact": ("backup:compact", "Give the free pages of the server's data file back to the disk."),
     "model": ("model:model", "List encoders and download them ahead."),
     "version": ("version:version", "Show the versions of this command and of the server."),
 }

@@ -33,7 +33,7 @@ _FORGET_AT_ONCE: Final = 1_000
 # How long a step waits for queries to end, and how often that is looked at.
 _MOST_PATIENCE_S: Final = 0.005
 _LOOK_S: Final = 0.0005
-# How often it is looked whether a backup that reads old pages has ended.
+# How often it is looked whether what is waited for has ended.
 _WAIT_S: Final = 0.05
 
 _T = TypeVar("_T")
@@ -218,11 +218,18 @@ class Erasure:
         for number in sorted(numbers):
             self._purge(number)
             self._registry.erase_snapshots(number)
-        last = self._alone(self._store.renew)
-        while self._store.oldest_read() < last:
-            self._pause(_WAIT_S)
-        n_bytes = self._scrub()
-        self._store.sync_data()
+        # Not before a backup has ended that reads old pages.
+        while not self._store.whole_file.acquire(timeout=_WAIT_S):
+            self._pause(0)
+        try:
+            last = self._alone(self._store.renew)
+            # A copying process that was killed may be on its way out.
+            while self._store.oldest_read() < last:
+                self._pause(_WAIT_S)
+            n_bytes = self._scrub()
+            self._store.sync_data()
+        finally:
+            self._store.whole_file.release()
         with self._wake:
             # One that is noted and not here yet needs another pass; one that is noted after this is written later.
             if self._n_deleting == 0 and not self._numbers:

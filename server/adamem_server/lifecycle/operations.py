@@ -6,6 +6,7 @@ from adamem_server.lifecycle.backup import Backups
 from adamem_server.lifecycle.compact import Compact
 from adamem_server.lifecycle.deduplicate import Deduplicate
 from adamem_server.lifecycle.duplicates import Duplicates
+from adamem_server.lifecycle.compact_data import CompactData
 from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.lifecycle.jobs import JobKind, JobSettings
@@ -28,6 +29,7 @@ class Lifecycle:
             Compact(parts.registry, parts.maintenance.save),
             Deduplicate(parts.store, parts.writer, parts.registry, parts.now),
             UndoDeduplicate(parts.store, parts.writer, parts.registry, parts.encoder, parts.now),
+            CompactData(parts.store, parts.writer),
         ]
         self.jobs: Final = JobRunner(parts.store, parts.writer, kinds, parts.activity, settings, now=parts.now)
         self.duplicates: Final = Duplicates(parts.store, self.jobs.get)
@@ -74,3 +76,7 @@ class Lifecycle:
         params = {"job_id": job_id} if job_id else {"slot_id": slot_id}
         self.duplicates.check_undo(namespace, job_id=job_id, slot_id=slot_id, request=request)
         return self.jobs.submit(UndoDeduplicate.name, namespace=namespace, params=params, request=request)
+
+    def compact_data(self, *, request: RequestKey | None = None) -> Job:
+        """Give the free pages of the data file back to the disk."""
+        return self.jobs.submit(CompactData.name, request=request)

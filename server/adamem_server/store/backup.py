@@ -12,7 +12,7 @@ from typing import IO, Final
 import lmdb
 
 from adamem_server.errors import BackupInvalidError, DataDirectoryNotEmptyError, StartupError, StorageFullError
-from adamem_server.store.environment import is_disk_full, locked
+from adamem_server.store.environment import is_disk_full, locked, sync_folder
 from adamem_server.store.manifest import (
     DATA_MEMBER,
     MAGIC,
@@ -111,10 +111,10 @@ def _make(source: Source, data_dir: Path, progress: Progress) -> int:
     part = data_dir.with_name(f".{data_dir.name}.restoring")
     with locked(part), _removed_on_failure(part):
         n_records = _write(source, part / DATA_MEMBER, progress)
-        _sync(part)
+        sync_folder(part)
         # Over an empty folder too; of one that got files meanwhile it fails.
         part.rename(data_dir)
-    _sync(data_dir.parent)
+    sync_folder(data_dir.parent)
     return n_records
 
 
@@ -126,9 +126,9 @@ def _replace(source: Source, data_dir: Path, progress: Progress) -> int:
         # Derived from what goes. After a crash here the old database is whole, and builds them anew.
         shutil.rmtree(data_dir / "index", ignore_errors=True)
         (data_dir / "lock.mdb").unlink(missing_ok=True)
-        _sync(data_dir)
+        sync_folder(data_dir)
         part.replace(data_dir / DATA_MEMBER)
-        _sync(data_dir)
+        sync_folder(data_dir)
     return n_records
 
 
@@ -211,11 +211,3 @@ def _removed_on_failure(path: Path) -> Iterator[None]:
         else:
             path.unlink(missing_ok=True)
         raise
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

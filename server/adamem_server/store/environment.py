@@ -1,7 +1,8 @@
 """The LMDB environment: one data directory, one process, tables by name, a map that grows by itself.
 
-Files in the data directory: `LOCK` (held while a process uses it), `data.mdb` and `lock.mdb` (LMDB), `index/` (derived,
-see memory/). The table `meta` holds `format`, the version of everything stored, as u32.
+Files in the data directory: `LOCK` (held while a process uses it), `data.mdb` and `lock.mdb` (LMDB),
+`data.mdb.compacted` (during a compaction), `index/` (derived, see memory/). The table `meta` holds `format`, the
+version of everything stored, as u32.
 """
 
 import errno
@@ -65,6 +66,7 @@ _GROWTH: Final = 2
 _SCARCE_BYTES: Final = 4 << 20
 # LMDB writes new pages before it frees old ones: what a deletion may take beyond the limit of the data file.
 _RESERVE_BYTES: Final = 4 << 20
+_COMPACTED: Final = "data.mdb.compacted"
 _FULL: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 ReadTransaction: TypeAlias = "lmdb.Transaction[bytes]"
@@ -185,6 +187,42 @@ class Environment:
             self._open_all()
             return int(self._env.info()["last_txnid"])
 
+    def compact(self) -> tuple[int, int]:
+        """Write the database into a new file without free pages, and use that from now on; sizes before and after.
+
+        Only the thread that writes may call it, and no other process may read. Writes wait for the copy; reads only for
+        the exchange at its end, a rename, as for `renew`. A crash leaves the old file or the new one.
+
+        Raises:
+            StorageFullError: There is no room for the new file; nothing was changed.
+        """
+        before = self.data_bytes()
+        new = self.path / _COMPACTED
+        try:
+            self._write_compacted(new)
+            with self._without_readers():
+                self._env.close()
+                try:
+                    new.replace(self.path / "data.mdb")
+                    sync_folder(self.path)
+                finally:
+                    self._open_all()
+        except (lmdb.Error, OSError) as error:
+            new.unlink(missing_ok=True)
+            if self._is_full(error):
+                problem = f"the disk of {self.path} has no room for a second data file, of which compaction needs"
+                raise StorageFullError(f"{problem} up to {before} bytes", path=str(self.path)) from error
+            raise
+        return before, self.data_bytes()
+
+    def _write_compacted(self, path: Path) -> None:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            self._env.copyfd(fd, compact=True)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
     def oldest_read(self) -> int:
         """The oldest transaction that is still read, by any process; the last one where nothing is read."""
         last = int(self._env.info()["last_txnid"])
@@ -276,6 +314,8 @@ class Environment:
 
     def _open(self) -> lmdb.Environment:
         data = self.path / "data.mdb"
+        # What a compaction wrote that was cut short.
+        (self.path / _COMPACTED).unlink(missing_ok=True)
         size = max(_FIRST_MAP_BYTES, _GROWTH * data.stat().st_size if data.exists() else 0)
         if self._max_bytes:
             size = max(min(size, self._max_bytes), _MIN_MAP_BYTES)
@@ -333,6 +373,15 @@ def locked(path: Path) -> Iterator[None]:
     fd = _lock(path)
     try:
         yield
+    finally:
+        os.close(fd)
+
+
+def sync_folder(path: Path) -> None:
+    """Bring to disk which files a folder has."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
     finally:
         os.close(fd)
 

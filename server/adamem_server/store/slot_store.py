@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import lmdb
@@ -488,6 +489,8 @@ class SlotStore:
     def __init__(self, path: Path, *, durability: Durability = Durability.SYNC, max_bytes: int = 0) -> None:
         self._environment = Environment(path, durability=durability, max_bytes=max_bytes)
         self.path = path
+        # Held by what goes over the whole file, and must meet the same one all the time: a copy, a scrub, a compaction.
+        self.whole_file: Final = Lock()
 
     @contextmanager
     def read(self) -> Iterator[ReadView]:
@@ -513,11 +516,16 @@ class SlotStore:
         Raises:
             UnavailableError: The copying process cannot be started.
         """
-        copy = StoreCopy(self.path, self._environment.forget_dead_readers)
-        try:
-            yield copy
-        finally:
-            copy.close()
+        with self.whole_file:
+            copy = StoreCopy(self.path, self._environment.forget_dead_readers)
+            try:
+                yield copy
+            finally:
+                copy.close()
+
+    def compact(self) -> tuple[int, int]:
+        """See `Environment.compact`; the caller holds `whole_file`."""
+        return self._environment.compact()
 
     def renew(self) -> int:
         """See `Environment.renew`."""

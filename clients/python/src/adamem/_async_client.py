@@ -105,7 +105,7 @@ class AsyncClient(BaseClient):
 
     @cached_property
     def lifecycle(self) -> AsyncLifecycle:
-        """What starts it: `verify`, `compact`."""
+        """What starts it: `verify`, `compact`, `compact_data`."""
         return AsyncLifecycle(self)
 
     @cached_property

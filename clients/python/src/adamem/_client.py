@@ -83,8 +83,8 @@ class Client(BaseClient):
 
     Attributes:
         jobs: Long work of the server: `get`, `list`, `cancel`, `watch`, `wait`.
-        lifecycle: What starts it: `verify`, `compact`.
         duplicates: Of a namespace: `merge`, `undo`, `pairs`, `absorbed`.
+        lifecycle: What starts it: `verify`, `compact`, `compact_data`.
         backups: Backups of the whole server: `save`.
     """
 
