@@ -85,7 +85,7 @@ class Backups:
         if not self._busy.acquire(blocking=False):
             raise OverloadedError("a backup is under way; one is made at a time", limit="1")
         try:
-            with self._store.copy() as copy:
+            with self._store.file.copy() as copy:
                 watched = _Watched(copy, self._stall_s, cancel)
                 try:
                     if not self._stopping.is_set() and is_wanted(watched.stop):

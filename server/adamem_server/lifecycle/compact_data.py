@@ -27,11 +27,11 @@ class CompactData:
     def run(self, job: RunningJob) -> JsonObject:
         """See `JobKind.run`."""
         job.progress(0, self._store.data_bytes())
-        while not self._store.whole_file.acquire(timeout=_WAIT_S):
+        while not self._store.file.lock.acquire(timeout=_WAIT_S):
             job.pace()
         try:
-            before, after = self._writer.submit_exclusive(self._store.compact).result()
+            before, after = self._writer.submit_exclusive(self._store.file.compact).result()
         finally:
-            self._store.whole_file.release()
+            self._store.file.lock.release()
         job.progress(before, before)
         return {"data_bytes": {"before": before, "after": after}}

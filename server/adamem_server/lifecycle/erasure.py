@@ -219,17 +219,17 @@ class Erasure:
             self._purge(number)
             self._registry.erase_snapshots(number)
         # Not before a backup has ended that reads old pages.
-        while not self._store.whole_file.acquire(timeout=_WAIT_S):
+        while not self._store.file.lock.acquire(timeout=_WAIT_S):
             self._pause(0)
         try:
-            last = self._alone(self._store.renew)
+            last = self._alone(self._store.file.renew)
             # A copying process that was killed may be on its way out.
-            while self._store.oldest_read() < last:
+            while self._store.file.oldest_read() < last:
                 self._pause(_WAIT_S)
             n_bytes = self._scrub()
-            self._store.sync_data()
+            self._store.file.sync()
         finally:
-            self._store.whole_file.release()
+            self._store.file.lock.release()
         with self._wake:
             # One that is noted and not here yet needs another pass; one that is noted after this is written later.
             if self._n_deleting == 0 and not self._numbers:
@@ -258,12 +258,12 @@ class Erasure:
         held: tuple[int, ...] = ()
         while n_pages is None or page < n_pages:
             self._let_queries_go_first()
-            done = self._alone(partial(self._store.scrub, page, _PAGES))
+            done = self._alone(partial(self._store.file.scrub, page, _PAGES))
             # What the file grows by meanwhile is written from clean buffers.
             n_pages = done.n_pages if n_pages is None else n_pages
             page, n_bytes, held = done.next_page, n_bytes + done.n_bytes, held + done.held
         while held:
-            held, n_more = self._alone(partial(self._store.clear_free, held))
+            held, n_more = self._alone(partial(self._store.file.clear_free, held))
             n_bytes += n_more
             if held:
                 self._pause(_WAIT_S)

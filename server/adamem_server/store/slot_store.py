@@ -4,11 +4,10 @@
 codecs, and nothing of why something is written.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import lmdb
@@ -16,9 +15,8 @@ import lmdb
 from adamem_server.store import codec, keys
 from adamem_server.store.codec import Change, Head, Learning, Request
 from adamem_server.store.duplicate_codec import decode_absorbed
-from adamem_server.store.copying import StoreCopy
+from adamem_server.store.data_file import DataFile
 from adamem_server.store.environment import Environment, ReadTransaction
-from adamem_server.store.scrub import Scrubbed, clear_free, scrub
 from adamem_server.types import (
     NO_ACCESS,
     Access,
@@ -483,14 +481,13 @@ class WriteBatch(ReadView):
 class SlotStore:
     """The store of one data directory. Reads from any thread; `write` from one.
 
-    Args and errors are those of `Environment`.
+    Args and errors are those of `Environment`. `file` is what can be done to the database file as a whole.
     """
 
     def __init__(self, path: Path, *, durability: Durability = Durability.SYNC, max_bytes: int = 0) -> None:
         self._environment = Environment(path, durability=durability, max_bytes=max_bytes)
         self.path = path
-        # Held by what goes over the whole file, and must meet the same one all the time: a copy, a scrub, a compaction.
-        self.whole_file: Final = Lock()
+        self.file: Final = DataFile(self._environment)
 
     @contextmanager
     def read(self) -> Iterator[ReadView]:
@@ -508,46 +505,6 @@ class SlotStore:
             return result
 
         return self._environment.write(run, frees=frees)
-
-    @contextmanager
-    def copy(self) -> Iterator[StoreCopy]:
-        """A consistent copy of all that is committed now, while reads and writes go on.
-
-        Raises:
-            UnavailableError: The copying process cannot be started.
-        """
-        with self.whole_file:
-            copy = StoreCopy(self.path, self._environment.forget_dead_readers)
-            try:
-                yield copy
-            finally:
-                copy.close()
-
-    def compact(self) -> tuple[int, int]:
-        """See `Environment.compact`; the caller holds `whole_file`."""
-        return self._environment.compact()
-
-    def renew(self) -> int:
-        """See `Environment.renew`."""
-        return self._environment.renew()
-
-    def oldest_read(self) -> int:
-        """See `Environment.oldest_read`."""
-        return self._environment.oldest_read()
-
-    def scrub(self, first_page: int, most: int) -> Scrubbed:
-        """Overwrite what deletions left in up to `most` pages; see `scrub.py`. Only the thread that writes may."""
-        with self._environment.scrubbing() as (fd, page_bytes, oldest):
-            return scrub(fd, page_bytes, first_page, most, oldest)
-
-    def clear_free(self, held: Collection[int]) -> tuple[tuple[int, ...], int]:
-        """The same in pages that were still read before; see `clear_free` of `scrub.py`."""
-        with self._environment.scrubbing() as (fd, page_bytes, oldest):
-            return clear_free(fd, page_bytes, held, oldest)
-
-    def sync_data(self) -> None:
-        """Bring to disk what a scrub wrote."""
-        self._environment.sync_data()
 
     def data_bytes(self) -> int:
         """Size of the data file."""

@@ -126,7 +126,7 @@ def test_it_waits_for_a_backup_that_reads_old_pages(lab: Lab, erasure: Erasure) 
     (slot_id,) = lab.put("anna", "the gate code is 4711")
     # More than a pipe holds.
     lab.put("anna", *(f"note {i} " * 100 for i in range(500)))
-    with lab.store.copy() as copy:
+    with lab.store.file.copy() as copy:
         with pytest.raises(DeadlineExceededError):
             erasure.delete_slots("anna", slot_ids=[slot_id], erase=True, deadline_s=time.monotonic() + 0.2)
         assert pending(lab) == [1]

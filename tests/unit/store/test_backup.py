@@ -49,7 +49,7 @@ def put_slots(store: SlotStore, first: int, n_slots: int, content: str = "the ga
 def write_backup(store: SlotStore, folder: Path) -> None:
     """As the client does, in the form of a folder."""
     folder.mkdir()
-    with store.copy() as copy:
+    with store.file.copy() as copy:
         data = b"".join(copy.chunks())
         assert len(data) <= copy.total_bytes
         (folder / "data.mdb").write_bytes(data)
@@ -92,7 +92,7 @@ def store(tmp_path: Path) -> Iterator[SlotStore]:
 def test_a_copy_holds_what_was_committed_before_it_and_nothing_after(store: SlotStore, tmp_path: Path) -> None:
     put_slots(store, 1, 3)
     (tmp_path / "backup").mkdir()
-    with store.copy() as copy:
+    with store.file.copy() as copy:
         put_slots(store, 4, 5)
         data = b"".join(copy.chunks())
         (namespace,) = copy.contents.namespaces
@@ -112,7 +112,7 @@ def test_a_copy_under_way_holds_up_no_write_though_the_map_must_grow(
     monkeypatch.setattr(environment_module, "_FIRST_MAP_BYTES", 1 << 20)
     store = SlotStore(tmp_path / "data")
     put_slots(store, 1, 3)
-    with store.copy() as copy:
+    with store.file.copy() as copy:
         before = store._environment._env.info()["map_size"]
         for i in range(8):
             put_slots(store, 4 + 200 * i, 200, content="x" * 2000)
@@ -123,7 +123,7 @@ def test_a_copy_under_way_holds_up_no_write_though_the_map_must_grow(
 
 def test_pages_that_a_stopped_copy_held_are_used_again(store: SlotStore) -> None:
     put_slots(store, 1, 1000, content="x" * 2000)
-    with store.copy() as copy:
+    with store.file.copy() as copy:
         chunks = copy.chunks()
         next(chunks)
         copy.stop()
