@@ -56,16 +56,13 @@ from adamem.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from adamem.receipts import BackupResult, DeleteNamespaceResult, DeleteResult, DeletionReceipt, StructureCount
 from adamem.types import (
     AdapterStatus,
     AdapterVersion,
-    BackupResult,
     BatchUpdateResult,
     BulkFailure,
     BulkResult,
-    DeleteNamespaceResult,
-    DeleteResult,
-    DeletionReceipt,
     FeedbackResult,
     Hit,
     IndexKind,
@@ -85,7 +82,6 @@ from adamem.types import (
     SlotInput,
     SlotKind,
     SlotPage,
-    StructureCount,
     TrainingOutcome,
     TrainingReport,
     UpdateResult,

@@ -35,14 +35,13 @@ from adamem._duplicates import AsyncDuplicates
 from adamem._jobs import AsyncJobs
 from adamem._lifecycle import AsyncLifecycle
 from adamem._retry import Attempts, is_repeatable
+from adamem.receipts import DeleteNamespaceResult, DeleteResult
 from adamem.types import (
     NOT_GIVEN,
     AdapterStatus,
     AdapterVersion,
     BatchUpdateResult,
     BulkResult,
-    DeleteNamespaceResult,
-    DeleteResult,
     FeedbackResult,
     FilterLike,
     IndexKind,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from adamem.errors import BackupInvalidError
-from adamem.types import BackupResult
+from adamem.receipts import BackupResult
 from adamem.v1 import backup_service_pb2 as pb
 
 DATA_MEMBER: Final = "data.mdb"

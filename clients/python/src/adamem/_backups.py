@@ -10,7 +10,7 @@ import grpc.aio
 
 from adamem._backup_file import BackupWriter
 from adamem.errors import error_from_rpc
-from adamem.types import BackupResult
+from adamem.receipts import BackupResult
 from adamem.v1 import backup_service_pb2 as pb
 from adamem.v1 import backup_service_pb2_grpc as backup_grpc
 

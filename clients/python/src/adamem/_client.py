@@ -34,14 +34,13 @@ from adamem._duplicates import Duplicates
 from adamem._jobs import Jobs
 from adamem._lifecycle import Lifecycle
 from adamem._retry import Attempts, is_repeatable
+from adamem.receipts import DeleteNamespaceResult, DeleteResult
 from adamem.types import (
     NOT_GIVEN,
     AdapterStatus,
     AdapterVersion,
     BatchUpdateResult,
     BulkResult,
-    DeleteNamespaceResult,
-    DeleteResult,
     FeedbackResult,
     FilterLike,
     IndexKind,

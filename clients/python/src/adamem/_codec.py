@@ -31,12 +31,11 @@ from adamem._duplicate_types import (
     RecalledAction,
 )
 from adamem.errors import InvalidArgumentError, error_from_status
+from adamem.receipts import DeleteResult, DeletionReceipt, StructureCount
 from adamem.types import (
     AdapterStatus,
     AdapterVersion,
     BatchUpdateResult,
-    DeleteResult,
-    DeletionReceipt,
     Hit,
     IndexKind,
     IndexParams,
@@ -49,7 +48,6 @@ from adamem.types import (
     Slot,
     SlotInput,
     SlotKind,
-    StructureCount,
     TrainingOutcome,
     TrainingReport,
     UpdateResult,
