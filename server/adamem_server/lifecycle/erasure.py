@@ -20,7 +20,6 @@ import structlog
 from adamem_server.errors import AdaMemError, DeadlineExceededError, ShuttingDownError
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.memory.jobs import StoreJob
-from adamem_server.memory.pacing import lower_priority
 from adamem_server.memory.reading import find_namespace, remaining_s
 from adamem_server.store import erasing
 from adamem_server.store.slot_store import WriteBatch
@@ -186,7 +185,6 @@ class Erasure:
         self._writer.submit(StoreJob(lambda batch: bool(work(batch)), frees=True)).result()
 
     def _loop(self) -> None:
-        lower_priority()
         while True:
             with self._wake:
                 while not self._numbers and not self._stop.is_set():

@@ -4,16 +4,16 @@ from typing import Final
 
 from adamem_server.lifecycle.backup import Backups
 from adamem_server.lifecycle.compact import Compact
+from adamem_server.lifecycle.compact_data import CompactData
 from adamem_server.lifecycle.deduplicate import Deduplicate
 from adamem_server.lifecycle.duplicates import Duplicates
-from adamem_server.lifecycle.compact_data import CompactData
 from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.lifecycle.jobs import JobKind, JobSettings
 from adamem_server.lifecycle.undo_deduplicate import UndoDeduplicate
 from adamem_server.lifecycle.verify import Verify
-from adamem_server.types import Job, JsonObject, RequestKey
 from adamem_server.memory.engine import MemoryEngine
+from adamem_server.types import Job, JsonObject, RequestKey
 
 
 class Lifecycle:

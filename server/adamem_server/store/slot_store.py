@@ -14,8 +14,8 @@ import lmdb
 
 from adamem_server.store import codec, keys
 from adamem_server.store.codec import Change, Head, Learning, Request
-from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.data_file import DataFile
+from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.environment import Environment, ReadTransaction
 from adamem_server.types import (
     NO_ACCESS,

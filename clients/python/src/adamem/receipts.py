@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from adamem.types import Record
+from adamem._record import Record
 
 
 @dataclass(frozen=True, slots=True, repr=False)
