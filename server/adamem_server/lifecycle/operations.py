@@ -7,6 +7,7 @@ from adamem_server.lifecycle.deduplicate import Deduplicate
 from adamem_server.lifecycle.duplicates import Duplicates
 from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.lifecycle.jobs import JobKind, JobSettings
+from adamem_server.lifecycle.packaging import Packages
 from adamem_server.lifecycle.undo_deduplicate import UndoDeduplicate
 from adamem_server.lifecycle.verify import Verify
 from adamem_server.memory.parts import EngineParts
@@ -14,12 +15,13 @@ from adamem_server.types import Job, JsonObject, RequestKey
 
 
 class Lifecycle:
-    """The operations on one engine, and the runner of their jobs. Thread-safe.
+    """The operations on one engine, the runner of their jobs, and the packages. Thread-safe.
 
     Every operation that starts a job raises what `JobRunner.submit` raises.
     """
 
-    def __init__(self, parts: EngineParts, settings: JobSettings) -> None:
+    def __init__(self, parts: EngineParts, settings: JobSettings, packages: Packages) -> None:
+        self.packages: Final = packages
         kinds: list[JobKind] = [
             Verify(parts.store),
             Compact(parts.registry, parts.maintenance.save),
@@ -30,12 +32,14 @@ class Lifecycle:
         self.duplicates: Final = Duplicates(parts.store, self.jobs.get)
 
     def start(self) -> None:
-        """Take up unfinished jobs."""
+        """Take up unfinished jobs and merges."""
+        self.packages.start()
         self.jobs.start()
 
     def close(self) -> None:
         """Stop the jobs; the engine is still open."""
         self.jobs.close()
+        self.packages.close()
 
     def verify(self, namespace: str, *, request: RequestKey | None = None) -> Job:
         """Check what is stored of a namespace."""

@@ -147,7 +147,7 @@ class MemoryEngine:
         )
         self.adaptation: Final = Adaptation(store, self._writer, self._learner, encoder.info, now)
         self.parts: Final = EngineParts(
-            store, self._writer, self._registry, encoder, self._activity, self._maintenance, now
+            store, self._writer, self._registry, encoder, self._activity, self._maintenance, self._learner, now
         )
         self._maintenance.start()
         self._learner.start()

@@ -42,7 +42,7 @@ _FIXED_BYTES: Final = 10_000
 _READ_TURN_S: Final = 40e-6
 _INDEX_WORDS_S: Final = 45e-6
 _LOAD_WORDS_S: Final = 5e-6
-_NEVER: Final = 2**63
+NEVER: Final = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Shard:
             index = restore_vectors(view, namespace, snapshot)
             cues = restore_cues(view, namespace, cues_path(snapshot))
             sequence = view.head(namespace.number).sequence
-            next_expiry = next((expires_at for expires_at, _ in view.expiring(namespace.number)), _NEVER)
+            next_expiry = next((expires_at for expires_at, _ in view.expiring(namespace.number)), NEVER)
 
         def restored() -> _index.LexicalIndex:
             with store.read() as view:
@@ -146,6 +146,21 @@ class Shard:
 
         saved = lexical_path(snapshot).exists()
         return cls(store, namespace, index, cues, Words(restored), sequence, next_expiry, words_are_saved=saved)
+
+    @classmethod
+    def built(
+        cls,
+        store: SlotStore,
+        namespace: Namespace,
+        index: VectorIndex,
+        cues: VectorIndex | None,
+        lexical: _index.LexicalIndex,
+        next_expiry: int,
+    ) -> "Shard":
+        """A shard whose indexes hold all that was stored by the first write to its namespace."""
+        words = Words(lambda: lexical)
+        words.index()
+        return cls(store, namespace, index, cues, words, 1, next_expiry or NEVER, words_are_saved=False)
 
     def adapter(self, version: int) -> Adapter | None:
         """A version of the namespace's adapter, read when it is first asked for; None where it cannot be used.

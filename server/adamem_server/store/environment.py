@@ -43,6 +43,7 @@ TABLES: Final = (
     "requests",
     "request_ages",
     "doomed",
+    "staging",
     "learning",
     "pairs",
     "pair_rows",

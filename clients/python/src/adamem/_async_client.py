@@ -31,6 +31,7 @@ from adamem._duplicate_types import (
 from adamem._duplicates import AsyncDuplicates
 from adamem._jobs import AsyncJobs
 from adamem._lifecycle import AsyncLifecycle
+from adamem._packages import AsyncPackages
 from adamem._retry import Attempts, is_repeatable
 from adamem.types import (
     NOT_GIVEN,
@@ -108,6 +109,11 @@ class AsyncClient(BaseClient):
     def duplicates(self) -> AsyncDuplicates:
         """Of a namespace: `merge`, `undo`, `pairs`, `absorbed`."""
         return AsyncDuplicates(self)
+
+    @cached_property
+    def packages(self) -> AsyncPackages:
+        """Exports namespaces as files and imports them."""
+        return AsyncPackages(self)
 
     async def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""

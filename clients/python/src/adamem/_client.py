@@ -30,6 +30,7 @@ from adamem._duplicate_types import (
 from adamem._duplicates import Duplicates
 from adamem._jobs import Jobs
 from adamem._lifecycle import Lifecycle
+from adamem._packages import Packages
 from adamem._retry import Attempts, is_repeatable
 from adamem.types import (
     NOT_GIVEN,
@@ -94,6 +95,7 @@ class Client(BaseClient):
         self.jobs = Jobs(self)
         self.lifecycle = Lifecycle(self)
         self.duplicates = Duplicates(self)
+        self.packages = Packages(self)
 
     def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""
