@@ -31,11 +31,12 @@ from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.staging import abandon_staging, put_staging
 from adamem_server.types import AdapterVersion, FloatVector, TaughtPair, VectorType
 
-# Slots of one transaction, which other writers wait for: some ten milliseconds.
-STAGE_SLOTS: Final = 512
+# Slots of one transaction, which other writers wait for: with 256, a write beside an import of 100,000 slots took up to
+# 50 ms (p99), with 64 it takes 10, and the import is as fast.
+STAGE_SLOTS: Final = 64
 # Slots that are embedded together, where they are: half a second of a core.
 EMBED_SLOTS: Final = 128
-_MAX_WAITING: Final = 3
+_MAX_WAITING: Final = 2
 _TEACH_PAIRS: Final = 256
 _ID_BYTES: Final = 16
 
