@@ -49,6 +49,9 @@ COMMANDS: Final = {
     "namespace": ("namespace:namespace", "List, create, show, change, verify, compact and delete namespaces."),
     "dedup": ("dedup:dedup", "Merge duplicates, list what would be merged, undo it."),
     "job": ("job:job", "List, show, watch and cancel long work of the server."),
+    "export": ("packages:export", "Write a namespace into a package, one file."),
+    "import": ("packages:import_", "Import a package, or what Chroma, mem0 or LangGraph left."),
+    "package": ("packages:package_group", "Show and check packages, and make keys to sign them."),
     "model": ("model:model", "List encoders and download them ahead."),
     "version": ("version:version", "Show the versions of this command and of the server."),
 }

@@ -114,6 +114,19 @@ def append_member(path: Path, name: str, content: bytes) -> None:
         file.write(_directory([*entries, added], file.tell()))
 
 
+def read_member(path: Path, name: str) -> bytes:
+    """A member of a zip, whole; for small ones.
+
+    Raises:
+        PackageError: It is no sound package, or has no such member.
+    """
+    with path.open("rb") as file:
+        for entry in read_entries(file)[0]:
+            if entry.name == name:
+                return b"".join(unpacked(file, entry))
+    raise PackageError(name, "is missing")
+
+
 def read_entries(file: BinaryIO) -> tuple[list[Entry], int]:
     """The members of a zip, in the order of their place, and where the directory begins behind them.
 

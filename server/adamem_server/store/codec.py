@@ -333,7 +333,7 @@ def decode_slot(data: bytes) -> Slot:
         expires_at=record.expires_at,
         vector_supplied=record.vector_supplied,
         language=record.language,
-        recalled_from=str(ULID.from_bytes(record.recalled_from)) if record.recalled_from else "",
+        recalled_from=_slot_id_text(record.recalled_from) if record.recalled_from else "",
     )
 
 
