@@ -202,7 +202,7 @@ def _mem0(path: Path, dropped: "Counter[str]") -> Iterator[Found]:
         yield (
             str(mem0_id or number),
             {
-                "id": _id_of("mem0", str(mem0_id)) if mem0_id else "",
+                "id": _mem0_id(str(mem0_id)) if mem0_id else "",
                 "content": content,
                 "metadata": {**metadata, "mem0_id": mem0_id} if mem0_id else metadata,
                 **fields,
@@ -234,7 +234,7 @@ def _mem0_history(path: Path, dropped: "Counter[str]") -> Iterator[Found]:
         yield (
             memory_id,
             {
-                "id": _id_of("mem0", memory_id),
+                "id": _mem0_id(memory_id),
                 "content": event["new_memory"] if "new_memory" in event else event["new_value"],
                 "role": event.get("role") or "",
                 "metadata": metadata,
@@ -298,13 +298,20 @@ def _taken(fields: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def _id_of(*parts: str) -> str:
-    """The ULID of a foreign id: a UUID is kept bit by bit, others are hashed."""
+    """The ULID that stands for a foreign id."""
+    from ulid import ULID
+
+    return str(ULID.from_bytes(sha256("\0".join(parts).encode()).digest()[:16]))
+
+
+def _mem0_id(mem0_id: str) -> str:
+    """A UUID bit by bit, anything else as `_id_of`."""
     from ulid import ULID
 
     try:
-        return str(ULID.from_bytes(UUID(parts[-1]).bytes))
+        return str(ULID.from_bytes(UUID(mem0_id).bytes))
     except ValueError:
-        return str(ULID.from_bytes(sha256("\0".join(parts).encode()).digest()[:16]))
+        return _id_of("mem0", mem0_id)
 
 
 def _time(value: Any) -> datetime | None:

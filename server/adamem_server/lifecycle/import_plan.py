@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from adamem_server import _index
 from adamem_server.adapt.adapter import Adapter
 from adamem_server.embed.base import ModelInfo
 from adamem_server.errors import (
@@ -16,7 +15,7 @@ from adamem_server.errors import (
     PackageError,
     PackageModelError,
 )
-from adamem_server.memory.shard import default_params
+from adamem_server.memory.shard import checked_params
 from adamem_server.memory.weights import WEIGHTS, check_weight
 from adamem_server.packages.manifest import ADAPTER, MANIFEST, Manifest
 from adamem_server.packages.slots import microseconds
@@ -158,8 +157,8 @@ def _described(manifest: Manifest, name: str, serving: ModelInfo) -> Namespace:
         adapter_version=adapter_version if manifest.model.fingerprint == serving.fingerprint else 0,
     )
     try:
-        return replace(namespace, index_params=default_params(namespace.dim, params, namespace.index_kind))
-    except (_index.VectorIndexError, OverflowError) as error:
+        return replace(namespace, index_params=checked_params(namespace.dim, params, namespace.index_kind))
+    except (InvalidArgumentError, OverflowError) as error:
         raise PackageError(MANIFEST, f"index: {error}") from error
 
 

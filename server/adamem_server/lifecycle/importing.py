@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adamem_server.errors import AbortedError, PackageError, StorageFullError
-from adamem_server.lifecycle.building import IndexedSlots, ShardBuilder
 from adamem_server.lifecycle.import_jobs import BeginJob, MergeJob, PublishJob, StagedSlots, StageJob, TeachJob
 from adamem_server.lifecycle.import_plan import ImportSpec, Plan, import_name, plan_import, read_adapter
+from adamem_server.memory.building import IndexedSlots, ShardBuilder
 from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.parts import EngineParts
 from adamem_server.packages.arrays import check_vectors

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from adamem_server import _index
 from adamem_server.adapt.adapter import Adapter
-from adamem_server.errors import NamespaceNotFoundError, ShardStaleError
+from adamem_server.errors import InvalidArgumentError, NamespaceNotFoundError, ShardStaleError
 from adamem_server.memory.columns import FilterColumns, SlotChange
 from adamem_server.memory.indexes import VectorIndex, new_index
 from adamem_server.memory.policy import scores
@@ -378,15 +378,17 @@ class Shard:
         return np.asarray(self._columns.rows(condition).to_array(), np.uint64)
 
 
-def default_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexParams:
+def checked_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexParams:
     """Index parameters with the index's own defaults filled in.
 
     Raises:
-        VectorIndexError: A parameter is out of the index's range.
+        InvalidArgumentError: A parameter is out of the index's range.
         FailedPreconditionError: The package of the kind is not installed.
     """
-    index = new_index(namespace_dim, "cosine", kind, params)
-    filled = index.params
+    try:
+        filled = new_index(namespace_dim, "cosine", kind, params).params
+    except _index.VectorIndexError as error:
+        raise InvalidArgumentError("index_params", str(error)) from error
     return IndexParams(**{name: filled.get(name, 0) for name in ("m", "ef_construction", "ef_search")})
 
 

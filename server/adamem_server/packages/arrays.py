@@ -1,6 +1,7 @@
 """Vectors as .npy files of format 1.0: little endian float32 or float16 [n, dim], C order. No pickle is ever read."""
 
 import io
+from ast import literal_eval
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -14,6 +15,9 @@ DTYPES: Final[dict[VectorType, np.dtype[np.floating[Any]]]] = {
     VectorType.FLOAT32: np.dtype("<f4"),
     VectorType.FLOAT16: np.dtype("<f2"),
 }
+_MAGIC: Final = b"\x93NUMPY"
+_VERSION: Final = b"\x01\x00"
+_N_MAGIC: Final = 8
 # What numpy writes for a shape of ours; more is nothing that it wrote.
 _MAX_HEADER_BYTES: Final = 1024
 
@@ -33,13 +37,19 @@ def read_npy_header(file: BinaryIO, member: str, n: int, dim: int, vector_type: 
         PackageError: It is another array, or its values do not fill the member.
     """
     begin = file.tell()
+    magic, size = file.read(_N_MAGIC), file.read(2)
+    if magic[:6] != _MAGIC or len(size) < 2:
+        raise PackageError(member, "is no .npy file")
+    if magic != _MAGIC + _VERSION:
+        raise PackageError(member, f"is an .npy file of version {magic[6]}.{magic[7]}, 1.0 is expected")
+    n_header = int.from_bytes(size, "little")
+    if n_header > _MAX_HEADER_BYTES:
+        raise PackageError(member, f"has a header of {n_header} bytes, the limit is {_MAX_HEADER_BYTES}")
     try:
-        version = npy.read_magic(file)
-        if version != (1, 0):
-            raise PackageError(member, f"is an .npy file of version {version}, 1.0 is expected")
-        shape, fortran, dtype = npy.read_array_header_1_0(file, max_header_size=_MAX_HEADER_BYTES)
-    except (ValueError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
-        raise PackageError(member, f"is no .npy file: {error}") from error
+        header = literal_eval(file.read(n_header).decode("latin-1").strip())
+        shape, fortran, dtype = header["shape"], header["fortran_order"], np.dtype(header["descr"])
+    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
+        raise PackageError(member, f"is no .npy file: its header cannot be read: {error}") from error
     expected = DTYPES[vector_type]
     if dtype != expected or fortran or shape != (n, dim):
         raise PackageError(
