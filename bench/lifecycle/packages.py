@@ -48,7 +48,7 @@ def run(vectors: Path, lines: int | None = None) -> dict[str, float]:
         with adamem.Client(endpoint, timeout_s=600) as client:
             client.update("what others remember", namespace=OTHER)
             first, again = Path(folder) / "first.zip", Path(folder) / "again.zip"
-            _write_package(first, client.server_info(), texts, values)
+            write_package(first, client.server_info(), texts, values)
             figures = _import(client, first, texts, pid)
             with _peak(pid) as peak:
                 started = time.perf_counter()
@@ -128,7 +128,13 @@ def _own_bytes(pid: int) -> int:
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
 
-def _write_package(path: Path, info: adamem.ServerInfo, texts: list[str], values: np.ndarray) -> None:
+def write_package(
+    path: Path,
+    info: adamem.ServerInfo,
+    texts: list[str],
+    values: np.ndarray,
+    kind: IndexKind = IndexKind.HNSW,
+) -> None:
     """A package as the server would export it."""
     slots = [
         PackagedSlot(
@@ -160,7 +166,7 @@ def _write_package(path: Path, info: adamem.ServerInfo, texts: list[str], values
         dim=info.dim,
         metric=Metric.COSINE,
         vector_type=VectorType.FLOAT32,
-        index=Index(IndexKind.HNSW),
+        index=Index(kind),
         members={name: Member(len(data), sha256(data).hexdigest()) for name, data in contents.items()},
     )
     parts = [Part.of(MANIFEST, encode_manifest(manifest)), *(Part.of(name, data) for name, data in contents.items())]

@@ -100,9 +100,9 @@ def export(
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
-@option("--as", "namespace", metavar="NAME", help="Namespace to import into; the package's own name unless given.")
-@option("--merge", "mode", flag_value="merge", help="Into a namespace that exists: of two slots, the newer one stays.")
-@option("--replace", "mode", flag_value="replace", help="In place of a namespace that exists.")
+@option("--as", metavar="NAME", help="Namespace to import into; the package's own name unless given.")
+@option("--merge", is_flag=True, help="Into a namespace that exists: of two slots, the newer one stays.")
+@option("--replace", is_flag=True, help="In place of a namespace that exists.")
 @option("--keep-vectors", is_flag=True, help="Refuse a package of another encoder instead of embedding it anew.")
 @verify_option
 @option("--format", type=click.Choice([PACKAGE, JSONL, *FOREIGN]), help="What FILE is; told by itself unless given.")
@@ -112,8 +112,8 @@ def import_(
     session: Session,
     /,
     file: Path,
-    namespace: str | None,
-    mode: str | None,
+    merge: bool,
+    replace: bool,
     format: str | None,  # noqa: A002 - the option's name
     **options: Any,
 ) -> None:
@@ -123,20 +123,23 @@ def import_(
     or dump, mem0's get_all() or history, and a LangGraph store's items are stored as slots; what has no place there is
     counted.
     """
+    if merge and replace:
+        raise click.UsageError("--merge or --replace, not both")
+    namespace = options.pop("as")
     form = format or _form_of(file)
     if form == PACKAGE:
+        mode = "merge" if merge else "replace" if replace else "create"
         with session.client() as client, _Stages("import") as stages:
             result = client.packages.import_namespace(
-                file, namespace=namespace, mode=mode or "create", on_progress=stages.tell, **options
+                file, namespace=namespace, mode=mode, on_progress=stages.tell, **options
             )
         _show(session, result.to_dict(), _told(result))
         return
-    if mode or any(options.values()):
+    if merge or replace or any(options.values()):
         raise click.UsageError(f"--merge, --replace, --keep-vectors and --verify-key are for packages, not for {form}")
     session.namespace = namespace or session.namespace
-    store(
-        session, [Source(file.as_posix(), form, file)], Reading(max_chars=DEFAULT_MAX_CHARS, by_lines=False, fields={})
-    )
+    reading = Reading(max_chars=DEFAULT_MAX_CHARS, by_lines=False, fields={})
+    store(session, [Source(file.as_posix(), form, file)], reading)
 
 
 @click.group("package")
