@@ -69,6 +69,8 @@ def foreign_slots(source: Source, reading: Reading) -> "Iterator[tuple[str, Slot
     try:
         for place, fields in _READERS[source.format](source.path, reading.dropped):
             try:
+                if not isinstance(fields["content"], str) or not fields["content"].strip():
+                    raise ValueError("has no text")
                 yield f"{source.name}#{place}", check_slot({**reading.fields, **fields})
             except ValueError as error:
                 yield Problem(f"{source.name}#{place}", str(error))
