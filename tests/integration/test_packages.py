@@ -51,8 +51,8 @@ def ok(server: ServerProcess, *arguments: str, program: str = "adamem") -> Any:
     return json.loads(done.stdout)
 
 
-def fill(client: adamem.Client, namespace: str) -> list[adamem.Slot]:
-    items = [
+def fill(client: adamem.Client, namespace: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = [
         {"content": f"Fact {n} about topic {n % 7}", "user_id": f"u{n % 3}", "tags": ["t"], "metadata": {"n": n}}
         for n in range(60)
     ]
@@ -218,23 +218,25 @@ def test_what_is_wrong_with_a_request(server: ServerProcess, client: adamem.Clie
         with pytest.raises(grpc.RpcError) as caught:
             list(stub.ImportNamespace(iter(requests)))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert "options" in caught.value.details()
-    for arguments, field in (
+        assert "options" in str(caught.value.details())
+    wrong_imports: list[tuple[dict[str, Any], str]] = [
         ({"namespace": "no name"}, "options.namespace"),
         ({"verify_key": b"short"}, "options.verify_key"),
         ({"mode": "mix"}, "mode"),
-    ):
+    ]
+    for arguments, field in wrong_imports:
         with pytest.raises(adamem.InvalidArgumentError) as refused:
             client.packages.import_namespace(io.BytesIO(b"x"), **arguments)
         assert refused.value.field == field
-    for arguments, field in (
+    wrong_exports: list[tuple[dict[str, Any], str]] = [
         ({"author": "x" * 257}, "author"),
         ({"license": "x" * 257}, "license"),
         ({"tags": ["x"] + [str(i) for i in range(64)]}, "tags"),
         ({"tags": [" "]}, "tags[0]"),
         ({"tags": "abc"}, "tags"),
         ({"description": "x" * 4097}, "description"),
-    ):
+    ]
+    for arguments, field in wrong_exports:
         with pytest.raises(adamem.InvalidArgumentError) as refused:
             client.packages.export_namespace(io.BytesIO(), **arguments)
         assert refused.value.field == field

@@ -23,7 +23,7 @@ from adamem_server.packages.signature import sign
 from adamem_server.store.environment import TABLES
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.types import AdapterVersion, Limits, Scope, SlotInput, SlotKind
-from tests.unit.memory.engines import WORD_DIM, Lab
+from tests.unit.memory.engines import WORD_DIM, Lab, stored
 
 NAME: Final = "team/ann"
 MAX_PACKAGE_BYTES: Final = 4 << 20
@@ -113,7 +113,7 @@ def fill(packer: Packer, name: str = NAME) -> None:
         SlotInput(content="line one\nline two \u2028 three", cue="How many lines?"),
     ]
     result = lab.engine.update(name, items)
-    ids = [item.slot_id for item in result.results]
+    ids = [stored(item) for item in result.results]
     lab.engine.delete_slots(name, slot_ids=[ids[3], ids[9]])
     lab.now += 1_000_000
     lab.engine.update(name, [SlotInput(content="plain fact five, corrected", id=ids[6])])

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def packer(tmp_path: Path) -> Iterator[Packer]:
     made.close()
 
 
-def contents(store: SlotStore, name: str) -> dict[str, object]:
+def contents(store: SlotStore, name: str) -> dict[str, Any]:
     """All that is stored of a namespace, rows counted anew; bytes as bytes."""
     with store.read() as view:
         namespace = view.find_namespace(name)
