@@ -32,8 +32,9 @@ def dumped(path: Path, data: Any) -> str:
 
 
 def imported(run: Any, *arguments: str) -> dict[str, Any]:
-    (told,) = json_lines(run("import", *arguments, "--json"))
-    return told
+    told: list[dict[str, Any]] = json_lines(run("import", *arguments, "--json"))
+    assert len(told) == 1
+    return told[0]
 
 
 def test_a_chroma_folder(run, server, tmp_path) -> None:

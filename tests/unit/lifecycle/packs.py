@@ -73,12 +73,12 @@ class Packer:
             return data
 
     def load(self, data: bytes, name: str = "", mode: ImportMode = ImportMode.CREATE, **spec: Any) -> ImportResult:
-        spec = ImportSpec(name=name, mode=mode, **spec)
-        with self.packages.upload(spec) as upload:
+        wanted = ImportSpec(name=name, mode=mode, **spec)
+        with self.packages.upload(wanted) as upload:
             for start in range(0, len(data), 1 << 16):
                 upload.write(data[start : start + (1 << 16)])
             upload.end()
-            task = self.packages.import_from(upload, spec)
+            task = self.packages.import_from(upload, wanted)
             for _ in task.run():
                 pass
             return task.result
