@@ -36,7 +36,7 @@ from adamem_server.types import AdapterVersion, FloatVector, TaughtPair, VectorT
 STAGE_SLOTS: Final = 64
 # Slots that are embedded together, where they are: half a second of a core.
 EMBED_SLOTS: Final = 128
-_MAX_WAITING: Final = 2
+_MAX_WAITING: Final = 3
 _TEACH_PAIRS: Final = 256
 _ID_BYTES: Final = 16
 

@@ -1,5 +1,6 @@
 """PackageService: namespaces go out as streams of bytes, and come in as such."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
@@ -28,6 +29,7 @@ from adamem_server.rpc.slots import encode_time
 from adamem_server.types import MAX_LABEL_BYTES
 
 MAX_TAGS: Final = 64
+_TELL_EVERY_S: Final = 0.1
 _MODES: Final = {
     pb.IMPORT_MODE_UNSPECIFIED: ImportMode.CREATE,
     pb.IMPORT_MODE_CREATE: ImportMode.CREATE,
@@ -71,8 +73,13 @@ class PackageService(PackageServiceServicer):
         with self._packages.upload(spec) as upload:
             n_bytes = _receive(request_iterator, upload)
             task = self._packages.import_from(upload, spec)
+            told_at = 0.0
             with closing(task.run()) as steps:
                 for step in steps:
+                    # A step takes milliseconds; a message each time would take a tenth of the import.
+                    if time.monotonic() - told_at < _TELL_EVERY_S and step.n_done < step.n_total:
+                        continue
+                    told_at = time.monotonic()
                     progress = pb.ImportProgress(merging=step.merging, n_slots=step.n_done, n_slots_total=step.n_total)
                     yield pb.ImportNamespaceResponse(progress=progress)
         yield pb.ImportNamespaceResponse(result=_encode_result(task.result, n_bytes))
