@@ -97,6 +97,8 @@ def test_out_and_back_by_the_client(server: ServerProcess, client: adamem.Client
     assert {each.stage for each in told} == {"read", "receive", "send", "store"}
     assert files(server) == []
     assert [path.name for path in tmp_path.iterdir()] == ["there.zip"]
+    checked = client.jobs.wait(client.lifecycle.verify("there"), timeout_s=60)
+    assert (checked.result["n_slots"], checked.result["n_problems"]) == (60, 0), checked.result
 
 
 def test_out_and_back_by_the_asynchronous_client(server: ServerProcess, client: adamem.Client) -> None:

@@ -32,7 +32,7 @@ from adamem_server.store.staging import abandon_staging, put_staging
 from adamem_server.types import AdapterVersion, FloatVector, TaughtPair, VectorType
 
 # Slots of one transaction, which other writers wait for: with 256, a write beside an import of 100,000 slots took up to
-# 50 ms (p99), with 64 it takes 10, and the import is as fast.
+# 55 ms (p99), with 64 it takes 13, and the import is as fast.
 STAGE_SLOTS: Final = 64
 # Slots that are embedded together, where they are: half a second of a core.
 EMBED_SLOTS: Final = 128
