@@ -3,6 +3,7 @@
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_what_another_tool_writes(method: int, zip64: bool, streamed: bool) -> N
         def writable(self) -> bool:
             return True
 
-        def write(self, data: object) -> int:
+        def write(self, data: Any) -> int:
             self.data += bytes(data)
             return len(bytes(data))
 
