@@ -27,7 +27,7 @@ from adamem_server.store.staging import (
 from adamem_server.types import Access, AdapterVersion, FloatVector, Namespace, Slot, TaughtPair, VectorType
 
 # Slots of one step of a merge, which writers of other namespaces wait for: some ten milliseconds.
-MERGE_SLOTS: Final = 128
+MERGE_SLOTS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
