@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +244,34 @@ def test_what_is_wrong_with_a_request(server: ServerProcess, client: adamem.Clie
         with pytest.raises(adamem.InvalidArgumentError) as refused:
             client.packages.export_namespace(io.BytesIO(), **arguments)
         assert refused.value.field == field
+
+
+def test_who_leaves_leaves_no_files(server: ServerProcess, client: adamem.Client) -> None:
+    fill(client, "left")
+    stub = PackageServiceStub(server.channel())
+    export = stub.ExportNamespace(pb.ExportNamespaceRequest(namespace="left"))
+    next(export)
+    export.cancel()
+    data = io.BytesIO()
+    client.packages.export_namespace(data, namespace="left")
+    sent, gate = threading.Event(), threading.Event()
+
+    def half() -> Iterator[pb.ImportNamespaceRequest]:
+        yield pb.ImportNamespaceRequest(options=pb.ImportOptions(namespace="half"))
+        yield pb.ImportNamespaceRequest(chunk=data.getvalue()[: len(data.getvalue()) // 2])
+        sent.set()
+        gate.wait(30)
+
+    upload = stub.ImportNamespace(half())
+    assert sent.wait(30)
+    upload.cancel()
+    gate.set()
+    deadline = time.monotonic() + 30
+    while files(server):
+        assert time.monotonic() < deadline, files(server)
+        time.sleep(0.01)
+    with pytest.raises(adamem.NamespaceNotFoundError):
+        client.get_namespace("half")
 
 
 def test_a_server_that_is_killed_while_it_imports(new_server: NewServer, tmp_path: Path) -> None:
