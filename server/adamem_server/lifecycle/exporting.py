@@ -27,6 +27,7 @@ from adamem_server.packages.manifest import (
     PAIR_VECTORS,
     PAIRS,
     AdapterInfo,
+    Duplicates,
     Index,
     Learned,
     Manifest,
@@ -39,7 +40,15 @@ from adamem_server.packages.slots import PackagedPair, encode_lines, time_of
 from adamem_server.store.bulk import StoredSlots, read_rows, read_slots
 from adamem_server.store.codec import Learning
 from adamem_server.store.slot_store import ReadView, SlotStore
-from adamem_server.types import AdapterVersion, FloatVector, Namespace, TaughtPair, VectorType
+from adamem_server.types import (
+    NO_DUPLICATE_POLICY,
+    AdapterVersion,
+    DuplicatePolicy,
+    FloatVector,
+    Namespace,
+    TaughtPair,
+    VectorType,
+)
 
 # Slots of one view: some 20 ms.
 CHUNK_SLOTS: Final = 1_000
@@ -246,6 +255,7 @@ class Export:
             index=Index(namespace.index_kind, params.m, params.ef_construction, params.ef_search),
             ranking=dict(namespace.ranking),
             adapter_enabled=namespace.adapter_enabled,
+            duplicates=_duplicates(namespace.duplicates),
             adapter=None if adapter is None else _adapter_info(adapter),
             learned=learned,
             members=members,
@@ -283,6 +293,12 @@ def _packaged_pair(pair: TaughtPair, helped: tuple[str, ...], unhelpful: tuple[s
         is_cue=pair.is_cue,
         embedded=pair.vector is not None,
     )
+
+
+def _duplicates(policy: DuplicatePolicy) -> Duplicates | None:
+    if policy == NO_DUPLICATE_POLICY:
+        return None
+    return Duplicates(policy.on_duplicate, policy.on_recalled, policy.threshold, policy.scope)
 
 
 def _adapter_info(version: AdapterVersion) -> AdapterInfo:

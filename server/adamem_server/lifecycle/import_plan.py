@@ -19,7 +19,14 @@ from adamem_server.memory.shard import checked_params
 from adamem_server.memory.weights import WEIGHTS, check_weight
 from adamem_server.packages.manifest import ADAPTER, MANIFEST, Manifest
 from adamem_server.packages.slots import microseconds
-from adamem_server.types import NAMESPACE_NAME_PATTERN, AdapterVersion, IndexParams, Namespace
+from adamem_server.types import (
+    NAMESPACE_NAME_PATTERN,
+    NO_DUPLICATE_POLICY,
+    AdapterVersion,
+    DuplicatePolicy,
+    IndexParams,
+    Namespace,
+)
 
 _NAME: Final = re.compile(NAMESPACE_NAME_PATTERN.removesuffix("$"))
 
@@ -154,12 +161,22 @@ def _described(manifest: Manifest, name: str, serving: ModelInfo) -> Namespace:
         created_at=microseconds(manifest.created_at),
         ranking=_ranking(manifest),
         adapter_enabled=manifest.adapter_enabled,
+        duplicates=_duplicates(manifest),
         adapter_version=adapter_version if manifest.model.fingerprint == serving.fingerprint else 0,
     )
     try:
         return replace(namespace, index_params=checked_params(namespace.dim, params, namespace.index_kind))
     except (InvalidArgumentError, OverflowError) as error:
         raise PackageError(MANIFEST, f"index: {error}") from error
+
+
+def _duplicates(manifest: Manifest) -> DuplicatePolicy:
+    told = manifest.duplicates
+    if told is None:
+        return NO_DUPLICATE_POLICY
+    return DuplicatePolicy(
+        on_duplicate=told.on_duplicate, on_recalled=told.on_recalled, threshold=told.threshold, scope=told.scope
+    )
 
 
 def _ranking(manifest: Manifest) -> dict[str, float]:

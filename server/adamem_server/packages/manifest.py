@@ -10,7 +10,15 @@ import msgspec
 from msgspec import Meta
 
 from adamem_server.errors import PackageError, PackageFormatError
-from adamem_server.types import IndexKind, Metric, TrainingOutcome, VectorType
+from adamem_server.types import (
+    DuplicateAction,
+    IndexKind,
+    Metric,
+    RecalledAction,
+    ScopeField,
+    TrainingOutcome,
+    VectorType,
+)
 
 FORMAT: Final = "adamem-package"
 FORMAT_VERSION: Final = 1
@@ -90,6 +98,15 @@ class AdapterInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probability: Share
 
 
+class Duplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the namespace does with duplicates, field by field as `types.DuplicatePolicy`."""
+
+    on_duplicate: DuplicateAction
+    on_recalled: RecalledAction
+    threshold: Annotated[float, Meta(ge=0, le=1)]
+    scope: Annotated[tuple[ScopeField, ...], Meta(min_length=1, max_length=len(ScopeField))]
+
+
 class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of the package, unpacked."""
 
@@ -120,6 +137,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     index: Index
     ranking: dict[str, Annotated[float, Meta(ge=-1e6, le=1e6)]] = {}
     adapter_enabled: bool = True
+    duplicates: Duplicates | None = None
     adapter: AdapterInfo | None = None
     learned: Learned = Learned()
     members: dict[str, Member]

@@ -57,6 +57,7 @@ class PackagedSlot(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkn
     accessed_at: Time | None = None
     vector_supplied: bool = False
     language: str = ""
+    recalled_from: SlotId | None = None
     cue_embedded: bool = False
 
 
@@ -132,6 +133,7 @@ def packaged(slot: Slot, access: Access, *, cue_embedded: bool) -> PackagedSlot:
         accessed_at=time_of(access.accessed_at) if access.accessed_at else None,
         vector_supplied=slot.vector_supplied,
         language=slot.language,
+        recalled_from=slot.recalled_from or None,
         cue_embedded=cue_embedded,
     )
 
@@ -153,6 +155,7 @@ def stored(line: PackagedSlot, *, vector_supplied: bool) -> Slot:
         expires_at=microseconds(line.expires_at) if line.expires_at else 0,
         vector_supplied=vector_supplied,
         language=line.language,
+        recalled_from=line.recalled_from or "",
     )
 
 

@@ -22,7 +22,7 @@ from adamem_server.packages.manifest import MANIFEST, SIGNATURE
 from adamem_server.packages.signature import sign
 from adamem_server.store.environment import TABLES
 from adamem_server.store.slot_store import WriteBatch
-from adamem_server.types import AdapterVersion, Limits, Scope, SlotInput, SlotKind
+from adamem_server.types import AdapterVersion, DuplicatePolicyChange, Limits, Scope, SlotInput, SlotKind
 from tests.unit.memory.engines import WORD_DIM, Lab, stored
 
 NAME: Final = "team/ann"
@@ -117,10 +117,18 @@ def fill(packer: Packer, name: str = NAME) -> None:
     lab.engine.delete_slots(name, slot_ids=[ids[3], ids[9]])
     lab.now += 1_000_000
     lab.engine.update(name, [SlotInput(content="plain fact five, corrected", id=ids[6])])
-    lab.engine.update_namespace(name, description="Что знает Анна", ef_search=33, ranking={"recency": 0.5})
+    lab.engine.update_namespace(
+        name,
+        description="Что знает Анна",
+        ef_search=33,
+        ranking={"recency": 0.5},
+        duplicates=DuplicatePolicyChange(threshold=0.75),
+    )
     lab.engine.adaptation.feedback(name, "tea or coffee?", helped=[ids[0]], unhelpful=[ids[1], ids[2]])
     lab.engine.adaptation.feedback(name, "which one is corrected?", helped=[ids[6]], unhelpful=[])
     lab.query(name, text="Anna tea")
+    # What was just recalled is stored again, and marked.
+    lab.put(name, "Анна пьёт чай without sugar")
     teach_adapter(packer, name)
 
 

@@ -22,7 +22,7 @@ def packer(tmp_path: Path) -> Iterator[Packer]:
 def test_the_first_format(packer: Packer) -> None:
     data = GOLDEN.read_bytes()
     result = packer.load(data)
-    assert (result.namespace, result.n_created, result.n_pairs, result.adapter_version) == ("team/ann", 31, 4, 3)
+    assert (result.namespace, result.n_created, result.n_pairs, result.adapter_version) == ("team/ann", 32, 4, 3)
     lab = packer.lab
     slot = next(view.slot for view in lab.slots("team/ann") if view.slot.cue == "What does Anna drink?")
     assert (slot.content, slot.role, slot.tags, slot.language) == (
@@ -35,6 +35,8 @@ def test_the_first_format(packer: Packer) -> None:
     assert lab.query("team/ann", text="plain fact five, corrected", top_k=1) == ["plain fact five, corrected"]
     info = lab.engine.get_namespace("team/ann").namespace
     assert (info.description, info.index_params.ef_search, info.ranking) == ("Что знает Анна", 33, {"recency": 0.5})
+    assert info.duplicates.threshold == 0.75
+    assert any(view.slot.recalled_from for view in lab.slots("team/ann"))
     golden, today = unpack(data), unpack(packer.export(author="tests", license="MIT", tags=("golden",)))
     told = [json.loads(members.pop(MANIFEST)) for members in (golden, today)]
     for manifest in told:

@@ -227,6 +227,7 @@ def manifests() -> Iterator[Case]:
         "author": ("x" * 257,),
         "description": ("x" * 5000,),
         "adapter_enabled": ("yes",),
+        "duplicates": ({"threshold": 2}, {"on_duplicate": "burn"}, {"scope": []}),
         "learned": ({"n_pairs": -1}, {"next_version": 0}),
     }
     for name, values in wrong.items():
@@ -367,6 +368,7 @@ def lines() -> Iterator[Case]:
         "vector_supplied": [("no", "bool")],
         "language": [("english", "two letters"), ("EN", "two letters"), ("é1", "two letters")],
         "cue_embedded": [(True, "there is no cue")],
+        "recalled_from": [("x", "regex")],
         "surprise": [(1, "unknown field")],
     }
     for name, values in wrong.items():

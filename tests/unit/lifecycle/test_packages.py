@@ -84,6 +84,7 @@ def contents(store: SlotStore, name: str) -> dict[str, Any]:
                 namespace.ranking,
                 namespace.adapter_enabled,
                 namespace.adapter_version,
+                namespace.duplicates,
             ),
         }
 
@@ -98,6 +99,7 @@ def test_all_comes_back_as_it_was(packer: Packer) -> None:
     lab = packer.lab
     data = packer.export()
     before = contents(lab.store, NAME)
+    assert any(slot.recalled_from for slot in before["slots"])
     asked = {"text": "Anna tea sugar", "top_k": 20}
     answers = lab.query(NAME, **asked)
     lab.engine.delete_namespace(NAME)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from adamem.types import Metric, Record, VectorType
+from adamem._record import Record
+from adamem.types import Metric, VectorType
 
 
 class ImportMode(StrEnum):
