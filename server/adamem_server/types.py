@@ -19,6 +19,10 @@ JsonObject: TypeAlias = dict[str, Any]
 # A namespace's name; Namespace.name in the protocol says it in words.
 NAMESPACE_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:/@+\-]{0,127}$"
 
+# Limits of a slot that no setting moves: bytes of a tag, a role or a part of the scope, and levels of metadata.
+MAX_LABEL_BYTES: Final = 256
+MAX_METADATA_DEPTH: Final = 16
+
 
 class SlotKind(StrEnum):
     """What sort of memory a slot holds."""

@@ -10,6 +10,7 @@ from adamem_server.lifecycle.duplicates import Duplicates
 from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.lifecycle.jobs import JobKind, JobSettings
+from adamem_server.lifecycle.packaging import Packages
 from adamem_server.lifecycle.undo_deduplicate import UndoDeduplicate
 from adamem_server.lifecycle.verify import Verify
 from adamem_server.memory.engine import MemoryEngine
@@ -17,13 +18,14 @@ from adamem_server.types import Job, JsonObject, RequestKey
 
 
 class Lifecycle:
-    """The operations on one engine, and the runner of their jobs. Thread-safe.
+    """The operations on one engine, the runner of their jobs, and the packages. Thread-safe.
 
     Every operation that starts a job raises what `JobRunner.submit` raises.
     """
 
-    def __init__(self, engine: MemoryEngine, settings: JobSettings, *, server_version: str) -> None:
+    def __init__(self, engine: MemoryEngine, settings: JobSettings, packages: Packages, *, server_version: str) -> None:
         parts = engine.parts
+        self.packages: Final = packages
         kinds: list[JobKind] = [
             Verify(parts.store),
             Compact(parts.registry, parts.maintenance.save),
@@ -37,14 +39,16 @@ class Lifecycle:
         self.backups: Final = Backups(parts.store, parts.encoder.info, server_version, parts.now)
 
     def start(self) -> None:
-        """Take up unfinished jobs and erasures."""
+        """Take up unfinished jobs, erasures and merges."""
         self.erasure.start()
+        self.packages.start()
         self.jobs.start()
 
     def close(self) -> None:
         """Stop the jobs and erasures; the engine is still open."""
         self.erasure.close()
         self.jobs.close()
+        self.packages.close()
 
     def verify(self, namespace: str, *, request: RequestKey | None = None) -> Job:
         """Check what is stored of a namespace."""

@@ -60,7 +60,7 @@ from adamem_server.memory.reading import (
 )
 from adamem_server.memory.recalls import Recalls
 from adamem_server.memory.registry import ShardRegistry
-from adamem_server.memory.shard import default_params
+from adamem_server.memory.shard import checked_params
 from adamem_server.memory.writer import Writer
 from adamem_server.store.codec import vector_fits
 from adamem_server.store.slot_store import ReadView, SlotStore
@@ -147,7 +147,7 @@ class MemoryEngine:
         )
         self.adaptation: Final = Adaptation(store, self._writer, self._learner, encoder.info, now)
         self.parts: Final = EngineParts(
-            store, self._writer, self._registry, encoder, self._activity, self._maintenance, now
+            store, self._writer, self._registry, encoder, self._activity, self._maintenance, self._learner, now
         )
         self._maintenance.start()
         self._learner.start()
@@ -627,10 +627,7 @@ class MemoryEngine:
         model = self.model
         external = spec.external_vectors or (spec.dim not in (0, model.dim))
         dim = spec.dim or model.dim
-        try:
-            params = default_params(dim, spec.index_params, spec.index_kind)
-        except _index.VectorIndexError as error:
-            raise InvalidArgumentError("index_params", str(error)) from error
+        params = checked_params(dim, spec.index_params, spec.index_kind)
         return Namespace(
             number=0,
             name=spec.name,

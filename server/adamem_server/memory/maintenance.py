@@ -100,7 +100,7 @@ class Maintenance:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._attempt(self._flush_accesses)
+        self._attempt(self.flush_accesses)
         for shard in self._registry.open_shards():
             self._attempt(partial(self.save, shard))
 
@@ -112,7 +112,7 @@ class Maintenance:
         self._attempt(self._purge)
         if self._monotonic() - self._last_flush >= _ACCESS_FLUSH_S:
             self._last_flush = self._monotonic()
-            self._attempt(self._flush_accesses)
+            self._attempt(self.flush_accesses)
             self._attempt(self._snapshots)
             self._attempt(self._evict)
         return busy
@@ -172,7 +172,8 @@ class Maintenance:
             while not self._stop.is_set() and not self._run(partial(WriteBatch.purge, number=number, most=_PURGE_KEYS)):
                 pass
 
-    def _flush_accesses(self) -> None:
+    def flush_accesses(self) -> None:
+        """Store how slots were used since the last time."""
         counts = self._accesses.take()
 
         def work(batch: WriteBatch) -> bool:

@@ -152,6 +152,18 @@ class ShardRegistry:
                     self.drop(number)
         done()
 
+    def adopt(self, shard: Shard) -> None:
+        """Take in a shard that was built beside its namespace; nothing if somebody has opened it meanwhile."""
+        number = shard.namespace.number
+        entry = _Entry()
+        entry.shard = shard
+        with self._lock:
+            if self._entries.setdefault(number, entry) is not entry:
+                return
+            self._missed.pop(number, None)
+            self._grown.discard(number)
+        self.measure(shard)
+
     def open_shards(self) -> list[Shard]:
         """All open shards, the least recently used first."""
         with self._lock:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from adamem_server import _index
 from adamem_server.adapt.adapter import Adapter
-from adamem_server.errors import NamespaceNotFoundError, ShardStaleError
+from adamem_server.errors import InvalidArgumentError, NamespaceNotFoundError, ShardStaleError
 from adamem_server.memory.columns import FilterColumns, SlotChange
 from adamem_server.memory.indexes import VectorIndex, new_index
 from adamem_server.memory.policy import scores
@@ -42,7 +42,7 @@ _FIXED_BYTES: Final = 10_000
 _READ_TURN_S: Final = 40e-6
 _INDEX_WORDS_S: Final = 45e-6
 _LOAD_WORDS_S: Final = 5e-6
-_NEVER: Final = 2**63
+NEVER: Final = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Shard:
             index = restore_vectors(view, namespace, snapshot)
             cues = restore_cues(view, namespace, cues_path(snapshot))
             sequence = view.head(namespace.number).sequence
-            next_expiry = next((expires_at for expires_at, _ in view.expiring(namespace.number)), _NEVER)
+            next_expiry = next((expires_at for expires_at, _ in view.expiring(namespace.number)), NEVER)
 
         def restored() -> _index.LexicalIndex:
             with store.read() as view:
@@ -148,6 +148,21 @@ class Shard:
 
         saved = lexical_path(snapshot).exists()
         return cls(store, namespace, index, cues, Words(restored), sequence, next_expiry, words_are_saved=saved)
+
+    @classmethod
+    def built(
+        cls,
+        store: SlotStore,
+        namespace: Namespace,
+        index: VectorIndex,
+        cues: VectorIndex | None,
+        lexical: _index.LexicalIndex,
+        next_expiry: int,
+    ) -> "Shard":
+        """A shard whose indexes hold all that was stored by the first write to its namespace."""
+        words = Words(lambda: lexical)
+        words.index()
+        return cls(store, namespace, index, cues, words, 1, next_expiry or NEVER, words_are_saved=False)
 
     def adapter(self, version: int) -> Adapter | None:
         """A version of the namespace's adapter, read when it is first asked for; None where it cannot be used.
@@ -373,15 +388,17 @@ class Shard:
         return np.asarray(self._columns.rows(condition).to_array(), np.uint64)
 
 
-def default_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexParams:
+def checked_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexParams:
     """Index parameters with the index's own defaults filled in.
 
     Raises:
-        VectorIndexError: A parameter is out of the index's range.
+        InvalidArgumentError: A parameter is out of the index's range.
         FailedPreconditionError: The package of the kind is not installed.
     """
-    index = new_index(namespace_dim, "cosine", kind, params)
-    filled = index.params
+    try:
+        filled = new_index(namespace_dim, "cosine", kind, params).params
+    except _index.VectorIndexError as error:
+        raise InvalidArgumentError("index_params", str(error)) from error
     return IndexParams(**{name: filled.get(name, 0) for name in ("m", "ef_construction", "ef_search")})
 
 

@@ -85,9 +85,9 @@ _VECTOR_TYPES: Final = {
     types_pb2.VECTOR_TYPE_FLOAT32: VectorType.FLOAT32,
     types_pb2.VECTOR_TYPE_FLOAT16: VectorType.FLOAT16,
 }
-_METRIC_NUMBERS: Final = {value: number for number, value in _METRICS.items() if number}
+METRIC_NUMBERS: Final = {value: number for number, value in _METRICS.items() if number}
 _INDEX_KIND_NUMBERS: Final = {value: number for number, value in _INDEX_KINDS.items() if number}
-_VECTOR_TYPE_NUMBERS: Final = {value: number for number, value in _VECTOR_TYPES.items() if number}
+VECTOR_TYPE_NUMBERS: Final = {value: number for number, value in _VECTOR_TYPES.items() if number}
 
 _MAX_RERANK: Final = 100
 _MIN_M: Final = 4
@@ -368,12 +368,12 @@ def encode_namespace(info: NamespaceInfo) -> admin_pb2.Namespace:
         name=namespace.name,
         description=namespace.description,
         dim=namespace.dim,
-        metric=_METRIC_NUMBERS[namespace.metric],
+        metric=METRIC_NUMBERS[namespace.metric],
         index_kind=_INDEX_KIND_NUMBERS[namespace.index_kind],
         index_params=admin_pb2.IndexParams(
             m=params.m, ef_construction=params.ef_construction, ef_search=params.ef_search
         ),
-        vector_type=_VECTOR_TYPE_NUMBERS[namespace.vector_type],
+        vector_type=VECTOR_TYPE_NUMBERS[namespace.vector_type],
         model=namespace.model,
         model_fingerprint=namespace.model_fingerprint,
         n_slots=info.n_slots,

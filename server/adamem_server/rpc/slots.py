@@ -8,7 +8,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from adamem.v1 import memory_service_pb2, types_pb2
 from adamem_server.errors import InvalidArgumentError
 from adamem_server.rpc.checks import (
-    MAX_LABEL_BYTES,
     MAX_TIME_US,
     check_bytes,
     check_duration,
@@ -21,7 +20,16 @@ from adamem_server.rpc.checks import (
     check_vector,
 )
 from adamem_server.rpc.structs import decode_metadata, encode_metadata
-from adamem_server.types import NO_SCOPE, FloatVector, Limits, Scope, SlotInput, SlotKind, SlotView
+from adamem_server.types import (
+    MAX_LABEL_BYTES,
+    NO_SCOPE,
+    FloatVector,
+    Limits,
+    Scope,
+    SlotInput,
+    SlotKind,
+    SlotView,
+)
 
 KINDS: Final = {
     types_pb2.SLOT_KIND_UNSPECIFIED: SlotKind.FACT,

@@ -44,6 +44,7 @@ TABLES: Final = (
     "requests",
     "request_ages",
     "doomed",
+    "staging",
     "learning",
     "pairs",
     "pair_rows",

@@ -84,8 +84,10 @@ EXPORTED = sorted(
     AbsorbedSlot AbsorbedSlotPage DuplicateAction DuplicateMatch DuplicatePair DuplicatePairPage DuplicatePolicy
     DuplicateScope RecalledAction
     AbortedError AdaMemError AdapterStatus AdapterVersion AdapterVersionNotFoundError FeedbackResult TrainingOutcome
-    TrainingReport AlreadyExistsError AsyncClient BatchUpdateResult BulkFailure BulkResult Client
     BackupInvalidError BackupResult DeleteNamespaceResult DeletionReceipt StructureCount
+    TrainingReport ImportMode ImportResult PackageError PackageFormatError PackageInfo PackageModelError
+    PackageProgress PackageSignatureError PackageTooLargeError
+    AlreadyExistsError AsyncClient BatchUpdateResult BulkFailure BulkResult Client
     DataCorruptError DeadlineExceededError DeleteResult DimensionMismatchError EmbedderClosedError
     FailedPreconditionError FieldViolation FilterError Hit IndexKind IndexParams InternalError InvalidArgumentError
     Job JobCancelledError JobNotFoundError JobPage JobRunningError JobState

@@ -21,6 +21,7 @@ from adamem._duplicate_types import (
     DuplicateScope,
     RecalledAction,
 )
+from adamem._package_types import ImportMode, ImportResult, PackageInfo, PackageProgress
 from adamem._version import __version__
 from adamem.errors import (
     AbortedError,
@@ -46,6 +47,11 @@ from adamem.errors import (
     NamespaceNotFoundError,
     NotFoundError,
     OverloadedError,
+    PackageError,
+    PackageFormatError,
+    PackageModelError,
+    PackageSignatureError,
+    PackageTooLargeError,
     RequestIdReusedError,
     ResourceExhaustedError,
     ShardStaleError,
@@ -122,6 +128,8 @@ __all__ = [
     "FieldViolation",
     "FilterError",
     "Hit",
+    "ImportMode",
+    "ImportResult",
     "IndexKind",
     "IndexParams",
     "InternalError",
@@ -142,6 +150,13 @@ __all__ = [
     "NamespacePage",
     "NotFoundError",
     "OverloadedError",
+    "PackageError",
+    "PackageFormatError",
+    "PackageInfo",
+    "PackageModelError",
+    "PackageProgress",
+    "PackageSignatureError",
+    "PackageTooLargeError",
     "QueryMode",
     "QueryResult",
     "QueryTimings",

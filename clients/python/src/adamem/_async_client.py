@@ -34,6 +34,7 @@ from adamem._duplicate_types import (
 from adamem._duplicates import AsyncDuplicates
 from adamem._jobs import AsyncJobs
 from adamem._lifecycle import AsyncLifecycle
+from adamem._packages import AsyncPackages
 from adamem._retry import Attempts, is_repeatable
 from adamem.receipts import DeleteNamespaceResult, DeleteResult
 from adamem.types import (
@@ -116,6 +117,11 @@ class AsyncClient(BaseClient):
     def backups(self) -> AsyncBackups:
         """Backups of the whole server."""
         return AsyncBackups(self._channel, self._metadata)
+
+    @cached_property
+    def packages(self) -> AsyncPackages:
+        """Exports namespaces as files and imports them."""
+        return AsyncPackages(self)
 
     async def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""

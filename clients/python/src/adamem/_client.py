@@ -33,6 +33,7 @@ from adamem._duplicate_types import (
 from adamem._duplicates import Duplicates
 from adamem._jobs import Jobs
 from adamem._lifecycle import Lifecycle
+from adamem._packages import Packages
 from adamem._retry import Attempts, is_repeatable
 from adamem.receipts import DeleteNamespaceResult, DeleteResult
 from adamem.types import (
@@ -99,6 +100,7 @@ class Client(BaseClient):
         self.lifecycle = Lifecycle(self)
         self.duplicates = Duplicates(self)
         self.backups = Backups(self._channel, self._metadata)
+        self.packages = Packages(self)
 
     def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""
