@@ -18,6 +18,7 @@ from adamem_server.embed.cross_encoder import CrossEncoder
 from adamem_server.errors import InsecureAddressError, StartupError
 from adamem_server.lifecycle.jobs import JobSettings
 from adamem_server.lifecycle.operations import Lifecycle
+from adamem_server.lifecycle.packaging import Packages
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.memory.learning import LearningSettings
 from adamem_server.rpc.server import RpcServer, ServerOptions, Tls
@@ -92,7 +93,8 @@ def build(settings: Settings) -> App:
             cross_encoder=cross_encoder,
         )
         resources.callback(engine.close)
-        lifecycle = Lifecycle(engine.parts, _job_settings(settings))
+        packages = _packages(settings, engine)
+        lifecycle = Lifecycle(engine, _job_settings(settings), packages, server_version=__version__)
         resources.callback(lifecycle.close)
         lifecycle.start()
         server = RpcServer(engine, lifecycle, _server_options(settings))
@@ -161,6 +163,16 @@ def _shard_bytes(budget: int) -> int:
             limit=str(needed << 20),
         )
     return budget - taken
+
+
+def _packages(settings: Settings, engine: MemoryEngine) -> Packages:
+    return Packages(
+        engine.parts,
+        settings.data_dir / "packages",
+        limits=settings.limits(),
+        max_bytes=settings.max_package_bytes,
+        exported_by=f"adamem {__version__}",
+    )
 
 
 def _job_settings(settings: Settings) -> JobSettings:

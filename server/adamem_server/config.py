@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     job_retention_s: float = Field(
         7 * 86_400.0, ge=0, le=366 * 86_400, description="How long a job that has ended is listed at most."
     )
+    max_package_bytes: int = Field(
+        16 * _GIB, ge=_MIB, description="Limit of a package that is imported, packed and unpacked."
+    )
     n_rpc_threads: int = Field(32, ge=2, le=1024, description="Calls worked on at once.")
     max_bulk_streams: int = Field(
         8, ge=1, le=512, description="Streams open at once, bulk updates and watched jobs; more are refused."

@@ -14,11 +14,13 @@ status code of a class is decided in `rpc/errors.py` alone.
     │   ├── DimensionMismatchError      a vector of another dimension than the namespace's
     │   ├── ModelMismatchError          text for a namespace whose vectors another encoder made
     │   ├── RequestIdReusedError        a request id that was used for another request
-    │   └── JobRunningError             the namespace has an unfinished job of this kind
+    │   ├── JobRunningError             the namespace has an unfinished job of this kind
+    │   └── PackageModelError           a package's vectors are of another encoder, and were to be kept
     ├── AbortedError                lost a race; the caller may read again and retry
     ├── ResourceExhaustedError
     │   ├── StorageFullError            the disk or the map's limit is full
-    │   └── OverloadedError             too many requests of this kind at once
+    │   ├── OverloadedError             too many requests of this kind at once
+    │   └── PackageTooLargeError
     ├── UnavailableError            try again later
     │   ├── ShuttingDownError
     │   ├── EmbedderClosedError
@@ -26,8 +28,13 @@ status code of a class is decided in `rpc/errors.py` alone.
     ├── DeadlineExceededError
     ├── UnauthenticatedError
     ├── DataCorruptError            stored bytes fail their check
+    │   └── BackupInvalidError          no backup, a damaged or incomplete one, or one of a newer version
+    ├── PackageError                a package file is not sound; `member` says where
+    │   ├── PackageFormatError          a newer version wrote it
+    │   └── PackageSignatureError       it is not signed as it has to be
     ├── StartupError                the server cannot start; the message says what to do
     │   ├── DataDirectoryInUseError
+    │   ├── DataDirectoryNotEmptyError  there is something where a backup is to be restored
     │   ├── DataFormatError             the data directory was written by another format version
     │   └── InsecureAddressError        a public address without TLS and authentication
     └── ModelError
@@ -244,6 +251,75 @@ class DataCorruptError(AdaMemError):
     reason = "DATA_CORRUPT"
 
 
+class BackupInvalidError(DataCorruptError):
+    """A backup that is none, is damaged or cut short, or was written by a newer version; `member` is where."""
+
+    reason = "BACKUP_INVALID"
+
+    def __init__(self, member: str, problem: str, **metadata: str) -> None:
+        super().__init__(f"{member}: {problem}", member=member, **metadata)
+
+
+class PackageError(AdaMemError):
+    """A package file is not sound: `member` is the file in it that is wrong, empty for the zip itself."""
+
+    reason = "PACKAGE_INVALID"
+
+    def __init__(self, member: str, problem: str, **metadata: str) -> None:
+        super().__init__(f"{member or 'the package'}: {problem}", member=member, **metadata)
+        self.member = member
+        self.problem = problem
+
+
+class PackageFormatError(PackageError):
+    """A newer version of AdaMem wrote the package."""
+
+    reason = "PACKAGE_FORMAT_UNSUPPORTED"
+
+    def __init__(self, found: int, supported: int) -> None:
+        super().__init__(
+            "manifest.json",
+            f"has format version {found}, this version reads up to {supported}: import it with a newer AdaMem",
+            found=str(found),
+            supported=str(supported),
+        )
+
+
+class PackageSignatureError(PackageError):
+    """The package is not signed, not by the key asked for, or was changed after it was signed."""
+
+    reason = "PACKAGE_SIGNATURE"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("manifest.sig", problem)
+
+
+class PackageModelError(FailedPreconditionError):
+    """The vectors of a package were made by another encoder than the one that serves, and were to be kept."""
+
+    reason = "PACKAGE_MODEL_MISMATCH"
+
+    def __init__(self, made_by: str, serving: str) -> None:
+        super().__init__(
+            f"the vectors of the package are of {made_by or 'its clients'!r}, those of the namespace of"
+            f" {serving or 'its clients'!r}: import it without keeping vectors, so that it is embedded anew, or start"
+            " the server with that encoder",
+            made_by=made_by,
+            serving=serving,
+        )
+
+
+class PackageTooLargeError(ResourceExhaustedError):
+    """A package is larger than the server takes."""
+
+    reason = "PACKAGE_TOO_LARGE"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"the package has more than {limit} bytes, the limit (ADAMEM_MAX_PACKAGE_BYTES)", limit=str(limit)
+        )
+
+
 class StartupError(AdaMemError):
     """The server cannot start."""
 
@@ -254,6 +330,15 @@ class DataDirectoryInUseError(StartupError):
     """Another process has the data directory open."""
 
     reason = "DATA_DIRECTORY_IN_USE"
+
+
+class DataDirectoryNotEmptyError(StartupError):
+    """A backup is to be restored into a directory that holds something."""
+
+    reason = "DATA_DIRECTORY_NOT_EMPTY"
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"the directory {path} is not empty; --force replaces the data in it", path=str(path))
 
 
 class DataFormatError(StartupError):

@@ -19,6 +19,10 @@ JsonObject: TypeAlias = dict[str, Any]
 # A namespace's name; Namespace.name in the protocol says it in words.
 NAMESPACE_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:/@+\-]{0,127}$"
 
+# Limits of a slot that no setting moves: bytes of a tag, a role or a part of the scope, and levels of metadata.
+MAX_LABEL_BYTES: Final = 256
+MAX_METADATA_DEPTH: Final = 16
+
 
 class SlotKind(StrEnum):
     """What sort of memory a slot holds."""
@@ -395,12 +399,38 @@ class UpdateResult:
 
 
 @dataclass(frozen=True, slots=True)
+class StructureCount:
+    """How many records a namespace had in a structure before a deletion, and has after it."""
+
+    name: str
+    n_before: int
+    n_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionReceipt:
+    """What a deletion left. Counts are of the namespace, so that what others write meanwhile shows in them too.
+
+    Attributes:
+        structures: Tables, indexes and files. Without `erase` those alone whose count is known without reading.
+        erased_at: When no byte of it was left in the data directory, microseconds since the epoch; 0: bytes may remain
+            until their pages are used again.
+        n_bytes_erased: Bytes left behind by deletions, this and others, that were overwritten.
+    """
+
+    structures: tuple[StructureCount, ...]
+    erased_at: int = 0
+    n_bytes_erased: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteResult:
     """How many slots were deleted, how many ids were unknown, and the sequence number after it."""
 
     n_deleted: int
     n_not_found: int
     sequence: int
+    receipt: DeletionReceipt | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from adamem_server.cli.foreign import FOREIGN, foreign_slots
 from adamem_server.cli.options import json_option, namespace_option, option, slot_options
 from adamem_server.cli.output import print_json, say
 from adamem_server.cli.progress import Progress
@@ -43,7 +44,7 @@ class Ingest:
         n_bytes = n_slots = 0
         for source in self._sources:
             self.source_name = source.name
-            for each in read_slots(source, self._reading, partial(self._read_to, n_bytes)):
+            for each in self._read(source, n_bytes):
                 if isinstance(each, Problem):
                     self.n_problems += 1
                     say(str(each))
@@ -53,6 +54,11 @@ class Ingest:
                     n_slots += 1
                     yield slot
             n_bytes += source.n_bytes
+
+    def _read(self, source: Source, n_bytes_before: int) -> "Iterator[tuple[str, SlotInput] | Problem]":
+        if source.format in FOREIGN:
+            return foreign_slots(source, self._reading)
+        return read_slots(source, self._reading, partial(self._read_to, n_bytes_before))
 
     def answered(self, result: "BulkResult") -> None:
         """Tells how far it is, and of what was refused since."""
@@ -93,7 +99,7 @@ def ingest(
     with readable_twice(found) if strict else nullcontext(found) as sources:
         if strict:
             _check(sources, reading)
-        _run(session, sources, reading, n_ignored=n_ignored, batch_size=batch_size, repeatable=not again)
+        store(session, sources, reading, n_ignored=n_ignored, batch_size=batch_size, repeatable=not again)
 
 
 def _reading(*, max_chars: int, lines: bool, tag: tuple[str, ...], **fields: Any) -> Reading:
@@ -110,9 +116,16 @@ def _check(sources: list[Source], reading: Reading) -> None:
         raise click.exceptions.Exit(EXIT_USAGE)
 
 
-def _run(
-    session: Session, sources: list[Source], reading: Reading, *, n_ignored: int, batch_size: int, repeatable: bool
+def store(
+    session: Session,
+    sources: list[Source],
+    reading: Reading,
+    *,
+    n_ignored: int = 0,
+    batch_size: int = 256,
+    repeatable: bool = True,
 ) -> None:
+    """Store the slots of files, tell what came of it, and end with an exit code that says so."""
     with session.client() as client, Progress("ingest", sum(each.n_bytes for each in sources), "slots") as progress:
         run = Ingest(sources, reading, progress)
         result = client.bulk_update(
@@ -126,9 +139,12 @@ def _run(
     n_stored = result.n_created + result.n_replaced
     if session.as_json:
         counts = {"n_files": len(sources), "n_ignored": n_ignored, "n_problems": run.n_problems, "seconds": seconds}
-        print_json(counts | {"n_stored": n_stored, "n_failed": result.n_failed, "sequence": result.sequence})
+        counts |= {"n_stored": n_stored, "n_failed": result.n_failed, "sequence": result.sequence}
+        print_json(counts | ({"dropped": +reading.dropped} if +reading.dropped else {}))
     else:
         say(f"stored {n_stored:,} slots of {len(sources):,} files in {seconds:.1f} s, {n_stored / seconds:,.0f}/s")
+        if dropped := +reading.dropped:
+            say("not taken: " + ", ".join(f"{n:,} {name}" for name, n in dropped.most_common()))
         say(f"refused {result.n_failed:,}, unreadable {run.n_problems:,}, other files ignored {n_ignored:,}")
     if result.n_failed or run.n_problems:
         raise click.exceptions.Exit(EXIT_FAILED)

@@ -49,6 +49,13 @@ COMMANDS: Final = {
     "namespace": ("namespace:namespace", "List, create, show, change, verify, compact and delete namespaces."),
     "dedup": ("dedup:dedup", "Merge duplicates, list what would be merged, undo it."),
     "job": ("job:job", "List, show, watch and cancel long work of the server."),
+    "backup": ("backup:backup", "Copy the whole server while it runs."),
+    "verify": ("backup:verify", "Check that a backup is whole."),
+    "restore": ("backup:restore", "Make a data directory of a backup."),
+    "compact": ("backup:compact", "Give the free pages of the server's data file back to the disk."),
+    "export": ("packages:export", "Write a namespace into a package, one file."),
+    "import": ("packages:import_", "Import a package, or what Chroma, mem0 or LangGraph left."),
+    "package": ("packages:package_group", "Show and check packages, and make keys to sign them."),
     "model": ("model:model", "List encoders and download them ahead."),
     "version": ("version:version", "Show the versions of this command and of the server."),
 }

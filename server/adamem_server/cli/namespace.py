@@ -9,12 +9,13 @@ from adamem_server.cli.job import finish, wait_option
 from adamem_server.cli.options import (
     Weight,
     duplicate_options,
+    erase_option,
     joined_policy,
     json_option,
     option,
     yes_option,
 )
-from adamem_server.cli.output import print_fields, print_json, print_namespace_line, say
+from adamem_server.cli.output import print_fields, print_json, print_namespace_line, print_receipt, say
 from adamem_server.cli.session import Session, pass_session
 
 _FIELDS = ("description", "dim", "metric", "index_kind", "vector_type", "external_vectors", "default_ttl_s")
@@ -127,17 +128,19 @@ def compact(session: Session, name: str | None, wait: bool) -> None:
 
 @namespace.command()
 @click.argument("name")
+@erase_option
 @yes_option
 @json_option
 @pass_session
-def delete(session: Session, name: str, yes: bool) -> None:
+def delete(session: Session, name: str, erase: bool, yes: bool) -> None:
     """Delete a namespace with all its slots."""
     with session.client() as client:
         if not yes:
             n_slots = client.get_namespace(name).n_slots
             click.confirm(f"Delete namespace {name} with its {n_slots:,} slots?", abort=True, err=True)
-        n_slots = client.delete_namespace(name)
+        result = client.delete_namespace(name, erase=erase)
     if session.as_json:
-        print_json({"name": name, "n_slots": n_slots})
+        print_json({"name": name, **result.to_dict()})
     else:
-        say(f"deleted {name} with {n_slots:,} slots")
+        say(f"deleted {name} with {result.n_slots:,} slots")
+        print_receipt(result.receipt)

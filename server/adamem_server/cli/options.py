@@ -38,6 +38,9 @@ namespace_option = option(
     metavar="NAME",
     help="The namespace; overrides the one before the command.",
 )
+erase_option = option(
+    "--erase", is_flag=True, help="Wait until no byte of it is left on disk, at a pass over the data file."
+)
 yes_option = option("-y", "--yes", is_flag=True, help="Do not ask before deleting.")
 
 

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from adamem import AdapterVersion, DuplicatePair, Hit, Job, Namespace, QueryTimings, Slot
+    from adamem import AdapterVersion, DeletionReceipt, DuplicatePair, Hit, Job, Namespace, QueryTimings, Slot
     from adamem._record import Record
 
 
@@ -90,6 +90,20 @@ def print_job_line(job: "Job") -> None:
     about = f"{job.n_done:,}{of_all} {job.unit}" if job.error is None else job.error.message
     created = job.created_at.strftime("%Y-%m-%d %H:%M:%S") if job.created_at else ""
     click.echo(f"{job.id}  {created}  {job.state.value:<9}  {job.kind:<12} {job.namespace:<24} {about}")
+
+
+def print_receipt(receipt: "DeletionReceipt") -> None:
+    """What a deletion left: records before and after in each structure, and whether bytes may remain."""
+    width = max((len(each.name) for each in receipt.structures), default=0)
+    for each in receipt.structures:
+        if each.n_before or each.n_after:
+            click.echo(f"{each.name:<{width}}  {each.n_before:>12,} -> {each.n_after:,}")
+    if receipt.erased_at is None:
+        say("bytes of it may remain on disk until their pages are used again; --erase overwrites them")
+    else:
+        say(
+            f"erased at {receipt.erased_at.isoformat(timespec='seconds')}, {receipt.n_bytes_erased:,} bytes overwritten"
+        )
 
 
 def _scope(slot: "Slot") -> list[str]:

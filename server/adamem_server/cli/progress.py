@@ -54,8 +54,18 @@ class Progress:
         elif kind is None:
             self._print()
 
-    def update(self, *, n_bytes: int | None = None, n_done: int | None = None) -> None:
+    def tell(self, step: str, n_done: int, n_total: int) -> None:
+        """How far a step of the work is: in bytes, but for the step "records", which has them."""
+        self._label = step
+        if step == "records":
+            self._unit = step
+            self.update(n_done=n_done)
+        else:
+            self.update(n_bytes=n_done, total_bytes=n_total)
+
+    def update(self, *, n_bytes: int | None = None, n_done: int | None = None, total_bytes: int | None = None) -> None:
         """Tells how far it is."""
+        self._total_bytes = self._total_bytes if total_bytes is None else total_bytes
         self._n_bytes = self._n_bytes if n_bytes is None else n_bytes
         self._n_done = self._n_done if n_done is None else n_done
         if self._bar:
@@ -65,7 +75,13 @@ class Progress:
 
     def _show(self) -> None:
         if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=self._n_bytes, count=self._counted())
+            self._bar.update(
+                self._task,
+                description=self._label,
+                completed=self._n_bytes,
+                total=self._total_bytes or None,
+                count=self._counted(),
+            )
 
     def _print(self) -> None:
         self._printed_at = time.monotonic()

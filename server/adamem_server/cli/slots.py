@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from adamem_server.cli.options import (
+    erase_option,
     filter_options,
     joined_filter,
     json_option,
@@ -13,7 +14,7 @@ from adamem_server.cli.options import (
     option,
     yes_option,
 )
-from adamem_server.cli.output import print_fields, print_json, print_slot_line
+from adamem_server.cli.output import print_fields, print_json, print_receipt, print_slot_line
 from adamem_server.cli.session import Session, pass_session
 
 
@@ -76,12 +77,13 @@ def touch(
 @slots.command()
 @click.argument("slot_ids", nargs=-1)
 @filter_options
+@erase_option
 @yes_option
 @namespace_option
 @json_option
 @pass_session
-def delete(session: Session, /, slot_ids: tuple[str, ...], yes: bool, **given: Any) -> None:
-    """Delete slots by id, or all that meet the conditions."""
+def delete(session: Session, /, slot_ids: tuple[str, ...], erase: bool, yes: bool, **given: Any) -> None:
+    """Delete slots by id, or all that meet the conditions, and show what was left of them."""
     condition = joined_filter(given)
     if bool(slot_ids) == bool(condition):
         raise click.UsageError("give either ids or conditions")
@@ -89,5 +91,9 @@ def delete(session: Session, /, slot_ids: tuple[str, ...], yes: bool, **given: A
     if not yes:
         click.confirm(f"Delete {what} of namespace {session.namespace or '(default)'}?", abort=True, err=True)
     with session.client() as client:
-        result = client.delete_slots(slot_ids or None, filter=condition)
-    (print_json if session.as_json else print_fields)(result)
+        result = client.delete_slots(slot_ids or None, filter=condition, erase=erase)
+    if session.as_json:
+        print_json(result)
+    else:
+        print_fields({"n_deleted": result.n_deleted, "n_not_found": result.n_not_found, "sequence": result.sequence})
+        print_receipt(result.receipt)

@@ -7,9 +7,10 @@ import shutil
 import sys
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,7 +36,16 @@ MAX_JSON_LINE_CHARS: Final = 8 * 1024 * 1024
 MAX_HEADING_CHARS: Final = 60
 # What `adamem slots list --json` prints beyond what can be stored.
 _READ_ONLY: Final = frozenset(
-    {"namespace", "updated_at", "accessed_at", "access_count", "vector_supplied", "recalled_from", "absorbed"}
+    {
+        "namespace",
+        "updated_at",
+        "accessed_at",
+        "access_count",
+        "vector_supplied",
+        "recalled_from",
+        "absorbed",
+        "cue_embedded",
+    }
 )
 
 
@@ -67,11 +77,16 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How files become slots. `fields` are SlotInput's, for every slot that does not say otherwise."""
+    """How files become slots.
+
+    `fields` are SlotInput's, for every slot that does not say otherwise; `dropped` counts what other systems kept and
+    a slot cannot hold.
+    """
 
     max_chars: int
     by_lines: bool
     fields: Mapping[str, Any]
+    dropped: "Counter[str]" = field(default_factory=Counter)
 
 
 def find_sources(paths: Iterable[str], chosen_format: str | None) -> tuple[list[Source], int]:
@@ -201,6 +216,8 @@ def _json_slots(source: Source, lines: Iterator[str], reading: Reading) -> "Iter
 def slot_of_json(line: str, defaults: Mapping[str, Any]) -> "SlotInput":
     """The slot that a line of JSON holds: SlotInput's fields, `text` for `content`; all else goes to its metadata.
 
+    A text alone is the content.
+
     Raises:
         ValueError: It is no object, has no content, or could not be sent.
     """
@@ -210,6 +227,8 @@ def slot_of_json(line: str, defaults: Mapping[str, Any]) -> "SlotInput":
         given = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"is no JSON: {error}") from error
+    if isinstance(given, str):
+        given = {"content": given}
     if not isinstance(given, dict):
         raise ValueError(f"an object is expected, not {type(given).__name__}")
     if "content" not in given and "text" in given:

@@ -2,40 +2,53 @@
 
 from typing import Final
 
+from adamem_server.lifecycle.backup import Backups
 from adamem_server.lifecycle.compact import Compact
+from adamem_server.lifecycle.compact_data import CompactData
 from adamem_server.lifecycle.deduplicate import Deduplicate
 from adamem_server.lifecycle.duplicates import Duplicates
+from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.lifecycle.jobs import JobKind, JobSettings
+from adamem_server.lifecycle.packaging import Packages
 from adamem_server.lifecycle.undo_deduplicate import UndoDeduplicate
 from adamem_server.lifecycle.verify import Verify
-from adamem_server.memory.parts import EngineParts
+from adamem_server.memory.engine import MemoryEngine
 from adamem_server.types import Job, JsonObject, RequestKey
 
 
 class Lifecycle:
-    """The operations on one engine, and the runner of their jobs. Thread-safe.
+    """The operations on one engine, the runner of their jobs, and the packages. Thread-safe.
 
     Every operation that starts a job raises what `JobRunner.submit` raises.
     """
 
-    def __init__(self, parts: EngineParts, settings: JobSettings) -> None:
+    def __init__(self, engine: MemoryEngine, settings: JobSettings, packages: Packages, *, server_version: str) -> None:
+        parts = engine.parts
+        self.packages: Final = packages
         kinds: list[JobKind] = [
             Verify(parts.store),
             Compact(parts.registry, parts.maintenance.save),
             Deduplicate(parts.store, parts.writer, parts.registry, parts.now),
             UndoDeduplicate(parts.store, parts.writer, parts.registry, parts.encoder, parts.now),
+            CompactData(parts.store, parts.writer),
         ]
         self.jobs: Final = JobRunner(parts.store, parts.writer, kinds, parts.activity, settings, now=parts.now)
         self.duplicates: Final = Duplicates(parts.store, self.jobs.get)
+        self.erasure: Final = Erasure(engine)
+        self.backups: Final = Backups(parts.store, parts.encoder.info, server_version, parts.now)
 
     def start(self) -> None:
-        """Take up unfinished jobs."""
+        """Take up unfinished jobs, erasures and merges."""
+        self.erasure.start()
+        self.packages.start()
         self.jobs.start()
 
     def close(self) -> None:
-        """Stop the jobs; the engine is still open."""
+        """Stop the jobs and erasures; the engine is still open."""
+        self.erasure.close()
         self.jobs.close()
+        self.packages.close()
 
     def verify(self, namespace: str, *, request: RequestKey | None = None) -> Job:
         """Check what is stored of a namespace."""
@@ -67,3 +80,7 @@ class Lifecycle:
         params = {"job_id": job_id} if job_id else {"slot_id": slot_id}
         self.duplicates.check_undo(namespace, job_id=job_id, slot_id=slot_id, request=request)
         return self.jobs.submit(UndoDeduplicate.name, namespace=namespace, params=params, request=request)
+
+    def compact_data(self, *, request: RequestKey | None = None) -> Job:
+        """Give the free pages of the data file back to the disk."""
+        return self.jobs.submit(CompactData.name, request=request)

@@ -60,7 +60,7 @@ from adamem_server.memory.reading import (
 )
 from adamem_server.memory.recalls import Recalls
 from adamem_server.memory.registry import ShardRegistry
-from adamem_server.memory.shard import default_params
+from adamem_server.memory.shard import checked_params
 from adamem_server.memory.sweeper import Sweeper
 from adamem_server.memory.touching import Toucher
 from adamem_server.memory.writer import Writer
@@ -154,7 +154,7 @@ class MemoryEngine:
         )
         self.adaptation: Final = Adaptation(store, self._writer, self._learner, encoder.info, now)
         self.parts: Final = EngineParts(
-            store, self._writer, self._registry, encoder, self._activity, self._maintenance, now
+            store, self._writer, self._registry, encoder, self._activity, self._maintenance, self._learner, now
         )
         self.toucher: Final = Toucher(store, self._writer, self._registry, now)
         self._sweeper = Sweeper(store, self._writer, self._registry, self._activity, now=now)
@@ -350,8 +350,11 @@ class MemoryEngine:
         slot_ids: Sequence[str] = (),
         filter: Filter | None = None,  # noqa: A002 - the name of the thing, everywhere
         request: RequestKey | None = None,
+        on_deleted: Callable[[Sequence[str]], None] | None = None,
     ) -> DeleteResult:
         """Delete slots by id, or those that pass a filter when the deletion meets them.
+
+        `on_deleted` is called with the ids of those that were deleted, some thousand at a time.
 
         Raises:
             NamespaceNotFoundError, RequestIdReusedError, StorageFullError.
@@ -372,9 +375,11 @@ class MemoryEngine:
         for chunk in chunks:
             last = request if chunk is chunks[-1] else None
             job = DeleteJob(self._registry, target, chunk, now, last, condition=filter, so_far=so_far)
-            answer = self._writer.submit(job).result().answer
-            assert isinstance(answer, DeleteResult)
-            so_far = answer
+            written = self._writer.submit(job).result()
+            assert isinstance(written.answer, DeleteResult)
+            so_far = written.answer
+            if on_deleted is not None and written.applied is not None:
+                on_deleted([change.before.id for change in written.applied.changes if change.before is not None])
         return so_far
 
     def _update(self, prepared: Prepared, deadline_s: float | None) -> UpdateResult:
@@ -636,10 +641,7 @@ class MemoryEngine:
         model = self.model
         external = spec.external_vectors or (spec.dim not in (0, model.dim))
         dim = spec.dim or model.dim
-        try:
-            params = default_params(dim, spec.index_params, spec.index_kind)
-        except _index.VectorIndexError as error:
-            raise InvalidArgumentError("index_params", str(error)) from error
+        params = checked_params(dim, spec.index_params, spec.index_kind)
         return Namespace(
             number=0,
             name=spec.name,

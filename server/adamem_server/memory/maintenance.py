@@ -101,7 +101,7 @@ class Maintenance:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._attempt(self._flush_accesses)
+        self._attempt(self.flush_accesses)
         for shard in self._registry.open_shards():
             self._attempt(partial(self.save, shard))
 
@@ -112,7 +112,7 @@ class Maintenance:
         self._attempt(self._purge)
         if self._monotonic() - self._last_flush >= _ACCESS_FLUSH_S:
             self._last_flush = self._monotonic()
-            self._attempt(self._flush_accesses)
+            self._attempt(self.flush_accesses)
             self._attempt(self._snapshots)
             self._attempt(self._evict)
         return busy
@@ -174,7 +174,8 @@ class Maintenance:
             while not self._stop.is_set() and not self._run(partial(WriteBatch.purge, number=number, most=_PURGE_KEYS)):
                 pass
 
-    def _flush_accesses(self) -> None:
+    def flush_accesses(self) -> None:
+        """Store how slots were used since the last time."""
         counts = self._accesses.take()
 
         def work(batch: WriteBatch) -> bool:
@@ -216,11 +217,14 @@ class Maintenance:
             self._saved[number] = (shard.sequence, self._monotonic())
             return
         try:
-            saved = shard.save(path)
+            with self._registry.saving(shard) as may_save:
+                saved = shard.save(path) if may_save else None
         except Exception as error:  # noqa: BLE001 - what cannot be saved is rebuilt
             _log.warning("snapshot_failed", namespace=shard.namespace.name, problem=str(error))
             return
-        self._saved[number] = (shard.sequence if saved is None else saved, self._monotonic())
+        # One that may not be saved makes room for one that may, which need have no newer sequence.
+        held = shard.sequence if saved is None and may_save else saved or 0
+        self._saved[number] = (held, self._monotonic())
         if saved is None and head.sequence - head.checkpoint <= _MAX_SMALL_JOURNAL:
             return
         self._trim(number, head.sequence if saved is None else saved)

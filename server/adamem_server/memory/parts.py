@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from adamem_server.embed.batcher import EmbedBatcher
+from adamem_server.memory.learning import Learner
 from adamem_server.memory.maintenance import Maintenance
 from adamem_server.memory.pacing import Activity
 from adamem_server.memory.registry import ShardRegistry
@@ -21,4 +22,5 @@ class EngineParts:
     encoder: EmbedBatcher
     activity: Activity
     maintenance: Maintenance
+    learner: Learner
     now: Callable[[], int]

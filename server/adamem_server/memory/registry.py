@@ -59,6 +59,9 @@ class ShardRegistry:
         # Rows written to namespaces that are not open; the namespaces where they are many.
         self._missed: dict[int, int] = {}
         self._grown: set[int] = set()
+        # Shards opened before the last erasure of their namespace hold what was erased, and are not saved any more.
+        self._n_erasures: dict[int, int] = {}
+        self._saving = Lock()
         # What a save writes before it puts the snapshot in its place; a kill leaves it, and no later save need come.
         for cut_short in index_dir.glob("*.tmp"):
             cut_short.unlink(missing_ok=True)
@@ -66,6 +69,29 @@ class ShardRegistry:
     def snapshot_path(self, number: int) -> Path:
         """Where a namespace's index is saved."""
         return self._index_dir / f"{number}.idx"
+
+    @contextmanager
+    def saving(self, shard: Shard) -> Iterator[bool]:
+        """Whether a shard may be saved; inside, its files stay as they are. One at a time."""
+        with self._saving:
+            yield shard.n_erasures == self._n_erasures.get(shard.namespace.number, 0)
+
+    def erase_snapshots(self, number: int) -> int:
+        """Remove the index files of a namespace, and save none of what is open of it now; how many there were.
+
+        An index keeps the vectors of deleted slots for a while, in its files too. The shard serves on; the next one
+        that is opened is built from the store, and saved.
+        """
+        with self._saving:
+            self._n_erasures[number] = self._n_erasures.get(number, 0) + 1
+            files = self.snapshot_files(number)
+            for file in files:
+                file.unlink(missing_ok=True)
+        return len(files)
+
+    def snapshot_files(self, number: int) -> list[Path]:
+        """The index files of a namespace."""
+        return sorted(self._index_dir.glob(f"{number}.*"))
 
     @contextmanager
     def use(self, namespace: Namespace) -> Iterator[Shard]:
@@ -131,6 +157,19 @@ class ShardRegistry:
                 else:
                     self.drop(number)
         done()
+
+    def adopt(self, shard: Shard) -> None:
+        """Take in a shard that was built beside its namespace; nothing if somebody has opened it meanwhile."""
+        number = shard.namespace.number
+        entry = _Entry()
+        entry.shard = shard
+        with self._lock:
+            self.next_expiry = min(self.next_expiry, shard.expiries.next)
+            if self._entries.setdefault(number, entry) is not entry:
+                return
+            self._missed.pop(number, None)
+            self._grown.discard(number)
+        self.measure(shard)
 
     def open_shards(self) -> list[Shard]:
         """All open shards, the least recently used first."""
@@ -202,8 +241,10 @@ class ShardRegistry:
 
     def _open(self, entry: _Entry, namespace: Namespace) -> Shard:
         deferred: list[_Deferred] = []
+        n_erasures = self._n_erasures.get(namespace.number, 0)
         try:
             shard = Shard.open(self._store, namespace, self.snapshot_path(namespace.number))
+            shard.n_erasures = n_erasures
             # What the writer left meanwhile is applied before anybody sees the shard; it may be in it already.
             while True:
                 with entry.ready:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from adamem_server import _index
 from adamem_server.adapt.adapter import Adapter
-from adamem_server.errors import NamespaceNotFoundError, ShardStaleError
+from adamem_server.errors import InvalidArgumentError, NamespaceNotFoundError, ShardStaleError
 from adamem_server.memory.columns import FilterColumns, SlotChange
 from adamem_server.memory.expiries import Expiries, best_unexpired
 from adamem_server.memory.indexes import VectorIndex, new_index
@@ -118,6 +118,8 @@ class Shard:
         self.expiries: Final = expiries
         # To ask an index for its size may have to wait for its work under way.
         self._n_slots = n_slots
+        # Erasures of the namespace before it was opened; set and compared by the registry.
+        self.n_erasures = 0
         self._index = index
         # The vectors of the questions that slots answer: a slot is found by the nearer of its two. Absent without any.
         self._cues = cues
@@ -157,6 +159,23 @@ class Shard:
         return cls(
             store, namespace, index, cues, Words(restored), head.sequence, expiries, head.n_slots, words_are_saved=saved
         )
+
+    @classmethod
+    def built(
+        cls,
+        store: SlotStore,
+        namespace: Namespace,
+        index: VectorIndex,
+        cues: VectorIndex | None,
+        lexical: _index.LexicalIndex,
+        n_slots: int,
+    ) -> "Shard":
+        """A shard whose indexes hold all that was stored by the first write to its namespace."""
+        words = Words(lambda: lexical)
+        words.index()
+        with store.read() as view:
+            expiries = Expiries(*expiry_arrays(view, namespace.number), partial(_rows, store, namespace.number))
+        return cls(store, namespace, index, cues, words, 1, expiries, n_slots, words_are_saved=False)
 
     def adapter(self, version: int) -> Adapter | None:
         """A version of the namespace's adapter, read when it is first asked for; None where it cannot be used.
@@ -332,6 +351,14 @@ class Shard:
         with self._intact():
             return sum(index.maintain(most) for index in self._vector_indexes())
 
+    def n_indexed(self) -> dict[str, int]:
+        """How many slots are in each index, by its name."""
+        return {
+            "vector_index": len(self._index),
+            "cue_index": 0 if self._cues is None else len(self._cues),
+            "lexical_index": self._words.n_slots(),
+        }
+
     def sizes(self) -> dict[str, int]:
         """Sizes of the vector indexes together: `n_live`, `n_tombstones`, `memory_bytes` and others."""
         each = [index.stats() for index in self._vector_indexes()]
@@ -404,15 +431,17 @@ class Shard:
         return None if condition is None else self._unexpired(self.passing(condition), now)
 
 
-def default_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexParams:
+def checked_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexParams:
     """Index parameters with the index's own defaults filled in.
 
     Raises:
-        VectorIndexError: A parameter is out of the index's range.
+        InvalidArgumentError: A parameter is out of the index's range.
         FailedPreconditionError: The package of the kind is not installed.
     """
-    index = new_index(namespace_dim, "cosine", kind, params)
-    filled = index.params
+    try:
+        filled = new_index(namespace_dim, "cosine", kind, params).params
+    except _index.VectorIndexError as error:
+        raise InvalidArgumentError("index_params", str(error)) from error
     return IndexParams(**{name: filled.get(name, 0) for name in ("m", "ef_construction", "ef_search")})
 
 

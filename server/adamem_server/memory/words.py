@@ -70,6 +70,11 @@ class Words:
         """Whether a query has needed it."""
         return self._index is not None
 
+    def n_slots(self) -> int:
+        """How many slots are in it; 0 before it is opened."""
+        index = self._index
+        return 0 if index is None else len(index)
+
     def apply(self, changes: Sequence[SlotChange]) -> None:
         """Bring it up to a write, if it is open."""
         with self._lock:

@@ -43,6 +43,24 @@ class Job(Protocol[T_co]):
         ...
 
 
+class _Exclusive(Generic[_T]):
+    """Work on the store itself, beside which no transaction runs: too heavy to share one."""
+
+    weight = MAX_GROUP_SLOTS + 1
+    frees = False
+
+    def __init__(self, work: Callable[[], _T]) -> None:
+        self.work = work
+
+    def run(self, batch: WriteBatch) -> _T:
+        """Never called: it is alone, and has no transaction."""
+        raise NotImplementedError
+
+    def committed(self, result: _T, done: Callable[[], None]) -> None:
+        """Never called."""
+        raise NotImplementedError
+
+
 class _Ticket(Generic[_T]):
     __slots__ = ("future", "job")
 
@@ -76,6 +94,14 @@ class Writer:
             self._wake.notify()
         return ticket.future
 
+    def submit_exclusive(self, work: Callable[[], _T]) -> "Future[_T]":
+        """Queue work that no transaction may run beside, and that is none itself; writes wait for it.
+
+        Raises:
+            ShuttingDownError: The writer is closed.
+        """
+        return self.submit(_Exclusive(work))
+
     def close(self) -> None:
         """Finish the jobs that are queued, then stop."""
         with self._wake:
@@ -102,6 +128,9 @@ class Writer:
         return group
 
     def _commit(self, group: list[_Ticket[Any]]) -> None:
+        if isinstance(group[0].job, _Exclusive):
+            _do(group[0], group[0].job)
+            return
         try:
             outcomes = self._store.write(
                 lambda batch: [_run(ticket.job, batch) for ticket in group],
@@ -131,6 +160,15 @@ def _run(job: Job[_T], batch: WriteBatch) -> "_T | AdaMemError":
         return error
     batch.flush()
     return result
+
+
+def _do(ticket: _Ticket[_T], exclusive: _Exclusive[_T]) -> None:
+    try:
+        result = exclusive.work()
+    except Exception as error:  # noqa: BLE001 - handed to the caller
+        ticket.future.set_exception(error)
+    else:
+        ticket.future.set_result(result)
 
 
 def _finish(ticket: _Ticket[_T], result: _T) -> None:

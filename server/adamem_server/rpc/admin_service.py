@@ -6,12 +6,14 @@ import grpc
 
 from adamem.v1 import admin_service_pb2 as pb
 from adamem.v1.admin_service_pb2_grpc import AdminServiceServicer
+from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.rpc.adapters import encode_status, encode_versions
 from adamem_server.rpc.checks import check_bytes, check_namespace, check_page_size
 from adamem_server.rpc.convert import RequestDecoder, encode_namespace, encode_server_info
 from adamem_server.rpc.deadline import deadline_s
 from adamem_server.rpc.pages import decode_page_token, encode_page_token
+from adamem_server.rpc.receipts import encode_receipt
 from adamem_server.types import Limits
 
 _MAX_PREFIX_BYTES = 128
@@ -21,9 +23,17 @@ class AdminService(AdminServiceServicer):
     """The service over an engine. Thread-safe."""
 
     def __init__(
-        self, engine: MemoryEngine, decoder: RequestDecoder, *, limits: Limits, default_namespace: str, version: str
+        self,
+        engine: MemoryEngine,
+        decoder: RequestDecoder,
+        erasure: Erasure,
+        *,
+        limits: Limits,
+        default_namespace: str,
+        version: str,
     ) -> None:
         self._engine = engine
+        self._erasure = erasure
         self._decoder = decoder
         self._limits = limits
         self._default_namespace = default_namespace
@@ -86,10 +96,13 @@ class AdminService(AdminServiceServicer):
     def DeleteNamespace(
         self,
         request: pb.DeleteNamespaceRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> pb.DeleteNamespaceResponse:
         """Delete a namespace with all its slots."""
-        return pb.DeleteNamespaceResponse(n_slots=self._engine.delete_namespace(check_namespace(request.name, "name")))
+        n_slots, receipt = self._erasure.delete_namespace(
+            check_namespace(request.name, "name"), erase=request.erase, deadline_s=deadline_s(context)
+        )
+        return pb.DeleteNamespaceResponse(n_slots=n_slots, receipt=encode_receipt(receipt))
 
     def GetAdapter(self, request: pb.GetAdapterRequest, context: grpc.ServicerContext) -> pb.GetAdapterResponse:  # noqa: ARG002
         """Tell what a namespace has learned."""

@@ -16,7 +16,6 @@ from adamem.v1.types_pb2 import Vector
 from adamem_server.errors import InvalidArgumentError
 from adamem_server.types import MAX_TIME_US, NAMESPACE_NAME_PATTERN, FloatVector
 
-MAX_LABEL_BYTES: Final = 256
 MAX_REQUEST_ID_BYTES: Final = 128
 MAX_DESCRIPTION_BYTES: Final = 4096
 MAX_DIM: Final = 4096

@@ -31,6 +31,7 @@ from adamem_server.rpc.duplicates import decode_policy, encode_policy
 from adamem_server.rpc.errors import error_status, relocated
 from adamem_server.rpc.filters import decode_filter
 from adamem_server.rpc.ranking import decode_ranking, encode_ranking
+from adamem_server.rpc.receipts import encode_receipt
 from adamem_server.rpc.slots import (
     decode_default_ttl,
     decode_expiry,
@@ -93,9 +94,9 @@ _VECTOR_TYPES: Final = {
     types_pb2.VECTOR_TYPE_FLOAT32: VectorType.FLOAT32,
     types_pb2.VECTOR_TYPE_FLOAT16: VectorType.FLOAT16,
 }
-_METRIC_NUMBERS: Final = {value: number for number, value in _METRICS.items() if number}
+METRIC_NUMBERS: Final = {value: number for number, value in _METRICS.items() if number}
 _INDEX_KIND_NUMBERS: Final = {value: number for number, value in _INDEX_KINDS.items() if number}
-_VECTOR_TYPE_NUMBERS: Final = {value: number for number, value in _VECTOR_TYPES.items() if number}
+VECTOR_TYPE_NUMBERS: Final = {value: number for number, value in _VECTOR_TYPES.items() if number}
 
 _MAX_RERANK: Final = 100
 _MIN_M: Final = 4
@@ -382,7 +383,10 @@ def encode_batch_results(batch: Batch, result: UpdateResult) -> list[memory_pb2.
 def encode_delete_result(result: DeleteResult) -> memory_pb2.DeleteSlotsResponse:
     """The answer to a deletion."""
     return memory_pb2.DeleteSlotsResponse(
-        n_deleted=result.n_deleted, n_not_found=result.n_not_found, sequence=result.sequence
+        n_deleted=result.n_deleted,
+        n_not_found=result.n_not_found,
+        sequence=result.sequence,
+        receipt=None if result.receipt is None else encode_receipt(result.receipt),
     )
 
 
@@ -394,12 +398,12 @@ def encode_namespace(info: NamespaceInfo) -> admin_pb2.Namespace:
         name=namespace.name,
         description=namespace.description,
         dim=namespace.dim,
-        metric=_METRIC_NUMBERS[namespace.metric],
+        metric=METRIC_NUMBERS[namespace.metric],
         index_kind=_INDEX_KIND_NUMBERS[namespace.index_kind],
         index_params=admin_pb2.IndexParams(
             m=params.m, ef_construction=params.ef_construction, ef_search=params.ef_search
         ),
-        vector_type=_VECTOR_TYPE_NUMBERS[namespace.vector_type],
+        vector_type=VECTOR_TYPE_NUMBERS[namespace.vector_type],
         model=namespace.model,
         model_fingerprint=namespace.model_fingerprint,
         n_slots=info.n_slots,

@@ -8,7 +8,6 @@ from adamem.v1 import job_service_pb2 as pb
 from adamem.v1.job_service_pb2_grpc import JobServiceServicer
 from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.rpc.checks import (
-    MAX_LABEL_BYTES,
     check_bytes,
     check_enum,
     check_namespace,
@@ -17,6 +16,7 @@ from adamem_server.rpc.checks import (
 )
 from adamem_server.rpc.jobs import STATES, encode_job
 from adamem_server.rpc.pages import decode_page_token, encode_page_token
+from adamem_server.types import MAX_LABEL_BYTES
 
 
 class JobService(JobServiceServicer):

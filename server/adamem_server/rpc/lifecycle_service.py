@@ -102,3 +102,8 @@ class LifecycleService(LifecycleServiceServicer):
             if len(found) <= 1 or response.ByteSize() <= MAX_PAGE_BYTES:
                 return response
             page_size = len(found) // 2
+
+    def CompactData(self, request: pb.CompactDataRequest, context: grpc.ServicerContext) -> pb.CompactDataResponse:  # noqa: ARG002
+        """Give the free pages of the data file back to the disk."""
+        job = self._lifecycle.compact_data(request=request_key("compact-data", request))
+        return pb.CompactDataResponse(job=encode_job(job))

@@ -9,6 +9,7 @@ import grpc
 from adamem.v1 import memory_service_pb2 as pb
 from adamem.v1.memory_service_pb2_grpc import MemoryServiceServicer
 from adamem_server.errors import ShuttingDownError
+from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.rpc.bulk import BulkStream, nothing_stored
 from adamem_server.rpc.checks import check_page_size, check_ulid
@@ -33,8 +34,9 @@ _MAX_PAGE_BYTES: Final = 4_000_000
 class MemoryService(MemoryServiceServicer):
     """The service over an engine. Thread-safe."""
 
-    def __init__(self, engine: MemoryEngine, decoder: RequestDecoder) -> None:
+    def __init__(self, engine: MemoryEngine, decoder: RequestDecoder, erasure: Erasure) -> None:
         self._engine = engine
+        self._erasure = erasure
         self._decoder = decoder
         self._lock = Lock()
         self._streams: set[BulkStream] = set()
@@ -105,12 +107,19 @@ class MemoryService(MemoryServiceServicer):
     def DeleteSlots(
         self,
         request: pb.DeleteSlotsRequest,
-        context: grpc.ServicerContext,  # noqa: ARG002
+        context: grpc.ServicerContext,
     ) -> pb.DeleteSlotsResponse:
         """Delete slots by id or by filter."""
         namespace = self._decoder.namespace(request.namespace)
         slot_ids, condition, key = self._decoder.delete_slots(request)
-        result = self._engine.delete_slots(namespace, slot_ids=slot_ids, filter=condition, request=key)
+        result = self._erasure.delete_slots(
+            namespace,
+            slot_ids=slot_ids,
+            filter=condition,
+            request=key,
+            erase=request.erase,
+            deadline_s=deadline_s(context),
+        )
         return encode_delete_result(result)
 
     def TouchSlots(

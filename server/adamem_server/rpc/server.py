@@ -9,21 +9,32 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
-from adamem.v1 import admin_service_pb2, job_service_pb2, lifecycle_service_pb2, memory_service_pb2
+from adamem.v1 import (
+    admin_service_pb2,
+    backup_service_pb2,
+    job_service_pb2,
+    lifecycle_service_pb2,
+    memory_service_pb2,
+    package_service_pb2,
+)
 from adamem.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
+from adamem.v1.backup_service_pb2_grpc import add_BackupServiceServicer_to_server
 from adamem.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from adamem.v1.lifecycle_service_pb2_grpc import add_LifecycleServiceServicer_to_server
 from adamem.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
+from adamem.v1.package_service_pb2_grpc import add_PackageServiceServicer_to_server
 from adamem_server.errors import StartupError
 from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.rpc.admin_service import AdminService
+from adamem_server.rpc.backup_service import BackupService
 from adamem_server.rpc.convert import RequestDecoder
 from adamem_server.rpc.health import HealthService
 from adamem_server.rpc.interceptors import Authenticator, EdgeInterceptor
 from adamem_server.rpc.job_service import JobService
 from adamem_server.rpc.lifecycle_service import LifecycleService
 from adamem_server.rpc.memory_service import MemoryService
+from adamem_server.rpc.package_service import PackageService
 from adamem_server.types import Limits
 
 SERVICES: Final = (
@@ -31,6 +42,8 @@ SERVICES: Final = (
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
     lifecycle_service_pb2.DESCRIPTOR.services_by_name["LifecycleService"].full_name,
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
+    backup_service_pb2.DESCRIPTOR.services_by_name["BackupService"].full_name,
+    package_service_pb2.DESCRIPTOR.services_by_name["PackageService"].full_name,
 )
 
 # Calls that wait for a thread; more are refused by gRPC itself, with RESOURCE_EXHAUSTED.
@@ -87,20 +100,24 @@ class RpcServer:
             options=_channel_options(options.limits.max_message_bytes),
             maximum_concurrent_rpcs=options.n_threads + _MAX_WAITING,
         )
-        self._memory = MemoryService(engine, decoder)
+        self._memory = MemoryService(engine, decoder, lifecycle.erasure)
         admin = AdminService(
             engine,
             decoder,
+            lifecycle.erasure,
             limits=options.limits,
             default_namespace=options.default_namespace,
             version=options.version,
         )
         self._jobs = lifecycle.jobs
+        self._backup = BackupService(lifecycle.backups)
         self._health = HealthService(self._pool)
         add_MemoryServiceServicer_to_server(self._memory, self._server)
         add_AdminServiceServicer_to_server(admin, self._server)
         add_LifecycleServiceServicer_to_server(LifecycleService(lifecycle, decoder), self._server)
         add_JobServiceServicer_to_server(JobService(lifecycle.jobs), self._server)
+        add_BackupServiceServicer_to_server(self._backup, self._server)
+        add_PackageServiceServicer_to_server(PackageService(lifecycle.packages, decoder), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
@@ -118,6 +135,7 @@ class RpcServer:
         self._edge.drain()
         self._memory.drain()
         self._jobs.drain()
+        self._backup.drain()
         time.sleep(_LAME_DUCK_S)
         self._server.stop(grace_s).wait()
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -8,7 +8,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from adamem.v1 import memory_service_pb2, types_pb2
 from adamem_server.errors import InvalidArgumentError
 from adamem_server.rpc.checks import (
-    MAX_LABEL_BYTES,
     check_bytes,
     check_duration,
     check_enum,
@@ -21,6 +20,7 @@ from adamem_server.rpc.checks import (
 )
 from adamem_server.rpc.structs import decode_metadata, encode_metadata
 from adamem_server.types import (
+    MAX_LABEL_BYTES,
     MAX_TIME_US,
     NO_EXPIRY,
     NO_SCOPE,

@@ -7,16 +7,14 @@ from typing import Any, Final
 from google.protobuf.struct_pb2 import Struct, Value
 
 from adamem_server.errors import InvalidArgumentError
-from adamem_server.types import JsonObject
-
-MAX_DEPTH: Final = 16
+from adamem_server.types import MAX_METADATA_DEPTH, JsonObject
 
 # Struct has only float64; whole numbers up to here are exact, and become int, as JSON writes them.
 _MAX_EXACT: Final = 2.0**53
 
 
 def decode_metadata(message: Struct, field: str, max_bytes: int) -> JsonObject:
-    """A slot's metadata: finite numbers, at most MAX_DEPTH deep and `max_bytes` long as compact JSON."""
+    """A slot's metadata: finite numbers, at most MAX_METADATA_DEPTH deep and `max_bytes` long as compact JSON."""
     metadata = _decode_struct(message, field, 1)
     n = len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode())
     if n > max_bytes:
@@ -41,8 +39,8 @@ def decode_number(number: float, field: str) -> float | int:
 
 
 def _decode_struct(message: Struct, field: str, depth: int) -> JsonObject:
-    if depth > MAX_DEPTH:
-        raise InvalidArgumentError(field, f"is deeper than {MAX_DEPTH} levels", limit=str(MAX_DEPTH))
+    if depth > MAX_METADATA_DEPTH:
+        raise InvalidArgumentError(field, f"is deeper than {MAX_METADATA_DEPTH} levels", limit=str(MAX_METADATA_DEPTH))
     return {key: _decode_value(value, f"{field}.{key}", depth) for key, value in message.fields.items()}
 
 
@@ -57,8 +55,10 @@ def _decode_value(message: Value, field: str, depth: int) -> Any:
         case "struct_value":
             return _decode_struct(message.struct_value, field, depth + 1)
         case "list_value":
-            if depth == MAX_DEPTH:
-                raise InvalidArgumentError(field, f"is deeper than {MAX_DEPTH} levels", limit=str(MAX_DEPTH))
+            if depth == MAX_METADATA_DEPTH:
+                raise InvalidArgumentError(
+                    field, f"is deeper than {MAX_METADATA_DEPTH} levels", limit=str(MAX_METADATA_DEPTH)
+                )
             return [
                 _decode_value(value, f"{field}[{i}]", depth + 1) for i, value in enumerate(message.list_value.values)
             ]

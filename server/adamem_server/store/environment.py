@@ -1,7 +1,8 @@
 """The LMDB environment: one data directory, one process, tables by name, a map that grows by itself.
 
-Files in the data directory: `LOCK` (held while a process uses it), `data.mdb` and `lock.mdb` (LMDB), `index/` (derived,
-see memory/). The table `meta` holds `format`, the version of everything stored, as u32.
+Files in the data directory: `LOCK` (held while a process uses it), `data.mdb` and `lock.mdb` (LMDB),
+`data.mdb.compacted` (during a compaction), `index/` (derived, see memory/). The table `meta` holds `format`, the
+version of everything stored, as u32.
 """
 
 import errno
@@ -43,6 +44,7 @@ TABLES: Final = (
     "requests",
     "request_ages",
     "doomed",
+    "staging",
     "learning",
     "pairs",
     "pair_rows",
@@ -65,6 +67,8 @@ _GROWTH: Final = 2
 _SCARCE_BYTES: Final = 4 << 20
 # LMDB writes new pages before it frees old ones: what a deletion may take beyond the limit of the data file.
 _RESERVE_BYTES: Final = 4 << 20
+_COMPACTED: Final = "data.mdb.compacted"
+_FULL: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 ReadTransaction: TypeAlias = "lmdb.Transaction[bytes]"
 _T = TypeVar("_T")
@@ -88,10 +92,11 @@ class Environment:
     def __init__(self, path: Path, *, durability: Durability, max_bytes: int) -> None:
         self.path = path
         self._max_bytes = max_bytes
+        self._durability = durability
         self._lock_fd = _lock(path)
         try:
-            self._env = self._open(durability)
-            self.tables = {name: self._env.open_db(name.encode()) for name in TABLES}
+            self._open_all()
+            self.forget_dead_readers()
             self._check_format()
         except BaseException as error:
             if hasattr(self, "_env"):
@@ -113,6 +118,10 @@ class Environment:
     def data_bytes(self) -> int:
         """Size of the data file."""
         return (self.path / "data.mdb").stat().st_size
+
+    def forget_dead_readers(self) -> None:
+        """Free the pages that a copying process held which was killed."""
+        self._env.reader_check()
 
     @contextmanager
     def read(self) -> Iterator[ReadTransaction]:
@@ -168,6 +177,83 @@ class Environment:
                     raise StorageFullError(f"the disk of {self.path} is full", path=str(self.path)) from error
                 raise
 
+    def renew(self) -> int:
+        """Open the database anew; the number of its last transaction. Only the thread that writes may call it.
+
+        LMDB writes new pages from buffers that held others, without clearing them: this gives the buffers up. Reads
+        wait until it is done, some milliseconds.
+        """
+        with self._without_readers():
+            self._env.close()
+            self._open_all()
+            return int(self._env.info()["last_txnid"])
+
+    def compact(self) -> tuple[int, int]:
+        """Write the database into a new file without free pages, and use that from now on; sizes before and after.
+
+        Only the thread that writes may call it, and no other process may read. Writes wait for the copy; reads only for
+        the exchange at its end, a rename, as for `renew`. A crash leaves the old file or the new one.
+
+        Raises:
+            StorageFullError: There is no room for the new file; nothing was changed.
+        """
+        before = self.data_bytes()
+        new = self.path / _COMPACTED
+        try:
+            self._write_compacted(new)
+            with self._without_readers():
+                self._env.close()
+                try:
+                    new.replace(self.path / "data.mdb")
+                    sync_folder(self.path)
+                finally:
+                    self._open_all()
+        except (lmdb.Error, OSError) as error:
+            new.unlink(missing_ok=True)
+            if self._is_full(error):
+                problem = f"the disk of {self.path} has no room for a second data file, of which compaction needs"
+                raise StorageFullError(f"{problem} up to {before} bytes", path=str(self.path)) from error
+            raise
+        return before, self.data_bytes()
+
+    def _write_compacted(self, path: Path) -> None:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            self._env.copyfd(fd, compact=True)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def oldest_read(self) -> int:
+        """The oldest transaction that is still read, by any process; the last one where nothing is read."""
+        last = int(self._env.info()["last_txnid"])
+        lines = (line.split() for line in self._env.readers().splitlines()[1:])
+        return min([last, *(int(line[2]) for line in lines if len(line) == 3 and line[2].isdecimal())])
+
+    @contextmanager
+    def scrubbing(self) -> Iterator[tuple[int, int, int]]:
+        """Inside, nothing is written; (descriptor, size of pages, oldest transaction read) for `scrub`.
+
+        Only the thread that writes may call it.
+        """
+        with self._env.begin(write=True) as txn:
+            # The commit before the last is what a power failure could bring back, and may need what is free now.
+            self._env.sync(True)
+            fd = os.open(self.path / "data.mdb", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                yield fd, int(self._env.stat()["psize"]), self.oldest_read()
+            finally:
+                os.close(fd)
+                txn.abort()
+
+    def sync_data(self) -> None:
+        """Bring to disk what was written to the file."""
+        fd = os.open(self.path / "data.mdb", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
     def _grow(self, reserve: int) -> bool:
         """Enlarge the map; False at the limit."""
         size = self._env.info()["map_size"]
@@ -197,12 +283,18 @@ class Environment:
             self._resize(max(self._max_bytes, _MIN_MAP_BYTES))
 
     def _resize(self, size: int) -> None:
+        with self._without_readers():
+            self._env.set_mapsize(size)
+
+    @contextmanager
+    def _without_readers(self) -> Iterator[None]:
+        """Inside, nothing is read in this process; others may read."""
         with self._gate:
             self._resizing = True
             while self._n_readers:
                 self._gate.wait()
             try:
-                self._env.set_mapsize(size)
+                yield
             finally:
                 self._resizing = False
                 self._gate.notify_all()
@@ -211,14 +303,20 @@ class Environment:
         """Whether a failed write means that nothing more fits; LMDB reports a write that was cut short as EIO."""
         code = error.errno if isinstance(error, OSError) else getattr(error, "code", 0)
         if code != errno.EIO:
-            return code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+            return code in _FULL
         disk = os.statvfs(self.path)
         limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         file_room = limit - self.data_bytes() if limit != resource.RLIM_INFINITY else _SCARCE_BYTES
         return min(disk.f_bavail * disk.f_frsize, file_room) < _SCARCE_BYTES
 
-    def _open(self, durability: Durability) -> lmdb.Environment:
+    def _open_all(self) -> None:
+        self._env = self._open()
+        self.tables = {name: self._env.open_db(name.encode()) for name in TABLES}
+
+    def _open(self) -> lmdb.Environment:
         data = self.path / "data.mdb"
+        # What a compaction wrote that was cut short.
+        (self.path / _COMPACTED).unlink(missing_ok=True)
         size = max(_FIRST_MAP_BYTES, _GROWTH * data.stat().st_size if data.exists() else 0)
         if self._max_bytes:
             size = max(min(size, self._max_bytes), _MIN_MAP_BYTES)
@@ -226,7 +324,7 @@ class Environment:
         return lmdb.Environment(
             str(self.path),
             map_size=size,
-            metasync=durability is Durability.SYNC,
+            metasync=self._durability is Durability.SYNC,
             mode=0o600,
             readahead=False,
             max_readers=_MAX_READERS,
@@ -264,6 +362,34 @@ def _lock(path: Path) -> int:
             f"the data directory {path} is in use by another process", path=str(path)
         ) from error
     return fd
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Inside, no other process may use a data directory, which is made when missing.
+
+    Raises:
+        DataDirectoryInUseError, StartupError.
+    """
+    fd = _lock(path)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def sync_folder(path: Path) -> None:
+    """Bring to disk which files a folder has."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether a file could not be written because nothing more fits."""
+    return error.errno in _FULL
 
 
 def _reserve(path: Path, n_bytes: int) -> None:

@@ -15,6 +15,7 @@
     requests     number u32 | SHA-256 of the request id, first 16 bytes  codec.encode_request
     request_ages time u64, microseconds | key of requests                empty
     doomed       number u32                                              empty: a deleted namespace with data left
+    staging      number u32                                              codec.encode_staging: one that nobody sees yet
     learning     number u32                                              codec.encode_learning
     pairs        number u32 | pair u64                                   codec.encode_pair
     pair_rows    number u32 | row u32 | pair u64                         empty: the pair names the row

@@ -4,16 +4,17 @@
 codecs, and nothing of why something is written.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import lmdb
 
 from adamem_server.store import codec, keys
 from adamem_server.store.codec import Change, Head, Learning, Request
+from adamem_server.store.data_file import DataFile
 from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.environment import Environment, ReadTransaction
 from adamem_server.types import (
@@ -50,12 +51,22 @@ _PURGED: Final = (
     "merges",
     "heads",
 )
+# The tables of which a namespace's number begins the keys.
+OF_NAMESPACE: Final = _PURGED
+
+
+class Tables(Protocol):
+    """Where a view finds its tables."""
+
+    @property
+    def tables(self) -> Mapping[str, Any]:
+        """LMDB's handles by name."""
 
 
 class ReadView:
     """All tables as they were at one moment."""
 
-    def __init__(self, environment: Environment, txn: ReadTransaction) -> None:
+    def __init__(self, environment: Tables, txn: ReadTransaction) -> None:
         self._tables = environment.tables
         self._txn = txn
 
@@ -470,12 +481,13 @@ class WriteBatch(ReadView):
 class SlotStore:
     """The store of one data directory. Reads from any thread; `write` from one.
 
-    Args and errors are those of `Environment`.
+    Args and errors are those of `Environment`. `file` is what can be done to the database file as a whole.
     """
 
     def __init__(self, path: Path, *, durability: Durability = Durability.SYNC, max_bytes: int = 0) -> None:
         self._environment = Environment(path, durability=durability, max_bytes=max_bytes)
         self.path = path
+        self.file: Final = DataFile(self._environment)
 
     @contextmanager
     def read(self) -> Iterator[ReadView]:

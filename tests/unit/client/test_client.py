@@ -84,7 +84,10 @@ EXPORTED = sorted(
     AbsorbedSlot AbsorbedSlotPage DuplicateAction DuplicateMatch DuplicatePair DuplicatePairPage DuplicatePolicy
     DuplicateScope RecalledAction
     AbortedError AdaMemError AdapterStatus AdapterVersion AdapterVersionNotFoundError FeedbackResult TrainingOutcome
-    TrainingReport AlreadyExistsError AsyncClient BatchUpdateResult BulkFailure BulkResult Client
+    BackupInvalidError BackupResult DeleteNamespaceResult DeletionReceipt StructureCount
+    TrainingReport ImportMode ImportResult PackageError PackageFormatError PackageInfo PackageModelError
+    PackageProgress PackageSignatureError PackageTooLargeError
+    AlreadyExistsError AsyncClient BatchUpdateResult BulkFailure BulkResult Client
     DataCorruptError DeadlineExceededError DeleteResult DimensionMismatchError EmbedderClosedError
     FailedPreconditionError FieldViolation FilterError Hit IndexKind IndexParams InternalError InvalidArgumentError
     TouchResult Job JobCancelledError JobNotFoundError JobPage JobRunningError JobState
@@ -263,7 +266,8 @@ def test_lists_are_fetched_page_by_page(client, server) -> None:
     assert len(server.seen) == 4
     page = client.list_slots_page(page_size=7)
     assert (len(page.slots), page.next_page_token) == (7, "7")
-    assert client.delete_slots([page.slots[0].id, "nobody"]) == adamem.DeleteResult(1, 1, 0)
+    nothing = adamem.DeletionReceipt((), None, 0)
+    assert client.delete_slots([page.slots[0].id, "nobody"]) == adamem.DeleteResult(1, 1, 0, nothing)
 
 
 def test_namespaces(client) -> None:
@@ -272,7 +276,7 @@ def test_namespaces(client) -> None:
     assert [each.name for each in client.list_namespaces(page_size=2)] == ["a", "b", "c"]
     assert [each.name for each in client.list_namespaces(prefix="b")] == ["b"]
     assert client.update_namespace("a", description="d").description == "d"
-    assert client.delete_namespace("a") == 0
+    assert client.delete_namespace("a").n_slots == 0
     assert client.server_info().limits.max_top_k == 1000
 
 
@@ -397,7 +401,7 @@ def test_the_asynchronous_twin_does_the_same(endpoint, server) -> None:
             assert (await client.rollback_adapter(0)).version == 0
             await client.create_namespace("a")
             assert [each.name async for each in client.list_namespaces()] == ["", "a"]
-            assert await client.delete_namespace("a") == 0
+            assert (await client.delete_namespace("a")).n_slots == 0
             assert (await client.delete_slots(result.slot_id)).n_deleted == 1
             with pytest.raises(adamem.SlotNotFoundError):
                 await client.get_slot(result.slot_id)

@@ -120,7 +120,7 @@ def test_a_dry_run_lists_and_changes_nothing(lab: Lab) -> None:
 def test_what_is_merged_comes_back_as_it_was(lab: Lab) -> None:
     fill(lab)
     lab.query("ns", text="Bob likes tea", top_k=3)
-    lab.engine.parts.maintenance._flush_accesses()
+    lab.engine.parts.maintenance.flush_accesses()
     before, n_bytes = everything(lab), lab.engine.get_namespace("ns").n_bytes
     assert sum(view.access.count for view, _ in before) == 3
     lab.now += 10
@@ -156,7 +156,7 @@ def test_what_is_merged_comes_back_as_it_was(lab: Lab) -> None:
     assert nothing_new.result["n_duplicates"] == 0
     undone = run(lab, "undo_deduplicate", job_id=job.id)
     assert undone.result == {"n_restored": 4, "n_left_out": 0}
-    lab.engine.parts.maintenance._flush_accesses()
+    lab.engine.parts.maintenance.flush_accesses()
     assert [(view.slot, vector) for view, vector in everything(lab)] == [(view.slot, vector) for view, vector in before]
     assert lab.engine.get_namespace("ns").n_bytes == n_bytes
     assert lab.query("ns", text="BOB LIKES TEA", top_k=9).count("Bob likes  tea...") == 1
@@ -168,7 +168,7 @@ def test_use_comes_back_too(lab: Lab) -> None:
     lab.put("ns", PEANUTS, PEANUTS.lower())
     for _ in range(3):
         lab.query("ns", text=PEANUTS, top_k=2)
-    lab.engine.parts.maintenance._flush_accesses()
+    lab.engine.parts.maintenance.flush_accesses()
     before = everything(lab)
     job = run(lab)
     assert [view.access.count for view in lab.slots("ns")] == [6]

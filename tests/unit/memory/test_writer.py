@@ -323,3 +323,30 @@ class TestDamagedRecords:
 def damage(store: GatedStore, table: str, key: bytes) -> None:
     environment = store._environment
     environment.write(lambda txn: txn.put(key, b"\x01\xc1", db=environment.tables[table]))
+
+
+def test_exclusive_work_shares_no_transaction_and_keeps_its_place(store: GatedStore, writer: Writer) -> None:
+    before, after = CountJob(), CountJob()
+    seen: list[tuple[bool, bool]] = []
+    gate = Gate()
+    # While the writer is held here, the others queue up: without the exclusive one they would share a transaction.
+    held = writer.submit_exclusive(gate.stop)
+    gate.wait_reached()
+    first = writer.submit(before)
+    alone = writer.submit_exclusive(lambda: seen.append((before.n_runs == 1, after.n_runs == 0)))
+    last = writer.submit(after)
+    gate.open()
+    for future in (held, first, alone, last):
+        future.result(PATIENCE_S)  # type: ignore[attr-defined]
+    assert seen == [(True, True)]
+    assert before.batch is not after.batch
+
+
+def test_exclusive_work_that_fails_tells_its_caller_alone(store: GatedStore, writer: Writer) -> None:
+    def fail() -> None:
+        raise OSError("the disk is gone")
+
+    failed = writer.submit_exclusive(fail)
+    with pytest.raises(OSError, match="the disk is gone"):
+        failed.result(PATIENCE_S)
+    assert writer.submit(CountJob()).result(PATIENCE_S) == 1

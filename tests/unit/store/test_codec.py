@@ -150,6 +150,10 @@ RECORDS = {
         codec.encode_adapter(ADAPTER, b"safetensors"),
         lambda data: codec.decode_adapter(3, data) == (ADAPTER, b"safetensors"),
     ),
+    "staging": (
+        codec.encode_staging(codec.Staging(7, 300, 200, 60, 40)),
+        lambda data: codec.decode_staging(data) == codec.Staging(7, 300, 200, 60, 40),
+    ),
     "job": (codec.encode_job(JOB), lambda data: codec.decode_job(JOB.id, data) == JOB),
     "access": (codec.encode_access(Access(3, 4)), lambda data: codec.decode_access(data) == Access(3, 4)),
 }

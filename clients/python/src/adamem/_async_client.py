@@ -4,41 +4,45 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
 from adamem._async_bulk import send
-from adamem._base import BaseClient
+from adamem._backups import AsyncBackups
 from adamem._bulk import BulkLoad
 from adamem._codec import (
     SlotInputLike,
     adapter_status_from_proto,
     adapter_version_from_proto,
     batch_result_from_proto,
+    delete_result_from_proto,
     namespace_from_proto,
     query_result_from_proto,
+    receipt_from_proto,
     server_info_from_proto,
     slot_from_proto,
     slot_with_absorbed,
     update_result_from_proto,
 )
+from adamem._connection import AsyncConnection
 from adamem._duplicate_types import (
     DuplicatePolicyLike,
 )
 from adamem._duplicates import AsyncDuplicates
 from adamem._jobs import AsyncJobs
 from adamem._lifecycle import AsyncLifecycle
-from adamem._retry import Attempts, is_repeatable
+from adamem._packages import AsyncPackages
+from adamem._retry import Attempts
+from adamem.receipts import DeleteNamespaceResult, DeleteResult
 from adamem.types import (
     NOT_GIVEN,
     AdapterStatus,
     AdapterVersion,
     BatchUpdateResult,
     BulkResult,
-    DeleteResult,
     FeedbackResult,
     FilterLike,
     IndexKind,
@@ -60,15 +64,13 @@ from adamem.types import (
     VectorType,
 )
 from adamem.v1 import admin_service_pb2 as admin_pb
-from adamem.v1 import admin_service_pb2_grpc as admin_grpc
-from adamem.v1 import memory_service_pb2_grpc as memory_grpc
 
 ItemT = TypeVar("ItemT", bound=SlotInputLike)
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
 
 
-class AsyncClient(BaseClient):
+class AsyncClient(AsyncConnection):
     """A connection to an AdaMem server for one event loop; its methods are those of `Client`.
 
         async with adamem.AsyncClient(namespace="alice") as memory:
@@ -80,29 +82,13 @@ class AsyncClient(BaseClient):
     """
 
     @cached_property
-    def _channel(self) -> grpc.aio.Channel:
-        # Made by the first call, for gRPC binds a channel to the running event loop.
-        credentials, options = self._credentials(), self._channel_options()
-        if credentials is None:
-            return grpc.aio.insecure_channel(self._target.address, options)
-        return grpc.aio.secure_channel(self._target.address, credentials, options)
-
-    @cached_property
-    def _memory(self) -> "memory_grpc.MemoryServiceAsyncStub":
-        return memory_grpc.MemoryServiceStub(self._channel)
-
-    @cached_property
-    def _admin(self) -> "admin_grpc.AdminServiceAsyncStub":
-        return admin_grpc.AdminServiceStub(self._channel)
-
-    @cached_property
     def jobs(self) -> AsyncJobs:
         """Long work of the server: `get`, `list`, `cancel`, `watch`, `wait`."""
         return AsyncJobs(self)
 
     @cached_property
     def lifecycle(self) -> AsyncLifecycle:
-        """What starts it: `verify`, `compact`."""
+        """What starts it: `verify`, `compact`, `compact_data`."""
         return AsyncLifecycle(self)
 
     @cached_property
@@ -110,31 +96,15 @@ class AsyncClient(BaseClient):
         """Of a namespace: `merge`, `undo`, `pairs`, `absorbed`."""
         return AsyncDuplicates(self)
 
-    async def close(self) -> None:
-        """Ends the connection; calls under way fail. The client cannot be used again."""
-        if "_channel" in vars(self):
-            await self._channel.close()
+    @cached_property
+    def backups(self) -> AsyncBackups:
+        """Backups of the whole server."""
+        return AsyncBackups(self._channel, self._metadata)
 
-    async def __aenter__(self) -> Self:
-        """The client itself."""
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        """Closes it."""
-        await self.close()
-
-    async def _call(
-        self,
-        method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]",
-        request: RequestT,
-        timeout_s: float | NotGiven | None,
-    ) -> ResponseT:
-        attempts = Attempts(self._limit_s(timeout_s), self._max_attempts if is_repeatable(request) else 1)
-        while True:
-            try:
-                return await method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
-            except grpc.RpcError as error:
-                await asyncio.sleep(attempts.delay_s(error))
+    @cached_property
+    def packages(self) -> AsyncPackages:
+        """Exports namespaces as files and imports them."""
+        return AsyncPackages(self)
 
     async def query(
         self,
@@ -425,6 +395,7 @@ class AsyncClient(BaseClient):
         filter: FilterLike | None = None,  # noqa: A002
         namespace: str | None = None,
         request_id: str | None = None,
+        erase: bool = False,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> DeleteResult:
         """Deletes slots by id, or all that pass a filter.
@@ -434,11 +405,14 @@ class AsyncClient(BaseClient):
             filter: As in `query`; an empty one is refused, for it would delete everything.
             namespace: Deleted from. None: the client's.
             request_id: As in `update`.
+            erase: Wait until no byte of the slots is left in the files of the data directory: a pass over all of it,
+                some seconds for a gigabyte. The server forgets the requests that stored the slots, so that one that
+                is sent again stores them again.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
         """
-        request = self._delete_slots_request(slot_ids, filter, namespace, request_id)
+        request = self._delete_slots_request(slot_ids, filter, namespace, request_id, erase)
         response = await self._call(self._memory.DeleteSlots, request, timeout_s)
-        return DeleteResult(response.n_deleted, response.n_not_found, response.sequence)
+        return delete_result_from_proto(response)
 
     async def touch_slots(
         self,
@@ -663,17 +637,23 @@ class AsyncClient(BaseClient):
         response = await self._call(self._admin.UpdateNamespace, request, timeout_s)
         return namespace_from_proto(response.namespace)
 
-    async def delete_namespace(self, name: str, *, timeout_s: float | NotGiven | None = NOT_GIVEN) -> int:
+    async def delete_namespace(
+        self, name: str, *, erase: bool = False, timeout_s: float | NotGiven | None = NOT_GIVEN
+    ) -> DeleteNamespaceResult:
         """Deletes a namespace with all its slots. Never retried: the call has no request id.
 
-        Returns:
-            How many slots it had.
+        Args:
+            name: The namespace.
+            erase: Wait until no byte of it is left in the files of the data directory; see `delete_slots`. Else its
+                records are removed in the background, and the receipt counts those that are still there.
+            timeout_s: Limit of the call. None: none. Left out: the client's.
 
         Raises:
             NamespaceNotFoundError: There is no such namespace.
         """
-        request = self._delete_namespace_request(name)
-        return (await self._call(self._admin.DeleteNamespace, request, timeout_s)).n_slots
+        request = self._delete_namespace_request(name, erase)
+        response = await self._call(self._admin.DeleteNamespace, request, timeout_s)
+        return DeleteNamespaceResult(response.n_slots, receipt_from_proto(response.receipt))
 
     async def server_info(self, *, timeout_s: float | NotGiven | None = NOT_GIVEN) -> ServerInfo:
         """Describes the server, its encoder and its limits."""

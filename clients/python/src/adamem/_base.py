@@ -302,6 +302,7 @@ class BaseClient:
         filter: FilterLike | None,  # noqa: A002
         namespace: str | None,
         request_id: str | None,
+        erase: bool,
     ) -> memory_pb.DeleteSlotsRequest:
         if (slot_ids is None) == (filter is None):
             raise invalid("slot_ids", "exactly one of slot_ids and filter is expected")
@@ -314,6 +315,7 @@ class BaseClient:
                 slot_ids=ids,
                 filter=None if filter is None else filter_to_proto(filter),
                 request_id=new_request_id() if request_id is None else request_id,
+                erase=erase,
             )
 
     def _touch_slots_request(
@@ -328,7 +330,7 @@ class BaseClient:
     ) -> memory_pb.TouchSlotsRequest:
         if expires_at is not None and ttl_s is not None:
             raise invalid("ttl_s", "only one of expires_at and ttl_s may be given")
-        named = self._delete_slots_request(slot_ids, filter, namespace, request_id)
+        named = self._delete_slots_request(slot_ids, filter, namespace, request_id, erase=False)
         with building("touch_slots"):
             never = ttl_s == inf
             return memory_pb.TouchSlotsRequest(
@@ -409,6 +411,6 @@ class BaseClient:
                 default_ttl=None if default_ttl_s is None else duration_to_proto(default_ttl_s, "default_ttl_s"),
             )
 
-    def _delete_namespace_request(self, name: str) -> admin_pb.DeleteNamespaceRequest:
+    def _delete_namespace_request(self, name: str, erase: bool) -> admin_pb.DeleteNamespaceRequest:
         with building("name"):
-            return admin_pb.DeleteNamespaceRequest(name=name)
+            return admin_pb.DeleteNamespaceRequest(name=name, erase=erase)

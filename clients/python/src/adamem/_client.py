@@ -5,39 +5,43 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from datetime import datetime
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from adamem._base import BaseClient
+from adamem._backups import Backups
 from adamem._bulk import Batch, BulkLoad
 from adamem._codec import (
     SlotInputLike,
     adapter_status_from_proto,
     adapter_version_from_proto,
     batch_result_from_proto,
+    delete_result_from_proto,
     namespace_from_proto,
     query_result_from_proto,
+    receipt_from_proto,
     server_info_from_proto,
     slot_from_proto,
     slot_with_absorbed,
     update_result_from_proto,
 )
+from adamem._connection import Connection
 from adamem._duplicate_types import (
     DuplicatePolicyLike,
 )
 from adamem._duplicates import Duplicates
 from adamem._jobs import Jobs
 from adamem._lifecycle import Lifecycle
-from adamem._retry import Attempts, is_repeatable
+from adamem._packages import Packages
+from adamem._retry import Attempts
+from adamem.receipts import DeleteNamespaceResult, DeleteResult
 from adamem.types import (
     NOT_GIVEN,
     AdapterStatus,
     AdapterVersion,
     BatchUpdateResult,
     BulkResult,
-    DeleteResult,
     FeedbackResult,
     FilterLike,
     IndexKind,
@@ -59,16 +63,14 @@ from adamem.types import (
     VectorType,
 )
 from adamem.v1 import admin_service_pb2 as admin_pb
-from adamem.v1 import admin_service_pb2_grpc as admin_grpc
 from adamem.v1 import memory_service_pb2 as memory_pb
-from adamem.v1 import memory_service_pb2_grpc as memory_grpc
 
 ItemT = TypeVar("ItemT", bound=SlotInputLike)
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
 
 
-class Client(BaseClient):
+class Client(Connection):
     """A connection to an AdaMem server. Threads may share one; processes that fork may not.
 
         with adamem.Client(namespace="alice") as memory:
@@ -80,46 +82,18 @@ class Client(BaseClient):
 
     Attributes:
         jobs: Long work of the server: `get`, `list`, `cancel`, `watch`, `wait`.
-        lifecycle: What starts it: `verify`, `compact`.
         duplicates: Of a namespace: `merge`, `undo`, `pairs`, `absorbed`.
+        lifecycle: What starts it: `verify`, `compact`, `compact_data`.
+        backups: Backups of the whole server: `save`.
     """
 
     def _open(self) -> None:
-        credentials, options = self._credentials(), self._channel_options()
-        if credentials is None:
-            self._channel = grpc.insecure_channel(self._target.address, options)
-        else:
-            self._channel = grpc.secure_channel(self._target.address, credentials, options)
-        self._memory = memory_grpc.MemoryServiceStub(self._channel)
-        self._admin = admin_grpc.AdminServiceStub(self._channel)
+        super()._open()
         self.jobs = Jobs(self)
         self.lifecycle = Lifecycle(self)
         self.duplicates = Duplicates(self)
-
-    def close(self) -> None:
-        """Ends the connection; calls under way fail. The client cannot be used again."""
-        self._channel.close()
-
-    def __enter__(self) -> Self:
-        """The client itself."""
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        """Closes it."""
-        self.close()
-
-    def _call(
-        self,
-        method: "grpc.UnaryUnaryMultiCallable[RequestT, ResponseT]",
-        request: RequestT,
-        timeout_s: float | NotGiven | None,
-    ) -> ResponseT:
-        attempts = Attempts(self._limit_s(timeout_s), self._max_attempts if is_repeatable(request) else 1)
-        while True:
-            try:
-                return method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
-            except grpc.RpcError as error:
-                time.sleep(attempts.delay_s(error))
+        self.backups = Backups(self._channel, self._metadata)
+        self.packages = Packages(self)
 
     def _stream(self, load: BulkLoad[ItemT], batches: Iterator[Batch], attempts: Attempts) -> None:
         """Sends the batches over one stream; first, one by one, those that a broken stream left unanswered."""
@@ -430,6 +404,7 @@ class Client(BaseClient):
         filter: FilterLike | None = None,  # noqa: A002
         namespace: str | None = None,
         request_id: str | None = None,
+        erase: bool = False,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> DeleteResult:
         """Deletes slots by id, or all that pass a filter.
@@ -439,11 +414,14 @@ class Client(BaseClient):
             filter: As in `query`; an empty one is refused, for it would delete everything.
             namespace: Deleted from. None: the client's.
             request_id: As in `update`.
+            erase: Wait until no byte of the slots is left in the files of the data directory: a pass over all of it,
+                some seconds for a gigabyte. The server forgets the requests that stored the slots, so that one that
+                is sent again stores them again.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
         """
-        request = self._delete_slots_request(slot_ids, filter, namespace, request_id)
+        request = self._delete_slots_request(slot_ids, filter, namespace, request_id, erase)
         response = self._call(self._memory.DeleteSlots, request, timeout_s)
-        return DeleteResult(response.n_deleted, response.n_not_found, response.sequence)
+        return delete_result_from_proto(response)
 
     def touch_slots(
         self,
@@ -663,17 +641,23 @@ class Client(BaseClient):
         response = self._call(self._admin.UpdateNamespace, request, timeout_s)
         return namespace_from_proto(response.namespace)
 
-    def delete_namespace(self, name: str, *, timeout_s: float | NotGiven | None = NOT_GIVEN) -> int:
+    def delete_namespace(
+        self, name: str, *, erase: bool = False, timeout_s: float | NotGiven | None = NOT_GIVEN
+    ) -> DeleteNamespaceResult:
         """Deletes a namespace with all its slots. Never retried: the call has no request id.
 
-        Returns:
-            How many slots it had.
+        Args:
+            name: The namespace.
+            erase: Wait until no byte of it is left in the files of the data directory; see `delete_slots`. Else its
+                records are removed in the background, and the receipt counts those that are still there.
+            timeout_s: Limit of the call. None: none. Left out: the client's.
 
         Raises:
             NamespaceNotFoundError: There is no such namespace.
         """
-        request = self._delete_namespace_request(name)
-        return self._call(self._admin.DeleteNamespace, request, timeout_s).n_slots
+        request = self._delete_namespace_request(name, erase)
+        response = self._call(self._admin.DeleteNamespace, request, timeout_s)
+        return DeleteNamespaceResult(response.n_slots, receipt_from_proto(response.receipt))
 
     def server_info(self, *, timeout_s: float | NotGiven | None = NOT_GIVEN) -> ServerInfo:
         """Describes the server, its encoder and its limits."""

@@ -32,6 +32,7 @@ from adamem._duplicate_types import (
     RecalledAction,
 )
 from adamem.errors import InvalidArgumentError, error_from_status
+from adamem.receipts import DeleteResult, DeletionReceipt, StructureCount
 from adamem.types import (
     AdapterStatus,
     AdapterVersion,
@@ -312,6 +313,21 @@ def batch_result_from_proto(
     """What became of each slot, in order."""
     results = tuple(update_result_from_proto(each, message.sequence) for each in message.results)
     return BatchUpdateResult(results, message.sequence)
+
+
+def receipt_from_proto(message: pb.DeletionReceipt) -> DeletionReceipt:
+    """What a deletion left."""
+    return DeletionReceipt(
+        structures=tuple(StructureCount(each.name, each.n_before, each.n_after) for each in message.structures),
+        erased_at=time_from_proto(message.erased_at) if message.HasField("erased_at") else None,
+        n_bytes_erased=message.n_bytes_erased,
+    )
+
+
+def delete_result_from_proto(message: memory_pb.DeleteSlotsResponse) -> DeleteResult:
+    """What a deletion of slots did."""
+    receipt = receipt_from_proto(message.receipt)
+    return DeleteResult(message.n_deleted, message.n_not_found, message.sequence, receipt)
 
 
 def namespace_from_proto(message: admin_pb.Namespace) -> Namespace:

@@ -30,6 +30,11 @@ def _compact_request(client: BaseClient, namespace: str | None, request_id: str 
         )
 
 
+def _compact_data_request(request_id: str | None) -> pb.CompactDataRequest:
+    with building("compact_data"):
+        return pb.CompactDataRequest(request_id=new_request_id() if request_id is None else request_id)
+
+
 class Lifecycle:
     """Work on what a namespace keeps. Each call starts a job, which `client.jobs` watches, waits for and cancels."""
 
@@ -73,6 +78,22 @@ class Lifecycle:
         """
         request = _compact_request(self._client, namespace, request_id)
         return job_from_proto(self._client._call(self._stub.CompactNamespace, request, timeout_s).job)
+
+    def compact_data(self, *, request_id: str | None = None, timeout_s: float | NotGiven | None = NOT_GIVEN) -> Job:
+        """Starts writing the server's data file anew, without the pages that deletions freed.
+
+        Writes wait meanwhile, some seconds for a gigabyte of live data; reads go on. The disk needs room for a second
+        file. The result has `data_bytes`, with `before` and `after`.
+
+        Args:
+            request_id: Makes the call idempotent for 24 hours. None: a random one.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+
+        Raises:
+            JobRunningError: It is being compacted.
+        """
+        request = _compact_data_request(request_id)
+        return job_from_proto(self._client._call(self._stub.CompactData, request, timeout_s).job)
 
 
 class AsyncLifecycle:
@@ -118,3 +139,21 @@ class AsyncLifecycle:
         """
         request = _compact_request(self._client, namespace, request_id)
         return job_from_proto((await self._client._call(self._stub.CompactNamespace, request, timeout_s)).job)
+
+    async def compact_data(
+        self, *, request_id: str | None = None, timeout_s: float | NotGiven | None = NOT_GIVEN
+    ) -> Job:
+        """Starts writing the server's data file anew, without the pages that deletions freed.
+
+        Writes wait meanwhile, some seconds for a gigabyte of live data; reads go on. The disk needs room for a second
+        file. The result has `data_bytes`, with `before` and `after`.
+
+        Args:
+            request_id: Makes the call idempotent for 24 hours. None: a random one.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+
+        Raises:
+            JobRunningError: It is being compacted.
+        """
+        request = _compact_data_request(request_id)
+        return job_from_proto((await self._client._call(self._stub.CompactData, request, timeout_s)).job)

@@ -2,7 +2,8 @@
 
     AdaMemError                         anything that has no class of its own
     ├── InvalidArgumentError            a value is wrong; also a ValueError; `violations` name the fields
-    │   └── FilterError                 a filter dictionary that cannot be translated; nothing was sent
+    │   ├── FilterError                 a filter dictionary that cannot be translated; nothing was sent
+    │   └── PackageError                a package is not sound; `metadata["member"]` is the file in it
     ├── NotFoundError
     │   ├── NamespaceNotFoundError
     │   ├── SlotNotFoundError
@@ -14,12 +15,16 @@
     │   ├── DimensionMismatchError      a vector of another dimension than the namespace's
     │   ├── ModelMismatchError          text for a namespace whose vectors another encoder made
     │   ├── RequestIdReusedError        a request id that was used for another request
-    │   └── JobRunningError             the namespace has an unfinished job of this kind
+    │   ├── JobRunningError             the namespace has an unfinished job of this kind
+    │   ├── PackageFormatError          a package of a newer AdaMem
+    │   ├── PackageSignatureError       a package that is not signed as it has to be
+    │   └── PackageModelError           a package's vectors are of another encoder, and were to be kept
     ├── AbortedError                    lost a race; read again and retry
     │   └── JobCancelledError           the job that was waited for was cancelled
     ├── ResourceExhaustedError
     │   ├── StorageFullError
-    │   └── OverloadedError
+    │   ├── OverloadedError
+    │   └── PackageTooLargeError        a package is larger than the server takes
     ├── UnavailableError                no server, or none that can answer now; already retried where that is safe
     │   ├── ShuttingDownError
     │   ├── EmbedderClosedError
@@ -27,6 +32,7 @@
     ├── DeadlineExceededError           `timeout_s` passed; also a TimeoutError
     ├── UnauthenticatedError            no valid API key
     ├── DataCorruptError                stored bytes fail their check
+    │   └── BackupInvalidError              a backup did not arrive whole
     ├── ModelError                      the server's encoder cannot be had or loaded
     ├── UnimplementedError              the server does not know this call
     └── InternalError                   a fault of the server; `metadata["request_id"]` finds it in the server's log
@@ -105,6 +111,12 @@ class FilterError(InvalidArgumentError):
     """A filter dictionary that cannot be translated; nothing was sent."""
 
 
+class PackageError(InvalidArgumentError):
+    """A package file is not sound: `metadata["member"]` is the file in it that is wrong, "" for the zip itself."""
+
+    default_reason = "PACKAGE_INVALID"
+
+
 class NotFoundError(AdaMemError):
     """What the request names does not exist."""
 
@@ -180,6 +192,24 @@ class JobRunningError(FailedPreconditionError):
     default_reason = "JOB_RUNNING"
 
 
+class PackageFormatError(FailedPreconditionError):
+    """A newer version of AdaMem wrote the package."""
+
+    default_reason = "PACKAGE_FORMAT_UNSUPPORTED"
+
+
+class PackageSignatureError(FailedPreconditionError):
+    """The package is not signed, not by the key asked for, or was changed after it was signed."""
+
+    default_reason = "PACKAGE_SIGNATURE"
+
+
+class PackageModelError(FailedPreconditionError):
+    """The vectors of a package are of another encoder, and cannot be made anew, or were to be kept."""
+
+    default_reason = "PACKAGE_MODEL_MISMATCH"
+
+
 class AbortedError(AdaMemError):
     """The request lost a race with another one; read again and retry."""
 
@@ -210,6 +240,12 @@ class OverloadedError(ResourceExhaustedError):
     """Too many requests of one kind are under way."""
 
     default_reason = "OVERLOADED"
+
+
+class PackageTooLargeError(ResourceExhaustedError):
+    """A package is larger than the server takes."""
+
+    default_reason = "PACKAGE_TOO_LARGE"
 
 
 class UnavailableError(AdaMemError):
@@ -256,6 +292,12 @@ class DataCorruptError(AdaMemError):
 
     default_code = grpc.StatusCode.DATA_LOSS
     default_reason = "DATA_CORRUPT"
+
+
+class BackupInvalidError(DataCorruptError):
+    """A backup did not arrive whole; nothing of it was kept."""
+
+    default_reason = "BACKUP_INVALID"
 
 
 class ModelError(AdaMemError):

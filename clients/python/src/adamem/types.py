@@ -349,15 +349,6 @@ class SlotPage(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class DeleteResult(Record):
-    """How many slots were deleted, how many ids were unknown, and the journal sequence number after it."""
-
-    n_deleted: int
-    n_not_found: int
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True, repr=False)
 class TouchResult(Record):
     """What became of a renewal.
 

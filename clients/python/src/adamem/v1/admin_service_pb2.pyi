@@ -171,16 +171,20 @@ class UpdateNamespaceResponse(_message.Message):
     def __init__(self, namespace: _Optional[_Union[Namespace, _Mapping]] = ...) -> None: ...
 
 class DeleteNamespaceRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "erase")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    ERASE_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    erase: bool
+    def __init__(self, name: _Optional[str] = ..., erase: _Optional[bool] = ...) -> None: ...
 
 class DeleteNamespaceResponse(_message.Message):
-    __slots__ = ("n_slots",)
+    __slots__ = ("n_slots", "receipt")
     N_SLOTS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     n_slots: int
-    def __init__(self, n_slots: _Optional[int] = ...) -> None: ...
+    receipt: _types_pb2.DeletionReceipt
+    def __init__(self, n_slots: _Optional[int] = ..., receipt: _Optional[_Union[_types_pb2.DeletionReceipt, _Mapping]] = ...) -> None: ...
 
 class GetServerInfoRequest(_message.Message):
     __slots__ = ()

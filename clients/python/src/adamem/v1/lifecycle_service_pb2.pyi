@@ -115,3 +115,15 @@ class ListAbsorbedSlotsResponse(_message.Message):
     absorbed: _containers.RepeatedCompositeFieldContainer[_duplicates_pb2.AbsorbedSlot]
     next_page_token: str
     def __init__(self, absorbed: _Optional[_Iterable[_Union[_duplicates_pb2.AbsorbedSlot, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class CompactDataRequest(_message.Message):
+    __slots__ = ("request_id",)
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ...) -> None: ...
+
+class CompactDataResponse(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: _job_service_pb2.Job
+    def __init__(self, job: _Optional[_Union[_job_service_pb2.Job, _Mapping]] = ...) -> None: ...

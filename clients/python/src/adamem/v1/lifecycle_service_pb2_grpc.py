@@ -66,6 +66,11 @@ class LifecycleServiceStub:
                 request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsRequest.SerializeToString,
                 response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsResponse.FromString,
                 _registered_method=True)
+        self.CompactData = channel.unary_unary(
+                '/adamem.v1.LifecycleService/CompactData',
+                request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactDataRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactDataResponse.FromString,
+                _registered_method=True)
 
 
 class LifecycleServiceServicer:
@@ -115,6 +120,14 @@ class LifecycleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompactData(self, request, context):
+        """CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
+        meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LifecycleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +160,11 @@ def add_LifecycleServiceServicer_to_server(servicer, server):
                     servicer.ListAbsorbedSlots,
                     request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsRequest.FromString,
                     response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsResponse.SerializeToString,
+            ),
+            'CompactData': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompactData,
+                    request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactDataRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactDataResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -313,6 +331,33 @@ class LifecycleService:
             '/adamem.v1.LifecycleService/ListAbsorbedSlots',
             adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsRequest.SerializeToString,
             adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompactData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.LifecycleService/CompactData',
+            adamem_dot_v1_dot_lifecycle__service__pb2.CompactDataRequest.SerializeToString,
+            adamem_dot_v1_dot_lifecycle__service__pb2.CompactDataResponse.FromString,
             options,
             channel_credentials,
             insecure,

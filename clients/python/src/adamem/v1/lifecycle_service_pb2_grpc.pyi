@@ -47,6 +47,10 @@ class LifecycleServiceStub:
     """ListDuplicatePairs lists what a job "deduplicate" merged or, in a dry run, would merge, in the order in which it found it."""
     ListAbsorbedSlots: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListAbsorbedSlotsRequest, _lifecycle_service_pb2.ListAbsorbedSlotsResponse]
     """ListAbsorbedSlots lists what a slot has absorbed, in the order in which it did."""
+    CompactData: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.CompactDataRequest, _lifecycle_service_pb2.CompactDataResponse]
+    """CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
+    meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
+    """
 
 @_typing.type_check_only
 class LifecycleServiceAsyncStub(LifecycleServiceStub):
@@ -67,6 +71,10 @@ class LifecycleServiceAsyncStub(LifecycleServiceStub):
     """ListDuplicatePairs lists what a job "deduplicate" merged or, in a dry run, would merge, in the order in which it found it."""
     ListAbsorbedSlots: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListAbsorbedSlotsRequest, _lifecycle_service_pb2.ListAbsorbedSlotsResponse]  # type: ignore[assignment]
     """ListAbsorbedSlots lists what a slot has absorbed, in the order in which it did."""
+    CompactData: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.CompactDataRequest, _lifecycle_service_pb2.CompactDataResponse]  # type: ignore[assignment]
+    """CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
+    meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
+    """
 
 class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
     """LifecycleService starts work on what a namespace keeps. Long work runs as a job, which JobService shows. A namespace has one
@@ -120,5 +128,15 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_lifecycle_service_pb2.ListAbsorbedSlotsResponse, _abc.Awaitable[_lifecycle_service_pb2.ListAbsorbedSlotsResponse]]:
         """ListAbsorbedSlots lists what a slot has absorbed, in the order in which it did."""
+
+    @_abc_1.abstractmethod
+    def CompactData(
+        self,
+        request: _lifecycle_service_pb2.CompactDataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.CompactDataResponse, _abc.Awaitable[_lifecycle_service_pb2.CompactDataResponse]]:
+        """CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
+        meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
+        """
 
 def add_LifecycleServiceServicer_to_server(servicer: LifecycleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

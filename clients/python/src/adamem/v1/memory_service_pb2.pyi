@@ -213,26 +213,30 @@ class ListSlotsResponse(_message.Message):
     def __init__(self, slots: _Optional[_Iterable[_Union[_types_pb2.Slot, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class DeleteSlotsRequest(_message.Message):
-    __slots__ = ("namespace", "slot_ids", "filter", "request_id")
+    __slots__ = ("namespace", "slot_ids", "filter", "request_id", "erase")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SLOT_IDS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ERASE_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     slot_ids: _containers.RepeatedScalarFieldContainer[str]
     filter: _types_pb2.Filter
     request_id: str
-    def __init__(self, namespace: _Optional[str] = ..., slot_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    erase: bool
+    def __init__(self, namespace: _Optional[str] = ..., slot_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., request_id: _Optional[str] = ..., erase: _Optional[bool] = ...) -> None: ...
 
 class DeleteSlotsResponse(_message.Message):
-    __slots__ = ("n_deleted", "n_not_found", "sequence")
+    __slots__ = ("n_deleted", "n_not_found", "sequence", "receipt")
     N_DELETED_FIELD_NUMBER: _ClassVar[int]
     N_NOT_FOUND_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     n_deleted: int
     n_not_found: int
     sequence: int
-    def __init__(self, n_deleted: _Optional[int] = ..., n_not_found: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
+    receipt: _types_pb2.DeletionReceipt
+    def __init__(self, n_deleted: _Optional[int] = ..., n_not_found: _Optional[int] = ..., sequence: _Optional[int] = ..., receipt: _Optional[_Union[_types_pb2.DeletionReceipt, _Mapping]] = ...) -> None: ...
 
 class TouchSlotsRequest(_message.Message):
     __slots__ = ("namespace", "slot_ids", "filter", "expires_at", "ttl", "no_expiry", "request_id")

@@ -234,3 +234,23 @@ class Condition(_message.Message):
     operator: Operator
     value: _struct_pb2.Value
     def __init__(self, field: _Optional[str] = ..., operator: _Optional[_Union[Operator, str]] = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
+
+class DeletionReceipt(_message.Message):
+    __slots__ = ("structures", "erased_at", "n_bytes_erased")
+    STRUCTURES_FIELD_NUMBER: _ClassVar[int]
+    ERASED_AT_FIELD_NUMBER: _ClassVar[int]
+    N_BYTES_ERASED_FIELD_NUMBER: _ClassVar[int]
+    structures: _containers.RepeatedCompositeFieldContainer[StructureCount]
+    erased_at: _timestamp_pb2.Timestamp
+    n_bytes_erased: int
+    def __init__(self, structures: _Optional[_Iterable[_Union[StructureCount, _Mapping]]] = ..., erased_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., n_bytes_erased: _Optional[int] = ...) -> None: ...
+
+class StructureCount(_message.Message):
+    __slots__ = ("name", "n_before", "n_after")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    N_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    N_AFTER_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    n_before: int
+    n_after: int
+    def __init__(self, name: _Optional[str] = ..., n_before: _Optional[int] = ..., n_after: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,102 @@
+"""Backups of the whole server, for both clients: `client.backups`."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from adamem._backup_file import BackupWriter
+from adamem.errors import error_from_rpc
+from adamem.receipts import BackupResult
+from adamem.v1 import backup_service_pb2 as pb
+from adamem.v1 import backup_service_pb2_grpc as backup_grpc
+
+# Told the bytes of the database that came, and a number that all of them are no more than.
+OnProgress = Callable[[int, int], None]
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+
+class Backups:
+    """Backups, for code that waits for each answer."""
+
+    def __init__(self, channel: grpc.Channel, metadata: Metadata) -> None:
+        self._stub = backup_grpc.BackupServiceStub(channel)
+        self._metadata = metadata
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        single_file: bool = False,
+        on_progress: OnProgress | None = None,
+        timeout_s: float | None = None,
+    ) -> BackupResult:
+        """Stores a consistent copy of the whole server, while it goes on to serve.
+
+        All that was acknowledged before the call is in it. It is written beside `path`, checked, synced, and put there
+        in one step: what is at `path` is whole. `adamem verify` checks it further, `adamem restore` makes a data
+        directory of it. Never retried by itself.
+
+        Args:
+            path: Where it shall be, on this machine; must not exist.
+            single_file: One file. Else a folder.
+            on_progress: Called with bytes done, and at most how many there are.
+            timeout_s: Limit of all. None: none.
+
+        Raises:
+            OverloadedError: Another backup is under way.
+            BackupInvalidError: It did not arrive whole; nothing was kept.
+            FileExistsError: There is something at `path`.
+            OSError: It cannot be written.
+        """
+        writer = BackupWriter(Path(path), single_file=single_file)
+        call = self._stub.Backup(pb.BackupRequest(), timeout=timeout_s, metadata=self._metadata)
+        try:
+            for response in call:
+                writer.write(response)
+                if on_progress is not None:
+                    on_progress(writer.n_bytes, response.total_bytes)
+            return writer.finish()
+        except grpc.RpcError as error:
+            writer.abort()
+            raise error_from_rpc(error) from error
+        except BaseException:
+            call.cancel()
+            writer.abort()
+            raise
+
+
+class AsyncBackups:
+    """Backups, for asyncio; files are written in threads."""
+
+    def __init__(self, channel: grpc.aio.Channel, metadata: Metadata) -> None:
+        self._stub: backup_grpc.BackupServiceAsyncStub = backup_grpc.BackupServiceStub(channel)
+        self._metadata = metadata
+
+    async def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        single_file: bool = False,
+        on_progress: OnProgress | None = None,
+        timeout_s: float | None = None,
+    ) -> BackupResult:
+        """As `Backups.save`."""
+        writer = await asyncio.to_thread(BackupWriter, Path(path), single_file=single_file)
+        call = self._stub.Backup(pb.BackupRequest(), timeout=timeout_s, metadata=self._metadata)
+        try:
+            async for response in call:
+                await asyncio.to_thread(writer.write, response)
+                if on_progress is not None:
+                    on_progress(writer.n_bytes, response.total_bytes)
+            return await asyncio.to_thread(writer.finish)
+        except grpc.RpcError as error:
+            writer.abort()
+            raise error_from_rpc(error) from error
+        except BaseException:
+            call.cancel()
+            writer.abort()
+            raise

@@ -1,0 +1,102 @@
+"""What carries the calls of a client: its channel, and a call with its retries."""
+
+import asyncio
+import time
+from functools import cached_property
+from typing import Self, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from adamem._base import BaseClient
+from adamem._retry import Attempts, is_repeatable
+from adamem.types import NotGiven
+from adamem.v1 import admin_service_pb2_grpc as admin_grpc
+from adamem.v1 import memory_service_pb2_grpc as memory_grpc
+
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+
+class Connection(BaseClient):
+    """For code that waits for each answer."""
+
+    def _open(self) -> None:
+        credentials, options = self._credentials(), self._channel_options()
+        if credentials is None:
+            self._channel = grpc.insecure_channel(self._target.address, options)
+        else:
+            self._channel = grpc.secure_channel(self._target.address, credentials, options)
+        self._memory = memory_grpc.MemoryServiceStub(self._channel)
+        self._admin = admin_grpc.AdminServiceStub(self._channel)
+
+    def close(self) -> None:
+        """Ends the connection; calls under way fail. The client cannot be used again."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Closes it."""
+        self.close()
+
+    def _call(
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[RequestT, ResponseT]",
+        request: RequestT,
+        timeout_s: float | NotGiven | None,
+    ) -> ResponseT:
+        attempts = Attempts(self._limit_s(timeout_s), self._max_attempts if is_repeatable(request) else 1)
+        while True:
+            try:
+                return method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
+            except grpc.RpcError as error:
+                time.sleep(attempts.delay_s(error))
+
+
+class AsyncConnection(BaseClient):
+    """For one event loop."""
+
+    @cached_property
+    def _channel(self) -> grpc.aio.Channel:
+        # Made by the first call, for gRPC binds a channel to the running event loop.
+        credentials, options = self._credentials(), self._channel_options()
+        if credentials is None:
+            return grpc.aio.insecure_channel(self._target.address, options)
+        return grpc.aio.secure_channel(self._target.address, credentials, options)
+
+    @cached_property
+    def _memory(self) -> "memory_grpc.MemoryServiceAsyncStub":
+        return memory_grpc.MemoryServiceStub(self._channel)
+
+    @cached_property
+    def _admin(self) -> "admin_grpc.AdminServiceAsyncStub":
+        return admin_grpc.AdminServiceStub(self._channel)
+
+    async def close(self) -> None:
+        """Ends the connection; calls under way fail. The client cannot be used again."""
+        if "_channel" in vars(self):
+            await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Closes it."""
+        await self.close()
+
+    async def _call(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]",
+        request: RequestT,
+        timeout_s: float | NotGiven | None,
+    ) -> ResponseT:
+        attempts = Attempts(self._limit_s(timeout_s), self._max_attempts if is_repeatable(request) else 1)
+        while True:
+            try:
+                return await method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
+            except grpc.RpcError as error:
+                await asyncio.sleep(attempts.delay_s(error))

@@ -1,0 +1,95 @@
+"""What an erasure reads and writes besides the deletion: counts, requests, adapters, and that it is not complete yet.
+
+The table `meta` holds `erasing` while bytes of deleted records may have to be overwritten: the numbers u32 of the
+namespaces that they are of, big endian.
+"""
+
+from collections.abc import Collection, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from typing import Final
+
+from adamem_server.store import codec, keys
+from adamem_server.store.slot_store import OF_NAMESPACE, ReadView, WriteBatch
+
+_ERASING: Final = b"erasing"
+_NUMBER_BYTES: Final = 4
+
+
+def count_records(view: ReadView, number: int) -> dict[str, int]:
+    """How many records a namespace has in each table. Cost: O(records), some millions a second."""
+    prefix = keys.number_key(number)
+    return {table: sum(1 for _ in _keys(view, table, prefix)) for table in OF_NAMESPACE}
+
+
+def known_counts(view: ReadView, number: int) -> dict[str, int]:
+    """The same for the tables whose count is kept."""
+    head = view.head(number)
+    n_pairs = view.learning(number).n_pairs
+    slots = dict.fromkeys(("slots", "vectors", "rows"), head.n_slots)
+    return {**slots, "cue_vectors": head.n_cues, "pairs": n_pairs}
+
+
+def requests_naming(view: ReadView, number: int, slot_ids: AbstractSet[str] | None, upto: int) -> list[bytes]:
+    """Keys of the requests up to a time whose answers name one of the slots; None: of all. Cost: O(requests)."""
+    found: list[bytes] = []
+    for key in _keys(view, "requests", keys.number_key(number)):
+        value = view.get("requests", key)
+        assert value is not None
+        request = codec.decode_request(value)
+        if slot_ids is None or (request.time <= upto and not slot_ids.isdisjoint(request.slot_ids)):
+            found.append(key)
+    return found
+
+
+def forget_requests(batch: WriteBatch, request_keys: Collection[bytes]) -> None:
+    """Remove requests, so that nothing tells what they were or did."""
+    for key in request_keys:
+        value = batch.get("requests", key)
+        if value is not None:
+            batch.delete("requests", key)
+            batch.delete("request_ages", keys.request_age_key(codec.decode_request(value).time, key))
+
+
+def forget_adapters(batch: WriteBatch, number: int) -> int:
+    """Remove the versions of an adapter of which no pair is left that they can have learned from; how many.
+
+    Where the one that serves is among them, none serves.
+    """
+    namespace = batch.namespace(number)
+    if namespace is None:
+        return 0
+    oldest = min((pair.time for _, pair in batch.pairs(number)), default=None)
+    gone = [version.version for version, _ in batch.adapters(number) if oldest is None or version.created_at < oldest]
+    for version in gone:
+        batch.delete("adapters", keys.adapter_key(number, version))
+    if namespace.adapter_version in gone:
+        batch.put_namespace(replace(namespace, adapter_version=0))
+    return len(gone)
+
+
+def erasing(view: ReadView) -> list[int]:
+    """The namespaces with an erasure that is not complete."""
+    value = view.get("meta", _ERASING) or b""
+    starts = range(0, len(value), _NUMBER_BYTES)
+    return [keys.decode_u32(value[start : start + _NUMBER_BYTES]) for start in starts]
+
+
+def put_erasing(batch: WriteBatch, number: int) -> None:
+    """Note that an erasure in a namespace begins."""
+    numbers = sorted({*erasing(batch), number})
+    batch.put("meta", _ERASING, b"".join(map(keys.encode_u32, numbers)))
+
+
+def end_erasing(batch: WriteBatch) -> None:
+    """Note that all erasures are complete."""
+    batch.delete("meta", _ERASING)
+
+
+def _keys(view: ReadView, table: str, prefix: bytes) -> Iterator[bytes]:
+    cursor = view.cursor(table)
+    if cursor.set_range(prefix):
+        for key in cursor.iternext(values=False):
+            if not key.startswith(prefix):
+                return
+            yield key

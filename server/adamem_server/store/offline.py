@@ -1,0 +1,191 @@
+"""A database that is read beside the server, or without one: the copying process, and the check of a backup."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
+
+import lmdb
+
+from adamem_server.errors import AdaMemError, BackupInvalidError
+from adamem_server.store import codec, keys
+from adamem_server.store.environment import FORMAT, TABLES, ReadTransaction
+from adamem_server.store.manifest import DATA_MEMBER, Contents, CopiedNamespace
+from adamem_server.store.slot_store import ReadView
+from adamem_server.types import Namespace, VectorType
+
+_Check: TypeAlias = Callable[[bytes], object]
+# What is read of each table's values; a table that is not here has none that a codec reads.
+_CHECKS: Final[Mapping[str, _Check]] = {
+    "names": keys.decode_u32,
+    "heads": codec.decode_head,
+    "slots": codec.decode_slot,
+    "rows": keys.decode_u32,
+    "journal": codec.decode_change,
+    "accesses": codec.decode_access,
+    "requests": codec.decode_request,
+    "learning": codec.decode_learning,
+    "pairs": codec.decode_pair,
+    "adapters": lambda value: codec.decode_adapter(0, value),
+    "jobs": lambda value: codec.decode_job("", value),
+}
+_VECTORS: Final = ("vectors", "cue_vectors")
+_COUNTED: Final = ("slots", "rows", *_VECTORS)
+_VALUE_BYTES: Final = {VectorType.FLOAT32: 4, VectorType.FLOAT16: 2}
+# Records after which the progress of a check is told.
+_TOLD_EVERY: Final = 10_000
+
+
+class OfflineDatabase:
+    """A database opened for reading alone, with the tables that it has.
+
+    Args:
+        path: The data directory, or a database file.
+        shared: A server may have it open: take part in LMDB's table of readers, so that what is read stays.
+
+    Raises:
+        lmdb.Error: It cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, shared: bool) -> None:
+        self._env = lmdb.Environment(
+            str(path),
+            subdir=path.is_dir(),
+            readonly=True,
+            create=False,
+            lock=shared,
+            # As great as the file says: nothing grows here.
+            map_size=0,
+            max_dbs=max(len(TABLES), 64),
+        )
+        self.tables: dict[str, Any] = {}
+        with self._env.begin() as txn:
+            names = [bytes(name).decode() for name in txn.cursor().iternext(values=False)]
+        for name in names:
+            self.tables[name] = self._env.open_db(name.encode(), create=False)
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes it."""
+        self._env.close()
+
+    @contextmanager
+    def read(self) -> Iterator[ReadTransaction]:
+        """A consistent view of all tables."""
+        with self._env.begin() as txn:
+            yield txn
+
+    def used_bytes(self) -> int:
+        """Size of the file up to its last page in use."""
+        page = int(self._env.stat()["psize"])
+        return page * (int(self._env.info()["last_pgno"]) + 1)
+
+    def copy_to(self, fd: int, txn: ReadTransaction) -> None:
+        """Write a compacted copy as of `txn`: without its free pages, which may be half of it after deletions."""
+        self._env.copyfd(fd, compact=True, txn=txn)
+
+    def contents(self, txn: ReadTransaction) -> Contents:
+        """What there is; cost: O(namespaces)."""
+        stored = txn.get(b"format", db=self.tables["meta"]) if "meta" in self.tables else None
+        if stored is None:
+            raise BackupInvalidError(DATA_MEMBER, "is no database of AdaMem")
+        namespaces: list[CopiedNamespace] = []
+        view = ReadView(self, txn)
+        for name in view.namespace_names("", ""):
+            namespace = view.find_namespace(name)
+            if namespace is not None:
+                namespaces.append(_copied(view, namespace))
+        entries = {name: int(txn.stat(table)["entries"]) for name, table in sorted(self.tables.items())}
+        return Contents(keys.decode_u32(stored), tuple(namespaces), entries)
+
+    def check(self, expected: Contents, on_record: Callable[[int], None] = lambda _: None) -> int:
+        """Read every record with its codec, and compare what is counted with what is expected; how many were read.
+
+        Raises:
+            BackupInvalidError: A record cannot be read, or something was not counted as it should be.
+        """
+        with self.read() as txn:
+            found = self.contents(txn)
+            if found.data_format != FORMAT:
+                raise BackupInvalidError(
+                    DATA_MEMBER, f"has the data format {found.data_format}, this version reads {FORMAT}"
+                )
+            _compare(expected, found)
+            view = ReadView(self, txn)
+            namespaces = {each.number: view.namespace(each.number) for each in found.namespaces}
+            n_read = 0
+            for table in self.tables:
+                counts: dict[int, int] = {}
+                for key, value in txn.cursor(db=self.tables[table]):
+                    try:
+                        _check_record(table, key, value, namespaces, counts)
+                    except AdaMemError as error:
+                        raise BackupInvalidError(DATA_MEMBER, f"table {table}: {error.message}") from error
+                    n_read += 1
+                    if n_read % _TOLD_EVERY == 0:
+                        on_record(n_read)
+                _check_counts(table, view, found.namespaces, counts)
+        on_record(n_read)
+        return n_read
+
+
+def _copied(view: ReadView, namespace: Namespace) -> CopiedNamespace:
+    head = view.head(namespace.number)
+    return CopiedNamespace(
+        namespace.name,
+        namespace.number,
+        head.n_slots,
+        head.n_bytes,
+        head.sequence,
+        namespace.dim,
+        namespace.model,
+        namespace.model_fingerprint,
+    )
+
+
+def _check_record(
+    table: str, key: bytes, value: bytes, namespaces: Mapping[int, Namespace | None], counts: dict[int, int]
+) -> None:
+    """Read a record, and count it where that can be compared."""
+    _CHECKS.get(table, bytes)(value)
+    if table in _COUNTED:
+        number = keys.decode_u32(key[:4])
+        counts[number] = counts.get(number, 0) + 1
+        # Of a deleted namespace whose data is still being removed nothing else is known.
+        namespace = namespaces.get(number) if table in _VECTORS else None
+        if namespace is not None and len(value) != namespace.dim * _VALUE_BYTES[namespace.vector_type]:
+            raise BackupInvalidError(DATA_MEMBER, f"a vector of namespace {namespace.name!r} has the wrong length")
+
+
+def _check_counts(table: str, view: ReadView, namespaces: Iterable[CopiedNamespace], counts: Mapping[int, int]) -> None:
+    """Whether each namespace has as many records in a table as its head says."""
+    if table not in _COUNTED:
+        return
+    for namespace in namespaces:
+        expected = view.head(namespace.number).n_cues if table == "cue_vectors" else namespace.n_slots
+        found = counts.get(namespace.number, 0)
+        if found != expected:
+            raise BackupInvalidError(
+                DATA_MEMBER, f"namespace {namespace.name!r} has {found} records in {table}, {expected} are expected"
+            )
+
+
+def _compare(expected: Contents, found: Contents) -> None:
+    names = {each.name: each for each in expected.namespaces}
+    there = {each.name: each for each in found.namespaces}
+    for name in sorted(names.keys() | there.keys()):
+        if names.get(name) != there.get(name):
+            problem = f"namespace {name!r} is {there.get(name)}, the manifest says {names.get(name)}"
+            raise BackupInvalidError(DATA_MEMBER, problem, namespace=name)
+    for table in sorted(expected.tables.keys() | found.tables.keys()):
+        n_expected, n_found = expected.tables.get(table), found.tables.get(table)
+        if n_expected != n_found:
+            raise BackupInvalidError(
+                DATA_MEMBER, f"table {table} has {n_found} records, the manifest says {n_expected}", table=table
+            )

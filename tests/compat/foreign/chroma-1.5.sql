@@ -1,0 +1,23 @@
+-- What chromadb 1.5.9 wrote: the tables that hold documents and metadata.
+CREATE TABLE collections (id, name, dimension, database_id);
+INSERT INTO collections VALUES ('67640df4-d703-4314-9346-7dbfc7a521e2', 'notes', 3, '00000000-0000-0000-0000-000000000000');
+INSERT INTO collections VALUES ('13f12a9d-4325-4edf-9390-87a140982c8f', 'other', 2, '00000000-0000-0000-0000-000000000000');
+CREATE TABLE segments (id, type, scope, collection);
+INSERT INTO segments VALUES ('3e95d7e6-d669-4a77-9206-0d28f5a5309e', 'urn:chroma:segment/vector/hnsw-local-persisted', 'VECTOR', '67640df4-d703-4314-9346-7dbfc7a521e2');
+INSERT INTO segments VALUES ('09d39766-6fb3-427d-8f0e-e5daa16c76a8', 'urn:chroma:segment/metadata/sqlite', 'METADATA', '67640df4-d703-4314-9346-7dbfc7a521e2');
+INSERT INTO segments VALUES ('beabd203-b578-4ad9-b1b4-580e0c6daf40', 'urn:chroma:segment/vector/hnsw-local-persisted', 'VECTOR', '13f12a9d-4325-4edf-9390-87a140982c8f');
+INSERT INTO segments VALUES ('278291b4-c9c2-46ca-98b2-9512ffb076bb', 'urn:chroma:segment/metadata/sqlite', 'METADATA', '13f12a9d-4325-4edf-9390-87a140982c8f');
+CREATE TABLE embeddings (id, segment_id, embedding_id, seq_id, created_at);
+INSERT INTO embeddings VALUES (1, '09d39766-6fb3-427d-8f0e-e5daa16c76a8', 'a', 1, '2026-11-27 16:56:17');
+INSERT INTO embeddings VALUES (2, '09d39766-6fb3-427d-8f0e-e5daa16c76a8', 'b', 4, '2026-11-27 16:56:17');
+INSERT INTO embeddings VALUES (3, '09d39766-6fb3-427d-8f0e-e5daa16c76a8', 'd', 6, '2026-11-27 16:56:17');
+INSERT INTO embeddings VALUES (4, '278291b4-c9c2-46ca-98b2-9512ffb076bb', 'a', 7, '2026-11-27 16:56:17');
+CREATE TABLE embedding_metadata (id, key, string_value, int_value, float_value, bool_value);
+INSERT INTO embedding_metadata VALUES (1, 'chroma:document', 'Ann drinks tea', NULL, NULL, NULL);
+INSERT INTO embedding_metadata VALUES (1, 'ok', NULL, NULL, NULL, 1);
+INSERT INTO embedding_metadata VALUES (1, 'n', NULL, 3, NULL, NULL);
+INSERT INTO embedding_metadata VALUES (1, 'user_id', 'ann', NULL, NULL, NULL);
+INSERT INTO embedding_metadata VALUES (1, 'x', NULL, NULL, 1.5, NULL);
+INSERT INTO embedding_metadata VALUES (2, 'chroma:document', 'Bob lives in Vilnius', NULL, NULL, NULL);
+INSERT INTO embedding_metadata VALUES (2, 'lang', 'en', NULL, NULL, NULL);
+INSERT INTO embedding_metadata VALUES (4, 'chroma:document', 'Another a', NULL, NULL, NULL);

@@ -1,0 +1,184 @@
+"""Erasures: what they forget besides the slots, what they wait for, and that they go on after a stop."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from adamem_server.errors import (
+    DeadlineExceededError,
+    NamespaceNotFoundError,
+    ShuttingDownError,
+    StorageFullError,
+)
+from adamem_server.lifecycle.erasure import Erasure
+from adamem_server.memory.jobs import StoreJob
+from adamem_server.store import erasing
+from adamem_server.store.slot_store import WriteBatch
+from adamem_server.types import DeletionReceipt, QueryMode, SlotInput
+from tests.unit.memory.engines import Lab, key, stored
+from tests.unit.store.test_codec import ADAPTER
+
+PATIENCE_S = 30
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    lab = Lab(tmp_path)
+    yield lab
+    lab.close()
+
+
+@pytest.fixture
+def erasure(lab: Lab) -> Iterator[Erasure]:
+    erasure = Erasure(lab.engine)
+    erasure.start()
+    yield erasure
+    erasure.close()
+
+
+def change(lab: Lab, work: Callable[[WriteBatch], object]) -> None:
+    lab.engine.parts.writer.submit(StoreJob(lambda batch: bool(work(batch)), frees=False)).result()
+
+
+def counts(receipt: DeletionReceipt | None) -> dict[str, tuple[int, int]]:
+    assert receipt is not None
+    return {each.name: (each.n_before, each.n_after) for each in receipt.structures}
+
+
+def pending(lab: Lab) -> list[int]:
+    with lab.store.read() as view:
+        return erasing.erasing(view)
+
+
+def text(lab: Lab) -> bytes:
+    return (lab.store.path / "data.mdb").read_bytes()
+
+
+def test_a_request_that_stored_an_erased_slot_is_forgotten_and_others_are_not(lab: Lab, erasure: Erasure) -> None:
+    (gone,) = map(stored, lab.engine.update("anna", inputs("one"), request=key("r1")).results)
+    lab.engine.update("anna", inputs("two"), request=key("r2"))
+    first = erasure.delete_slots("anna", slot_ids=[gone], request=key("r3"), erase=True)
+    assert counts(first.receipt)["requests"] == (2, 2)
+    with lab.store.read() as view:
+        number = view.namespace_number("anna") or 0
+        assert [view.request(number, each) is None for each in ("r1", "r2", "r3")] == [True, False, False]
+        assert sum(1 for _ in view.cursor("request_ages")) == 2
+    again = erasure.delete_slots("anna", slot_ids=[gone], request=key("r3"), erase=True)
+    assert (again.n_deleted, again.sequence) == (first.n_deleted, first.sequence)
+    assert again.receipt is not None
+    assert again.receipt.erased_at
+    # Sent again it is a new one.
+    lab.engine.update("anna", inputs("one"), request=key("r1"))
+    assert lab.contents("anna") == ["two", "one"]
+
+
+def inputs(*contents: str) -> list[SlotInput]:
+    return [SlotInput(content=content) for content in contents]
+
+
+def test_an_adapter_goes_when_nothing_is_left_that_it_learned_from(lab: Lab, erasure: Erasure) -> None:
+    old, new = lab.put("anna", "old", "new")
+    lab.engine.adaptation.feedback("anna", "of the old", helped=[old])
+    lab.now += 100
+    lab.engine.adaptation.feedback("anna", "of the new", helped=[new])
+    namespace = lab.engine.get_namespace("anna").namespace
+    versions = [replace(ADAPTER, version=1, created_at=lab.now - 50), replace(ADAPTER, version=2, created_at=lab.now)]
+    for version in versions:
+        change(lab, lambda batch, version=version: batch.put_adapter(namespace.number, version, b"x", 8, 0))
+    change(lab, lambda batch: batch.put_namespace(replace(namespace, adapter_version=1)))
+    result = erasure.delete_slots("anna", slot_ids=[old], erase=True)
+    assert counts(result.receipt)["pairs"] == (2, 1)
+    assert counts(result.receipt)["adapters"] == (2, 1)
+    found, serving = lab.engine.adaptation.list_adapter_versions("anna")
+    assert ([each.version for each in found], serving) == ([2], 0)
+    result = erasure.delete_slots("anna", slot_ids=[new], erase=True)
+    assert counts(result.receipt)["adapters"] == (1, 0)
+
+
+def test_it_is_noted_until_it_is_complete_and_taken_up_after_a_stop(lab: Lab) -> None:
+    (slot_id,) = lab.put("anna", "the gate code is 4711")
+    stopped = Erasure(lab.engine)
+    # It never runs, as in a server that is killed.
+    with pytest.raises(DeadlineExceededError, match="the erasure, which goes on"):
+        stopped.delete_slots("anna", slot_ids=[slot_id], erase=True, deadline_s=time.monotonic() + 0.01)
+    assert pending(lab) == [1]
+    assert b"gate code" in text(lab)
+    lab.restart()
+    assert pending(lab) == [1]
+    erasure = Erasure(lab.engine)
+    erasure.start()
+    wait_for(lambda: not pending(lab))
+    assert b"gate code" not in text(lab)
+    erasure.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_it_waits_for_a_backup_that_reads_old_pages(lab: Lab, erasure: Erasure) -> None:
+    (slot_id,) = lab.put("anna", "the gate code is 4711")
+    # More than a pipe holds.
+    lab.put("anna", *(f"note {i} " * 100 for i in range(500)))
+    with lab.store.file.copy() as copy:
+        with pytest.raises(DeadlineExceededError):
+            erasure.delete_slots("anna", slot_ids=[slot_id], erase=True, deadline_s=time.monotonic() + 0.2)
+        assert pending(lab) == [1]
+        assert b"gate code" in b"".join(copy.chunks())
+    wait_for(lambda: not pending(lab))
+    assert b"gate code" not in text(lab)
+
+
+def test_a_full_disk_refuses_it_and_the_next_one_is_complete(lab: Lab, erasure: Erasure) -> None:
+    (slot_id,) = lab.put("anna", "the gate code is 4711")
+    lab.store.full = True
+    with pytest.raises(StorageFullError):
+        erasure.delete_slots("anna", slot_ids=[slot_id], erase=True)
+    lab.store.full = False
+    assert lab.contents("anna") == ["the gate code is 4711"]
+    assert erasure.delete_slots("anna", slot_ids=[slot_id], erase=True).n_deleted == 1
+    assert b"gate code" not in text(lab)
+    wait_for(lambda: not pending(lab))
+
+
+def test_what_is_not_there_is_refused_before_anything_is_noted(lab: Lab, erasure: Erasure) -> None:
+    for delete in (
+        lambda: erasure.delete_slots("nobody", slot_ids=[], erase=True),
+        lambda: erasure.delete_namespace("nobody", erase=True),
+    ):
+        with pytest.raises(NamespaceNotFoundError):
+            delete()
+    assert pending(lab) == []
+
+
+def test_after_its_close_it_takes_no_more(lab: Lab, erasure: Erasure) -> None:
+    (slot_id,) = lab.put("anna", "one")
+    erasure.close()
+    with pytest.raises(ShuttingDownError):
+        erasure.delete_slots("anna", slot_ids=[slot_id], erase=True)
+    assert lab.contents("anna") == ["one"]
+    assert erasure.delete_slots("anna", slot_ids=[slot_id]).n_deleted == 1
+
+
+def test_an_open_index_that_held_an_erased_slot_is_not_saved_and_the_next_one_is(lab: Lab, erasure: Erasure) -> None:
+    ids = lab.put("anna", *(f"note number {i}" for i in range(2_100)))
+    lab.query("anna", text="note", mode=QueryMode.LEXICAL)
+    parts = lab.engine.parts
+    files = parts.registry.snapshot_files
+    parts.maintenance.save(parts.registry.open_shards()[0])
+    assert [path.name for path in files(1)] == ["1.idx", "1.lex"]
+    result = erasure.delete_slots("anna", slot_ids=ids[:10], erase=True)
+    assert counts(result.receipt)["index_files"] == (2, 0)
+    lab.put("anna", "another")
+    parts.maintenance.save(parts.registry.open_shards()[0])
+    assert files(1) == []
+    parts.registry.drop(1)
+    assert lab.query("anna", text="another", top_k=1, mode=QueryMode.LEXICAL) == ["another"]
+    parts.maintenance.save(parts.registry.open_shards()[0])
+    assert [path.name for path in files(1)] == ["1.idx", "1.lex"]
