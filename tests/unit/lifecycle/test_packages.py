@@ -507,7 +507,7 @@ def test_every_field_of_a_slot_is_in_a_package() -> None:
     from dataclasses import fields
 
     flat = {"user_id", "agent_id", "conversation_id"}
-    of_slot = {field.name for field in fields(Slot)} - {"scope"} | flat
+    of_slot = {field.name for field in fields(Slot)} - {"scope", "ttl"} | flat | {"ttl_s"}
     assert of_slot | {"access_count", "accessed_at", "cue_embedded"} == set(PackagedSlot.__struct_fields__)
 
 
@@ -517,7 +517,8 @@ def test_every_property_of_a_namespace_is_in_a_manifest() -> None:
     from adamem_server.packages.manifest import Manifest
     from adamem_server.types import Namespace
 
-    elsewhere = {"number", "index_kind", "index_params", "model_fingerprint", "adapter_version"}
+    elsewhere = {"number", "index_kind", "index_params", "model_fingerprint", "adapter_version", "default_ttl"}
+    assert "default_ttl_s" in Manifest.__struct_fields__
     assert {field.name for field in fields(Namespace)} - elsewhere <= set(Manifest.__struct_fields__)
 
 
