@@ -45,7 +45,7 @@ from adamem_server.memory.jobs import (
 from adamem_server.memory.learning import Learner, LearningSettings
 from adamem_server.memory.maintenance import AccessCounter, Maintenance
 from adamem_server.memory.merging import absorbed_page
-from adamem_server.memory.pacing import Activity
+from adamem_server.memory.pacing import Activity, now_us
 from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.pending import PendingUpdate
 from adamem_server.memory.policy import may_hide_copy, rank
@@ -96,11 +96,6 @@ _TIES: Final = 16
 _ABSORBED: Final = 100
 
 _T = TypeVar("_T")
-
-
-def now_us() -> int:
-    """The wall clock, microseconds since the epoch."""
-    return time.time_ns() // 1000
 
 
 class MemoryEngine:

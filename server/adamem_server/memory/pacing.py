@@ -26,6 +26,11 @@ def lower_priority() -> None:
         os.setpriority(os.PRIO_PROCESS, get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _NICE)
 
 
+def now_us() -> int:
+    """The wall clock, microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
 class Activity:
     """How many queries are under way. Thread-safe."""
 
