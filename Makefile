@@ -32,7 +32,7 @@ RUST_SOURCES := $(shell find rust_index -path '*/target' -prune -o \( -name '*.r
 LOCKED := $(if $(wildcard Cargo.lock),--locked,)
 
 .PHONY: help setup demo serve test test-python test-rust test-crash test-slow test-miri test-sanitizer stress check \
-	fix lock proto model wheels bench-index bench-ingest bench-namespaces bench-retrieval clean
+	fix lock proto model wheels bench-index bench-ingest bench-namespaces bench-retrieval bench-lifecycle clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ bench-ingest: setup ## measure ingestion, query times and recall (OUT=file.json)
 bench-retrieval: setup $(DONE)/bench ## what queries find, beside peers (OUT=file.json LOCOMO=file XQUAD=folder)
 	@$(PY) -m bench.run retrieval $(if $(OUT),--out $(OUT)) $(if $(LOCOMO),--locomo $(LOCOMO)) \
 		$(if $(XQUAD),--xquad $(XQUAD)) $(if $(VECTORS),--vectors $(VECTORS)) $(ARGS)
+
+bench-lifecycle: setup ## measure what happens to memories over their life (OUT=file.json)
+	@$(PY) -m bench.lifecycle.run $(if $(OUT),--out $(OUT)) $(ARGS)
 
 # --- test ------------------------------------------------------------------------------------------------------------
 

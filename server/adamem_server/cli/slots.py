@@ -1,4 +1,4 @@
-"""`adamem slots list | get | delete`."""
+"""`adamem slots list | get | delete | history | restore`."""
 
 from itertools import islice
 from typing import Any
@@ -13,13 +13,13 @@ from adamem_server.cli.options import (
     option,
     yes_option,
 )
-from adamem_server.cli.output import print_fields, print_json, print_slot_line
+from adamem_server.cli.output import print_fields, print_json, print_slot_line, print_slot_version_line
 from adamem_server.cli.session import Session, pass_session
 
 
 @click.group()
 def slots() -> None:
-    """List, show and delete slots."""
+    """List, show and delete slots; show and bring back their former versions."""
 
 
 @slots.command("list")
@@ -53,11 +53,12 @@ def get(session: Session, slot_id: str, vector: bool) -> None:
 @slots.command()
 @click.argument("slot_ids", nargs=-1)
 @filter_options
+@option("--keep-history", is_flag=True, help="Keep them in their history, from which `slots restore` brings them back.")
 @yes_option
 @namespace_option
 @json_option
 @pass_session
-def delete(session: Session, /, slot_ids: tuple[str, ...], yes: bool, **given: Any) -> None:
+def delete(session: Session, /, slot_ids: tuple[str, ...], yes: bool, keep_history: bool, **given: Any) -> None:
     """Delete slots by id, or all that meet the conditions."""
     condition = joined_filter(given)
     if bool(slot_ids) == bool(condition):
@@ -66,5 +67,41 @@ def delete(session: Session, /, slot_ids: tuple[str, ...], yes: bool, **given: A
     if not yes:
         click.confirm(f"Delete {what} of namespace {session.namespace or '(default)'}?", abort=True, err=True)
     with session.client() as client:
-        result = client.delete_slots(slot_ids or None, filter=condition)
+        result = client.delete_slots(slot_ids or None, filter=condition, keep_history=keep_history)
     (print_json if session.as_json else print_fields)(result)
+
+
+@slots.command()
+@click.argument("slot_id")
+@option("--vectors", is_flag=True, help="With --json: their vectors too.")
+@namespace_option
+@json_option
+@pass_session
+def history(session: Session, slot_id: str, vectors: bool) -> None:
+    """List the versions of a slot, oldest first, the present one last."""
+    show = print_json if session.as_json else print_slot_version_line
+    with session.client() as client:
+        for version in client.history.list(slot_id, include_vectors=vectors):
+            show(version)
+
+
+@slots.command()
+@click.argument("slot_id")
+@option(
+    "--version",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Its number; the last former one unless given.",
+)
+@namespace_option
+@json_option
+@pass_session
+def restore(session: Session, slot_id: str, version: int) -> None:
+    """Make a former version of a slot the present one."""
+    with session.client() as client:
+        result = client.history.restore(slot_id, version)
+    if session.as_json:
+        print_json(result)
+    else:
+        print_slot_line(result.slot)

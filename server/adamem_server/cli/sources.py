@@ -35,7 +35,16 @@ MAX_JSON_LINE_CHARS: Final = 8 * 1024 * 1024
 MAX_HEADING_CHARS: Final = 60
 # What `adamem slots list --json` prints beyond what can be stored.
 _READ_ONLY: Final = frozenset(
-    {"namespace", "updated_at", "accessed_at", "access_count", "vector_supplied", "recalled_from", "absorbed"}
+    {
+        "namespace",
+        "updated_at",
+        "accessed_at",
+        "access_count",
+        "vector_supplied",
+        "recalled_from",
+        "absorbed",
+        "validity",
+    }
 )
 
 

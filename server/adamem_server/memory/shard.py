@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pyroaring import BitMap
 
 from adamem_server import _index
 from adamem_server.adapt.adapter import Adapter
@@ -31,6 +32,7 @@ from adamem_server.memory.restoring import (
 )
 from adamem_server.memory.turns import Rows, Turns, TurnTable, distinct
 from adamem_server.memory.words import Words
+from adamem_server.store.history import read_history
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.types import Filter, FloatVector, IndexParams, Namespace, Slot
 
@@ -47,7 +49,10 @@ _NEVER: Final = 2**63
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a hybrid query looks for. `vector` None: not by meaning; `by_words` false: not by words."""
+    """What a hybrid query looks for, but not in the rows `without`.
+
+    `vector` None: not by meaning; `by_words` false: not by words.
+    """
 
     text: str
     language: str
@@ -56,6 +61,7 @@ class Probe:
     condition: Filter | None
     ef_search: int | None
     time_ranges: tuple[tuple[int, int], ...]
+    without: BitMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +111,11 @@ class Shard:
         next_expiry: int,
         *,
         words_are_saved: bool,
+        n_restores: int = 0,
     ):
         self.namespace = namespace
+        # It is of the state between two restores of snapshots; slots of another one are not what it finds.
+        self.n_restores: Final = n_restores
         self.sequence = sequence
         self.next_expiry = next_expiry
         self._index = index
@@ -138,6 +147,7 @@ class Shard:
             index = restore_vectors(view, namespace, snapshot)
             cues = restore_cues(view, namespace, cues_path(snapshot))
             sequence = view.head(namespace.number).sequence
+            n_restores = read_history(view, namespace.number).n_restores
             next_expiry = next((expires_at for expires_at, _ in view.expiring(namespace.number)), _NEVER)
 
         def restored() -> _index.LexicalIndex:
@@ -145,7 +155,17 @@ class Shard:
                 return restore_lexical(view, namespace, lexical_path(snapshot))
 
         saved = lexical_path(snapshot).exists()
-        return cls(store, namespace, index, cues, Words(restored), sequence, next_expiry, words_are_saved=saved)
+        return cls(
+            store,
+            namespace,
+            index,
+            cues,
+            Words(restored),
+            sequence,
+            next_expiry,
+            words_are_saved=saved,
+            n_restores=n_restores,
+        )
 
     def adapter(self, version: int) -> Adapter | None:
         """A version of the namespace's adapter, read when it is first asked for; None where it cannot be used.
@@ -158,26 +178,32 @@ class Shard:
         return held[1]
 
     def search(
-        self, vector: FloatVector, top_k: int, *, condition: Filter | None, ef_search: int | None
+        self,
+        vector: FloatVector,
+        top_k: int,
+        *,
+        condition: Filter | None,
+        ef_search: int | None,
+        without: BitMap | None = None,
     ) -> tuple[list[int], list[float]]:
-        """The rows nearest to a vector and their scores, best first; at most `top_k`.
+        """The rows nearest to a vector and their scores, best first; at most `top_k`, none of those `without`.
 
         Raises:
             ShardStaleError: The saved index is damaged where it was not looked at before.
         """
         allowed = None
         if condition is not None:
-            allowed = self._allowed(condition)
+            allowed = self._allowed(condition, without)
             if not len(allowed):
                 return [], []
         ids, found = self._nearest(vector, top_k, allowed, ef_search)
         return ids.tolist(), found.tolist()
 
     def search_words(
-        self, text: str, language: str, top_k: int, *, condition: Filter | None
+        self, text: str, language: str, top_k: int, *, condition: Filter | None, without: BitMap | None = None
     ) -> tuple[list[int], list[float]]:
-        """The rows whose words fit a text best and their BM25 scores, best first; at most `top_k`."""
-        allowed = None if condition is None else self._allowed(condition)
+        """The rows whose words fit a text best and their BM25 scores, best first; at most `top_k`, none `without`."""
+        allowed = None if condition is None else self._allowed(condition, without)
         ids, found = self._words.index().search(text, top_k, language, allowed)
         return ids.tolist(), found.tolist()
 
@@ -194,7 +220,7 @@ class Shard:
         Raises:
             ShardStaleError: As `search`.
         """
-        allowed = None if probe.condition is None else self._allowed(probe.condition)
+        allowed = None if probe.condition is None else self._allowed(probe.condition, probe.without)
         if allowed is not None and not len(allowed):
             return Gathered.nothing()
         words = self._words.index() if probe.by_words else None
@@ -359,8 +385,13 @@ class Shard:
                 f"the saved index of namespace {name!r} is damaged: {error}", namespace=name
             ) from error
 
-    def _allowed(self, condition: Filter) -> NDArray[np.uint64]:
-        return np.asarray(self._columns.rows(condition).to_array(), np.uint64)
+    def word_index(self) -> _index.LexicalIndex:
+        """The index of its words."""
+        return self._words.index()
+
+    def _allowed(self, condition: Filter, without: BitMap | None = None) -> NDArray[np.uint64]:
+        rows = self._columns.rows(condition)
+        return np.asarray((rows if without is None else rows - without).to_array(), np.uint64)
 
 
 def default_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexParams:

@@ -70,6 +70,7 @@ class AdminService(AdminServiceServicer):
     ) -> pb.UpdateNamespaceResponse:
         """Change a namespace."""
         name, description, ef_search, ranking, adapter_enabled, duplicates = self._decoder.update_namespace(request)
+        history_versions, supersede = self._decoder.update_history(request)
         info = self._engine.update_namespace(
             name,
             description=description,
@@ -77,6 +78,8 @@ class AdminService(AdminServiceServicer):
             ranking=ranking,
             adapter_enabled=adapter_enabled,
             duplicates=duplicates,
+            history_versions=history_versions,
+            supersede=supersede,
         )
         return pb.UpdateNamespaceResponse(namespace=encode_namespace(info))
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from adamem.v1 import admin_service_pb2 as admin_pb2
 from adamem.v1 import memory_service_pb2 as memory_pb2
@@ -32,6 +32,7 @@ from adamem_server.rpc.filters import decode_filter
 from adamem_server.rpc.ranking import decode_ranking, encode_ranking
 from adamem_server.rpc.slots import decode_slot, encode_seconds, encode_slot, encode_time
 from adamem_server.types import (
+    DEFAULT_HISTORY_VERSIONS,
     NO_DUPLICATE_POLICY,
     DeleteResult,
     DuplicatePolicyChange,
@@ -56,6 +57,7 @@ from adamem_server.types import (
 
 DEFAULT_TOP_K: Final = 4
 MAX_EF_SEARCH: Final = 10_000
+MAX_HISTORY_VERSIONS: Final = 1_000
 
 _METRICS: Final = {
     types_pb2.METRIC_UNSPECIFIED: Metric.COSINE,
@@ -94,6 +96,7 @@ _DEFAULT_M: Final = 16
 _MAX_M: Final = 64
 _MAX_EF_CONSTRUCTION: Final = 1000
 _N_FINGERPRINT: Final = 16
+_N = TypeVar("_N", int, None)
 
 BatchRequest: TypeAlias = memory_pb2.BatchUpdateRequest | memory_pb2.BulkUpdateRequest
 
@@ -177,6 +180,7 @@ class RequestDecoder:
             asked_at=check_time(message.asked_at, "asked_at") if message.HasField("asked_at") else 0,
             use_adapter=message.use_adapter if message.HasField("use_adapter") else None,
             rerank=check_range(message.rerank, "rerank", 0, _MAX_RERANK),
+            as_of=check_time(message.as_of, "as_of") if message.HasField("as_of") else 0,
         )
 
     def update(self, message: memory_pb2.UpdateRequest) -> Batch:
@@ -240,6 +244,8 @@ class RequestDecoder:
             vector_type=check_enum(message.vector_type, "vector_type", _VECTOR_TYPES),
             external_vectors=message.external_vectors,
             duplicates=decode_policy(message.duplicates, "duplicates").of(NO_DUPLICATE_POLICY),
+            history_versions=_history_versions(message, DEFAULT_HISTORY_VERSIONS),
+            supersede=message.supersede,
         )
         return spec, request_key("create", message)
 
@@ -257,6 +263,11 @@ class RequestDecoder:
         adapter_enabled = message.adapter_enabled if message.HasField("adapter_enabled") else None
         duplicates = decode_policy(message.duplicates, "duplicates") if message.HasField("duplicates") else None
         return name, description, ef_search, ranking, adapter_enabled, duplicates
+
+    def update_history(self, message: admin_pb2.UpdateNamespaceRequest) -> tuple[int | None, bool | None]:
+        """What a namespace shall keep of its past: how many versions, and whether newer facts supersede older ones."""
+        supersede = message.supersede if message.HasField("supersede") else None
+        return _history_versions(message, None), supersede
 
     def feedback(self, message: memory_pb2.FeedbackRequest) -> FeedbackRequest:
         """Which slots helped with a question."""
@@ -383,6 +394,10 @@ def encode_namespace(info: NamespaceInfo) -> admin_pb2.Namespace:
         adapter_enabled=namespace.adapter_enabled,
         adapter_version=namespace.adapter_version,
         duplicates=encode_policy(namespace.duplicates),
+        history_versions=namespace.history_versions,
+        supersede=namespace.supersede,
+        n_versions=info.n_versions,
+        version_bytes=info.version_bytes,
     )
 
 
@@ -416,6 +431,14 @@ def encode_server_info(
             max_message_bytes=limits.max_message_bytes,
         ),
     )
+
+
+def _history_versions(
+    message: admin_pb2.CreateNamespaceRequest | admin_pb2.UpdateNamespaceRequest, default: _N
+) -> "int | _N":
+    if not message.HasField("history_versions"):
+        return default
+    return check_range(message.history_versions, "history_versions", 0, MAX_HISTORY_VERSIONS)
 
 
 def _decode_index_params(message: admin_pb2.IndexParams) -> IndexParams:

@@ -9,11 +9,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
-from adamem.v1 import admin_service_pb2, job_service_pb2, lifecycle_service_pb2, memory_service_pb2
+from adamem.v1 import admin_service_pb2, job_service_pb2, lifecycle_service_pb2, memory_service_pb2, version_service_pb2
 from adamem.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from adamem.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from adamem.v1.lifecycle_service_pb2_grpc import add_LifecycleServiceServicer_to_server
 from adamem.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
+from adamem.v1.version_service_pb2_grpc import add_VersionServiceServicer_to_server
 from adamem_server.errors import StartupError
 from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.memory.engine import MemoryEngine
@@ -24,6 +25,7 @@ from adamem_server.rpc.interceptors import Authenticator, EdgeInterceptor
 from adamem_server.rpc.job_service import JobService
 from adamem_server.rpc.lifecycle_service import LifecycleService
 from adamem_server.rpc.memory_service import MemoryService
+from adamem_server.rpc.version_service import VersionService
 from adamem_server.types import Limits
 
 SERVICES: Final = (
@@ -31,6 +33,7 @@ SERVICES: Final = (
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
     lifecycle_service_pb2.DESCRIPTOR.services_by_name["LifecycleService"].full_name,
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
+    version_service_pb2.DESCRIPTOR.services_by_name["VersionService"].full_name,
 )
 
 # Calls that wait for a thread; more are refused by gRPC itself, with RESOURCE_EXHAUSTED.
@@ -100,6 +103,7 @@ class RpcServer:
         add_MemoryServiceServicer_to_server(self._memory, self._server)
         add_AdminServiceServicer_to_server(admin, self._server)
         add_LifecycleServiceServicer_to_server(LifecycleService(lifecycle, decoder), self._server)
+        add_VersionServiceServicer_to_server(VersionService(engine, lifecycle, decoder), self._server)
         add_JobServiceServicer_to_server(JobService(lifecycle.jobs), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)

@@ -21,7 +21,7 @@ from adamem_server.rpc.checks import (
     check_vector,
 )
 from adamem_server.rpc.structs import decode_metadata, encode_metadata
-from adamem_server.types import NO_SCOPE, FloatVector, Limits, Scope, SlotInput, SlotKind, SlotView
+from adamem_server.types import NO_SCOPE, FloatVector, Limits, Scope, SlotInput, SlotKind, SlotView, Validity
 
 KINDS: Final = {
     types_pb2.SLOT_KIND_UNSPECIFIED: SlotKind.FACT,
@@ -98,6 +98,16 @@ def encode_slot(view: SlotView) -> types_pb2.Slot:
         expires_at=encode_time(slot.expires_at),
         access_count=view.access.count,
         accessed_at=encode_time(view.access.accessed_at),
+        validity=None if view.validity is None else encode_validity(view.validity),
+    )
+
+
+def encode_validity(validity: Validity) -> types_pb2.Validity:
+    """When a version was valid."""
+    return types_pb2.Validity(
+        valid_from=encode_time(validity.start),
+        valid_to=encode_time(validity.end),
+        superseded_by=validity.superseded_by,
     )
 
 

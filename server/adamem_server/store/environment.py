@@ -53,6 +53,13 @@ TABLES: Final = (
     "form_builds",
     "absorbed",
     "merges",
+    "versions",
+    "version_vectors",
+    "version_times",
+    "superseded",
+    "cue_rows",
+    "snapshots",
+    "histories",
 )
 
 _MIN_MAP_BYTES: Final = 16 << 20

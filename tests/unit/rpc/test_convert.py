@@ -321,6 +321,7 @@ def test_namespace_as_described() -> None:
             model_fingerprint="f",
             created_at=1_500_000,
             adapter_version=7,
+            supersede=True,
         ),
         n_slots=1,
         n_bytes=2,
@@ -328,6 +329,8 @@ def test_namespace_as_described() -> None:
         snapshot_sequence=4,
         open=True,
         index_bytes=5,
+        n_versions=6,
+        version_bytes=7,
     )
     message = encode_namespace(info)
     assert {field.name for field, _ in message.ListFields()} == set(message.DESCRIPTOR.fields_by_name)

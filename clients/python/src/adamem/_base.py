@@ -193,6 +193,7 @@ class BaseClient:
         asked_at: datetime | str | None,
         use_adapter: bool | None,
         rerank: int,
+        as_of: datetime | str | None,
     ) -> memory_pb.QueryRequest:
         if (text is None) == (vector is None):
             raise invalid("query", "exactly one of text and vector is expected")
@@ -213,6 +214,7 @@ class BaseClient:
                 rerank=rerank,
                 asked_at=None if asked_at is None else time_to_proto(asked_at, "asked_at"),
                 use_adapter=use_adapter,
+                as_of=None if as_of is None else time_to_proto(as_of, "as_of"),
             )
 
     def _feedback_request(
@@ -301,6 +303,7 @@ class BaseClient:
         filter: FilterLike | None,  # noqa: A002
         namespace: str | None,
         request_id: str | None,
+        keep_history: bool,
     ) -> memory_pb.DeleteSlotsRequest:
         if (slot_ids is None) == (filter is None):
             raise invalid("slot_ids", "exactly one of slot_ids and filter is expected")
@@ -312,6 +315,7 @@ class BaseClient:
                 namespace=self._namespace_or_own(namespace),
                 slot_ids=ids,
                 filter=None if filter is None else filter_to_proto(filter),
+                keep_history=keep_history,
                 request_id=new_request_id() if request_id is None else request_id,
             )
 
@@ -327,6 +331,8 @@ class BaseClient:
         vector_type: VectorType | str | None,
         external_vectors: bool,
         duplicates: DuplicatePolicyLike | None,
+        history_versions: int | None,
+        supersede: bool,
         request_id: str | None,
     ) -> admin_pb.CreateNamespaceRequest:
         with building("namespace"):
@@ -347,6 +353,8 @@ class BaseClient:
                 vector_type=vector_type and enum_to_proto(vector_type, VectorType, "VECTOR_TYPE_", "vector_type"),
                 external_vectors=external_vectors,
                 duplicates=None if duplicates is None else policy_to_proto(duplicates),
+                history_versions=history_versions,
+                supersede=supersede,
                 request_id=new_request_id() if request_id is None else request_id,
             )
 
@@ -368,6 +376,8 @@ class BaseClient:
         ranking: Mapping[str, float] | None,
         adapter_enabled: bool | None,
         duplicates: DuplicatePolicyLike | None,
+        history_versions: int | None,
+        supersede: bool | None,
     ) -> admin_pb.UpdateNamespaceRequest:
         with building("namespace"):
             return admin_pb.UpdateNamespaceRequest(
@@ -377,6 +387,8 @@ class BaseClient:
                 ranking=None if ranking is None else ranking_to_proto(ranking),
                 adapter_enabled=adapter_enabled,
                 duplicates=None if duplicates is None else policy_to_proto(duplicates),
+                history_versions=history_versions,
+                supersede=supersede,
             )
 
     def _delete_namespace_request(self, name: str) -> admin_pb.DeleteNamespaceRequest:

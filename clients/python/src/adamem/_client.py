@@ -28,9 +28,11 @@ from adamem._duplicate_types import (
     DuplicatePolicyLike,
 )
 from adamem._duplicates import Duplicates
+from adamem._history import History
 from adamem._jobs import Jobs
 from adamem._lifecycle import Lifecycle
 from adamem._retry import Attempts, is_repeatable
+from adamem._snapshots import Snapshots
 from adamem.types import (
     NOT_GIVEN,
     AdapterStatus,
@@ -81,6 +83,8 @@ class Client(BaseClient):
         jobs: Long work of the server: `get`, `list`, `cancel`, `watch`, `wait`.
         lifecycle: What starts it: `verify`, `compact`.
         duplicates: Of a namespace: `merge`, `undo`, `pairs`, `absorbed`.
+        history: Former versions of slots: `list`, `restore`.
+        snapshots: Named states of a namespace: `create`, `list`, `diff`, `restore`, `delete`; `clone`.
     """
 
     def _open(self) -> None:
@@ -94,6 +98,8 @@ class Client(BaseClient):
         self.jobs = Jobs(self)
         self.lifecycle = Lifecycle(self)
         self.duplicates = Duplicates(self)
+        self.history = History(self)
+        self.snapshots = Snapshots(self)
 
     def close(self) -> None:
         """Ends the connection; calls under way fail. The client cannot be used again."""
@@ -160,6 +166,7 @@ class Client(BaseClient):
         asked_at: datetime | str | None = None,
         use_adapter: bool | None = None,
         rerank: int = 0,
+        as_of: datetime | str | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> QueryResult:
         """Finds the slots that matter most for a text or a vector.
@@ -182,6 +189,7 @@ class Client(BaseClient):
             asked_at: The time that "yesterday" in `text` is relative to. None: now.
             use_adapter: Whether `text` passes through what the namespace has learned. None: as the namespace says.
             rerank: How many of the best hits the server's cross-encoder reads, at some milliseconds each. 0: none.
+            as_of: Answers from what was valid at this time, changed or superseded since or not. None: now.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
 
         Returns:
@@ -203,6 +211,7 @@ class Client(BaseClient):
             asked_at=asked_at,
             use_adapter=use_adapter,
             rerank=rerank,
+            as_of=as_of,
         )
         return query_result_from_proto(self._call(self._memory.Query, request, timeout_s))
 
@@ -428,6 +437,7 @@ class Client(BaseClient):
         *,
         filter: FilterLike | None = None,  # noqa: A002
         namespace: str | None = None,
+        keep_history: bool = False,
         request_id: str | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> DeleteResult:
@@ -437,10 +447,11 @@ class Client(BaseClient):
             slot_ids: One id or several. Exactly one of `slot_ids` and `filter` is given.
             filter: As in `query`; an empty one is refused, for it would delete everything.
             namespace: Deleted from. None: the client's.
+            keep_history: Keep them for `history.restore`; else their history goes too, but for what snapshots hold.
             request_id: As in `update`.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
         """
-        request = self._delete_slots_request(slot_ids, filter, namespace, request_id)
+        request = self._delete_slots_request(slot_ids, filter, namespace, request_id, keep_history)
         response = self._call(self._memory.DeleteSlots, request, timeout_s)
         return DeleteResult(response.n_deleted, response.n_not_found, response.sequence)
 
@@ -529,6 +540,8 @@ class Client(BaseClient):
         vector_type: VectorType | str | None = None,
         external_vectors: bool = False,
         duplicates: DuplicatePolicyLike | None = None,
+        history_versions: int | None = None,
+        supersede: bool = False,
         request_id: str | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
@@ -545,6 +558,8 @@ class Client(BaseClient):
             vector_type: How its vectors are stored. None: float32.
             external_vectors: Clients supply all vectors, so that text cannot be embedded for it.
             duplicates: What it does with duplicates. None: it stores all.
+            history_versions: How many former versions of each slot it keeps, 0 to 1000. None: 10.
+            supersede: A newer fact or preference takes over from older ones with the same cue, user and agent.
             request_id: As in `update`.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
 
@@ -561,6 +576,8 @@ class Client(BaseClient):
             vector_type=vector_type,
             external_vectors=external_vectors,
             duplicates=duplicates,
+            history_versions=history_versions,
+            supersede=supersede,
             request_id=request_id,
         )
         response = self._call(self._admin.CreateNamespace, request, timeout_s)
@@ -615,6 +632,8 @@ class Client(BaseClient):
         ranking: Mapping[str, float] | None = None,
         adapter_enabled: bool | None = None,
         duplicates: DuplicatePolicyLike | None = None,
+        history_versions: int | None = None,
+        supersede: bool | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
         """Changes what is given and leaves the rest. Never retried: the call has no request id.
@@ -626,9 +645,13 @@ class Client(BaseClient):
             ranking: Replaces all weights of hybrid ranking; an empty one sets them to the server's.
             adapter_enabled: Turns its adapter and learning on or off.
             duplicates: Changes what it does with duplicates; takes some 0.1 ms a slot when it begins to find them.
+            history_versions: Replaces how many former versions of each slot it keeps, 0 to 1000.
+            supersede: Whether newer facts take over from older ones with the same cue, user and agent.
             timeout_s: Limit of the call. None: none. Left out: the client's.
         """
-        request = self._update_namespace_request(name, description, ef_search, ranking, adapter_enabled, duplicates)
+        request = self._update_namespace_request(
+            name, description, ef_search, ranking, adapter_enabled, duplicates, history_versions, supersede
+        )
         response = self._call(self._admin.UpdateNamespace, request, timeout_s)
         return namespace_from_proto(response.namespace)
 

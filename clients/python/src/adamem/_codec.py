@@ -50,6 +50,7 @@ from adamem.types import (
     TrainingOutcome,
     TrainingReport,
     UpdateResult,
+    Validity,
     VectorType,
 )
 from adamem.v1 import admin_service_pb2 as admin_pb
@@ -167,6 +168,7 @@ def slot_from_proto(message: pb.Slot) -> Slot:
         vector=vector_from_proto(message.vector) if message.HasField("vector") else None,
         language=message.language,
         recalled_from=message.recalled_from,
+        validity=validity_from_proto(message.validity) if message.HasField("validity") else None,
     )
 
 
@@ -240,6 +242,15 @@ def _policy_from_proto(message: duplicates_pb.DuplicatePolicy) -> DuplicatePolic
         on_recalled=enum_from_proto(recalled, RecalledAction, "RECALLED_ACTION_"),
         threshold=_shortest(message.threshold),
         scope=tuple(enum_from_proto(name, DuplicateScope, "DUPLICATE_SCOPE_") for name in names),
+    )
+
+
+def validity_from_proto(message: pb.Validity) -> Validity:
+    """When a version was valid."""
+    return Validity(
+        valid_from=time_from_proto(message.valid_from) if message.HasField("valid_from") else None,
+        valid_to=time_from_proto(message.valid_to) if message.HasField("valid_to") else None,
+        superseded_by=message.superseded_by,
     )
 
 
@@ -334,6 +345,10 @@ def namespace_from_proto(message: admin_pb.Namespace) -> Namespace:
         adapter_enabled=message.adapter_enabled,
         adapter_version=message.adapter_version,
         duplicates=_policy_from_proto(message.duplicates),
+        history_versions=message.history_versions,
+        supersede=message.supersede,
+        n_versions=message.n_versions,
+        version_bytes=message.version_bytes,
     )
 
 

@@ -47,11 +47,13 @@ class MemoryServiceStub:
     sender. An error of a whole batch ends the stream; batches already answered stay stored.
     """
     GetSlot: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.GetSlotRequest, _memory_service_pb2.GetSlotResponse]
-    """GetSlot reads one slot."""
+    """GetSlot reads one slot, also one that a newer fact superseded: validity is set then."""
     ListSlots: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.ListSlotsRequest, _memory_service_pb2.ListSlotsResponse]
     """ListSlots reads the slots of a namespace, in the order in which they were first stored."""
     DeleteSlots: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteSlotsRequest, _memory_service_pb2.DeleteSlotsResponse]
-    """DeleteSlots deletes slots by id, or all that pass a filter."""
+    """DeleteSlots deletes slots by id, or all that pass a filter; also superseded ones. What a deleted slot had superseded is
+    present again, unless it is deleted too.
+    """
     Feedback: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.FeedbackRequest, _memory_service_pb2.FeedbackResponse]
     """Feedback tells which slots helped with a question and which did not; the namespace's adapter learns from it in the
     background.
@@ -76,11 +78,13 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
     sender. An error of a whole batch ends the stream; batches already answered stay stored.
     """
     GetSlot: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.GetSlotRequest, _memory_service_pb2.GetSlotResponse]  # type: ignore[assignment]
-    """GetSlot reads one slot."""
+    """GetSlot reads one slot, also one that a newer fact superseded: validity is set then."""
     ListSlots: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.ListSlotsRequest, _memory_service_pb2.ListSlotsResponse]  # type: ignore[assignment]
     """ListSlots reads the slots of a namespace, in the order in which they were first stored."""
     DeleteSlots: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteSlotsRequest, _memory_service_pb2.DeleteSlotsResponse]  # type: ignore[assignment]
-    """DeleteSlots deletes slots by id, or all that pass a filter."""
+    """DeleteSlots deletes slots by id, or all that pass a filter; also superseded ones. What a deleted slot had superseded is
+    present again, unless it is deleted too.
+    """
     Feedback: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.FeedbackRequest, _memory_service_pb2.FeedbackResponse]  # type: ignore[assignment]
     """Feedback tells which slots helped with a question and which did not; the namespace's adapter learns from it in the
     background.
@@ -132,7 +136,7 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_service_pb2.GetSlotRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_memory_service_pb2.GetSlotResponse, _abc.Awaitable[_memory_service_pb2.GetSlotResponse]]:
-        """GetSlot reads one slot."""
+        """GetSlot reads one slot, also one that a newer fact superseded: validity is set then."""
 
     @_abc_1.abstractmethod
     def ListSlots(
@@ -148,7 +152,9 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_service_pb2.DeleteSlotsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_memory_service_pb2.DeleteSlotsResponse, _abc.Awaitable[_memory_service_pb2.DeleteSlotsResponse]]:
-        """DeleteSlots deletes slots by id, or all that pass a filter."""
+        """DeleteSlots deletes slots by id, or all that pass a filter; also superseded ones. What a deleted slot had superseded is
+        present again, unless it is deleted too.
+        """
 
     @_abc_1.abstractmethod
     def Feedback(
