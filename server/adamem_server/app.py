@@ -124,16 +124,19 @@ def check_address(settings: Settings) -> None:
 def wait_for_signal() -> None:
     """Block until SIGTERM or SIGINT; the one after that ends the process at once."""
     receiver, sender = os.pipe()
+    os.set_blocking(sender, False)
     signals = (signal.SIGTERM, signal.SIGINT)
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of signal handlers
         for each in signals:
             signal.signal(each, signal.SIG_DFL)
-        os.write(sender, b"\0")
 
+    # The handler runs in this thread, which another thread's signal does not wake: the interpreter writes to the pipe.
+    signal.set_wakeup_fd(sender)
     for each in signals:
         signal.signal(each, on_signal)
     os.read(receiver, 1)
+    signal.set_wakeup_fd(-1)
     os.close(receiver)
     os.close(sender)
 

@@ -10,6 +10,9 @@ status code of a class is decided in `rpc/errors.py` alone.
     ├── SlotNotFoundError
     ├── AdapterVersionNotFoundError
     ├── JobNotFoundError
+    ├── SlotVersionNotFoundError
+    ├── SnapshotNotFoundError
+    ├── SnapshotExistsError
     ├── FailedPreconditionError     the request is right, the state it meets is not
     │   ├── DimensionMismatchError      a vector of another dimension than the namespace's
     │   ├── ModelMismatchError          text for a namespace whose vectors another encoder made
@@ -111,6 +114,39 @@ class AdapterVersionNotFoundError(AdaMemError):
             namespace=namespace,
             version=str(version),
         )
+
+
+class SlotVersionNotFoundError(AdaMemError):
+    """The slot has no former version of this number, or none that is still kept."""
+
+    reason = "SLOT_VERSION_NOT_FOUND"
+
+    def __init__(self, namespace: str, slot_id: str, version: int) -> None:
+        which = f"version {version}" if version else "former version"
+        super().__init__(
+            f"slot {slot_id!r} of namespace {namespace!r} has no {which}, or it is not kept any more",
+            namespace=namespace,
+            slot_id=slot_id,
+            version=str(version),
+        )
+
+
+class SnapshotNotFoundError(AdaMemError):
+    """The namespace has no snapshot of this name."""
+
+    reason = "SNAPSHOT_NOT_FOUND"
+
+    def __init__(self, namespace: str, name: str) -> None:
+        super().__init__(f"namespace {namespace!r} has no snapshot {name!r}", namespace=namespace, name=name)
+
+
+class SnapshotExistsError(AdaMemError):
+    """The namespace has a snapshot of this name."""
+
+    reason = "SNAPSHOT_EXISTS"
+
+    def __init__(self, namespace: str, name: str) -> None:
+        super().__init__(f"namespace {namespace!r} has a snapshot {name!r} already", namespace=namespace, name=name)
 
 
 class JobNotFoundError(AdaMemError):

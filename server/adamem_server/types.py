@@ -23,6 +23,10 @@ NAMESPACE_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:/@+\-]{0,127}$"
 MAX_LABEL_BYTES: Final = 256
 MAX_METADATA_DEPTH: Final = 16
 
+# Former versions that a namespace keeps of each slot unless it says otherwise, and the most.
+DEFAULT_HISTORY_VERSIONS: Final = 10
+MAX_HISTORY_VERSIONS: Final = 1_000
+
 
 class SlotKind(StrEnum):
     """What sort of memory a slot holds."""
@@ -32,6 +36,26 @@ class SlotKind(StrEnum):
     PREFERENCE = "preference"
     DOCUMENT = "document"
     SUMMARY = "summary"
+
+
+class Ending(StrEnum):
+    """What ended a version of a slot: an update, its deletion, a newer fact, or the return of an older version."""
+
+    UPDATED = "updated"
+    DELETED = "deleted"
+    SUPERSEDED = "superseded"
+    RESTORED = "restored"
+
+
+class Trace(StrEnum):
+    """What a deletion leaves of a slot.
+
+    NOTHING: what named snapshots hold stays, its history goes. HISTORY: it joins its history. NOTHING_AT_ALL: neither.
+    """
+
+    NOTHING = "nothing"
+    HISTORY = "history"
+    NOTHING_AT_ALL = "nothing_at_all"
 
 
 class Metric(StrEnum):
@@ -249,10 +273,20 @@ class DuplicatePair:
 
 
 @dataclass(frozen=True, slots=True)
+class Validity:
+    """When a version of a slot was or is valid, microseconds [start, end); end 0: it still is."""
+
+    start: int
+    end: int = 0
+    superseded_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SlotView:
     """A slot as it is read: what is stored, its use, and its vector where that was asked for.
 
     `absorbed` are the first of the duplicates that it absorbed, where it is read alone.
+    `validity` is set where a former version is read, or one that a newer fact superseded.
     """
 
     namespace: str
@@ -260,6 +294,25 @@ class SlotView:
     access: Access
     vector: FloatVector | None = None
     absorbed: tuple[Absorbed, ...] = ()
+    validity: Validity | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotVersion:
+    """One state of a slot. `number` counts them from 1; `ending` None: it is the present one.
+
+    `row` is where it was stored, `sequence` the change that ended it (0: none did). `held`: kept for snapshots alone.
+    `space` tells which encoder made its vectors.
+    """
+
+    number: int
+    slot: Slot
+    validity: Validity
+    ending: Ending | None = None
+    row: int = 0
+    sequence: int = 0
+    held: bool = False
+    space: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +385,7 @@ class Query:
     """What to find. Exactly one of `text` and `vector` is set; `deadline_s` is a time.monotonic() value or None.
 
     A vector is asked for in DENSE mode alone, and never adapted. `ranking` are weights that override the namespace's,
-    by the names of `ranking.Weights`; `asked_at` 0: now; `use_adapter` None: as each namespace says.
+    by the names of `ranking.Weights`; `asked_at` 0: now; `use_adapter` None: as each namespace says; `as_of` 0: of now.
     """
 
     namespaces: tuple[str, ...]
@@ -351,6 +404,7 @@ class Query:
     asked_at: int = 0
     use_adapter: bool | None = None
     rerank: int = 0
+    as_of: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,6 +523,8 @@ class NamespaceSpec:
     external_vectors: bool = False
     duplicates: DuplicatePolicy = NO_DUPLICATE_POLICY
     default_ttl: int = 0
+    history_versions: int = DEFAULT_HISTORY_VERSIONS
+    supersede: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -476,6 +532,8 @@ class Namespace:
     """A namespace as stored. `number` prefixes its keys; `model` is empty when clients supply the vectors.
 
     `default_ttl`: after which slots expire that are written without an expiry, in microseconds; 0: they do not.
+    `history_versions` former versions of each slot are kept; `supersede`: a newer fact takes over from older ones on
+    the same cue.
     """
 
     number: int
@@ -494,6 +552,8 @@ class Namespace:
     adapter_version: int = 0
     duplicates: DuplicatePolicy = NO_DUPLICATE_POLICY
     default_ttl: int = 0
+    history_versions: int = DEFAULT_HISTORY_VERSIONS
+    supersede: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -636,6 +696,8 @@ class NamespaceInfo:
     snapshot_sequence: int
     open: bool
     index_bytes: int
+    n_versions: int = 0
+    version_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

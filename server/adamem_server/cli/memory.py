@@ -50,6 +50,7 @@ def update(session: Session, /, content: str, tag: tuple[str, ...], **fields: An
 @option("--weight", multiple=True, type=Weight(), metavar="NAME=N", help="A weight of the ranking; may be repeated.")
 @option("--diversity", type=float, metavar="D", help="How much hits shall differ, 0 to 1.")
 @option("--asked-at", metavar="TIME", help='What "yesterday" is relative to, RFC 3339; now unless given.')
+@option("--as-of", metavar="TIME", help="Answer from what was valid at this time, RFC 3339; now unless given.")
 @option("--use-adapter/--no-adapter", default=None, help="Whether to use what was learned.")
 @option("--rerank", type=int, default=0, metavar="N", help="Hits that the server's cross-encoder looks at closer.")
 @option("--explain", is_flag=True, help="Show what each score is the sum of.")
@@ -77,6 +78,7 @@ def query(
             asked_at=given["asked_at"],
             use_adapter=given["use_adapter"],
             rerank=given["rerank"],
+            as_of=given["as_of"],
         )
     if session.as_json:
         print_json(result)
@@ -85,5 +87,8 @@ def query(
         say(timings_line(len(result), result.timings))
         if result.confidence is not None:
             say(f"confidence {result.confidence:.2f} that one of them answers")
-        if result.skipped_stages:
-            say(f"no time for: {', '.join(result.skipped_stages)}")
+        untimely = [stage for stage in result.skipped_stages if stage != "former"]
+        if untimely:
+            say(f"no time for: {', '.join(untimely)}")
+        if len(untimely) < len(result.skipped_stages):
+            say("there are more former versions than were looked at: a filter leaves fewer")

@@ -1,4 +1,4 @@
-"""`adamem namespace list | create | show | update | verify | compact | delete`."""
+"""`adamem namespace list | create | show | update | clone | verify | compact | delete`."""
 
 from itertools import islice
 from typing import Any
@@ -23,7 +23,7 @@ _FIELDS = ("description", "dim", "metric", "index_kind", "vector_type", "externa
 
 @click.group()
 def namespace() -> None:
-    """List, create, show, change, verify, compact and delete namespaces."""
+    """List, create, show, change, clone, verify, compact and delete namespaces."""
 
 
 @namespace.command("list")
@@ -56,6 +56,10 @@ def list_(session: Session, prefix: str, limit: int | None) -> None:
 @option("--external-vectors", is_flag=True, help="Clients supply all vectors.")
 @option("--default-ttl-s", type=float, metavar="SECONDS", help="Slots without an expiry of their own expire after it.")
 @duplicate_options
+@option(
+    "--history-versions", type=int, metavar="N", help="Former versions that it keeps of each slot; 10 unless given."
+)
+@option("--supersede", is_flag=True, help="Newer facts take over from older ones with the same cue, user and agent.")
 @json_option
 @pass_session
 def create(session: Session, /, name: str, m: int, ef_construction: int, ef_search: int, **given: Any) -> None:
@@ -86,6 +90,8 @@ def show(session: Session, name: str | None) -> None:
 @option("--ef-search", type=int, help="Candidates that a search keeps.")
 @option("--default-ttl-s", type=float, metavar="SECONDS", help="New slots without an expiry expire after it; 0: not.")
 @option("--weight", multiple=True, type=Weight(), metavar="NAME=N", help="Weights of its ranking, which replace all.")
+@option("--history-versions", type=int, metavar="N", help="Former versions that it keeps of each slot.")
+@option("--supersede/--no-supersede", default=None, help="Whether newer facts take over from older ones on their cue.")
 @duplicate_options
 @json_option
 @pass_session
@@ -97,6 +103,8 @@ def update(session: Session, /, name: str, **given: Any) -> None:
             description=given["description"],
             ef_search=given["ef_search"],
             ranking=dict(given["weight"]) or None,
+            history_versions=given["history_versions"],
+            supersede=given["supersede"],
             duplicates=joined_policy(given),
             default_ttl_s=given["default_ttl_s"],
             timeout_s=None,
@@ -124,6 +132,19 @@ def compact(session: Session, name: str | None, wait: bool) -> None:
     """Take deleted slots out of the index now, and save it."""
     with session.client() as client:
         finish(session, client, client.lifecycle.compact(name), wait=wait)
+
+
+@namespace.command()
+@click.argument("name")
+@click.argument("target")
+@option("--snapshot", default="", metavar="SNAPSHOT", help="Copy this state; the present one unless given.")
+@wait_option
+@json_option
+@pass_session
+def clone(session: Session, name: str, target: str, snapshot: str, wait: bool) -> None:
+    """Copy namespace NAME to a new one, TARGET."""
+    with session.client() as client:
+        finish(session, client, client.snapshots.clone(target, snapshot=snapshot, namespace=name), wait=wait)
 
 
 @namespace.command()

@@ -10,7 +10,19 @@ import click
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from adamem import AdapterVersion, DeletionReceipt, DuplicatePair, Hit, Job, Namespace, QueryTimings, Slot
+    from adamem import (
+        AdapterVersion,
+        DeletionReceipt,
+        DuplicatePair,
+        Hit,
+        Job,
+        Namespace,
+        QueryTimings,
+        Slot,
+        SlotDiff,
+        SlotVersion,
+        Snapshot,
+    )
     from adamem._record import Record
 
 
@@ -56,9 +68,7 @@ def timings_line(n_hits: int, timings: "QueryTimings") -> str:
 
 def print_slot_line(slot: "Slot") -> None:
     """A slot on one line, cut to the terminal's width."""
-    width = max(40, shutil.get_terminal_size((160, 24)).columns)
-    line = f"{slot.id}  {_day(slot.created_at)}  {slot.kind.value:<10}  {' '.join(slot.content.split())}"
-    click.echo(line if len(line) <= width else line[: width - 1] + "…")
+    _print_cut(f"{slot.id}  {_day(slot.created_at)}  {slot.kind.value:<10}  ", slot.content)
 
 
 def print_pair(pair: "DuplicatePair") -> None:
@@ -84,6 +94,27 @@ def print_version_line(version: "AdapterVersion") -> None:
     click.echo(f"{mark} {version.version:>4}  {_day(version.created_at)}  {version.n_pairs:>5} pairs  {quality}")
 
 
+def print_slot_version_line(version: "SlotVersion") -> None:
+    """A version of a slot on one line, cut to the terminal's width: when it was valid, and what ended it."""
+    validity = version.validity
+    ended = "" if version.ending is None else f"{version.ending.value} {_time(validity.valid_to)}"
+    by = f" by {validity.superseded_by}" if validity.superseded_by else ""
+    _print_cut(f"{version.version:>4}  {_time(validity.valid_from)}  {ended + by:<31}  ", version.slot.content)
+
+
+def print_snapshot_line(snapshot: "Snapshot") -> None:
+    """A snapshot on one line."""
+    click.echo(
+        f"{snapshot.name:<32}  {_time(snapshot.created_at)}  {snapshot.n_slots:>10,} slots  {snapshot.description}"
+    )
+
+
+def print_diff_line(diff: "SlotDiff") -> None:
+    """A slot that differs on one line, cut to the terminal's width: with the content that is, or was."""
+    slot = diff.after or diff.before
+    _print_cut(f"{diff.kind.value:<8}{diff.slot_id}  ", slot.content if slot else "")
+
+
 def print_job_line(job: "Job") -> None:
     """A job on one line."""
     of_all = f" of {job.n_total:,}" if job.n_total else ""
@@ -104,6 +135,16 @@ def print_receipt(receipt: "DeletionReceipt") -> None:
         say(
             f"erased at {receipt.erased_at.isoformat(timespec='seconds')}, {receipt.n_bytes_erased:,} bytes overwritten"
         )
+
+
+def _print_cut(head: str, content: str) -> None:
+    width = max(40, shutil.get_terminal_size((160, 24)).columns)
+    line = head + " ".join(content.split())
+    click.echo(line if len(line) <= width else line[: width - 1] + "…")
+
+
+def _time(time: "datetime | None") -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S") if time else " " * 19
 
 
 def _scope(slot: "Slot") -> list[str]:

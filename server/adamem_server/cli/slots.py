@@ -1,4 +1,4 @@
-"""`adamem slots list | get | touch | delete`."""
+"""`adamem slots list | get | touch | delete | history | restore`."""
 
 from itertools import islice
 from typing import Any
@@ -14,13 +14,19 @@ from adamem_server.cli.options import (
     option,
     yes_option,
 )
-from adamem_server.cli.output import print_fields, print_json, print_receipt, print_slot_line
+from adamem_server.cli.output import (
+    print_fields,
+    print_json,
+    print_receipt,
+    print_slot_line,
+    print_slot_version_line,
+)
 from adamem_server.cli.session import Session, pass_session
 
 
 @click.group()
 def slots() -> None:
-    """List, show, renew and delete slots."""
+    """List, show, renew and delete slots; show and bring back their former versions."""
 
 
 @slots.command("list")
@@ -78,11 +84,14 @@ def touch(
 @click.argument("slot_ids", nargs=-1)
 @filter_options
 @erase_option
+@option("--keep-history", is_flag=True, help="Keep them in their history, from which `slots restore` brings them back.")
 @yes_option
 @namespace_option
 @json_option
 @pass_session
-def delete(session: Session, /, slot_ids: tuple[str, ...], erase: bool, yes: bool, **given: Any) -> None:
+def delete(
+    session: Session, /, slot_ids: tuple[str, ...], erase: bool, keep_history: bool, yes: bool, **given: Any
+) -> None:
     """Delete slots by id, or all that meet the conditions, and show what was left of them."""
     condition = joined_filter(given)
     if bool(slot_ids) == bool(condition):
@@ -91,9 +100,45 @@ def delete(session: Session, /, slot_ids: tuple[str, ...], erase: bool, yes: boo
     if not yes:
         click.confirm(f"Delete {what} of namespace {session.namespace or '(default)'}?", abort=True, err=True)
     with session.client() as client:
-        result = client.delete_slots(slot_ids or None, filter=condition, erase=erase)
+        result = client.delete_slots(slot_ids or None, filter=condition, erase=erase, keep_history=keep_history)
     if session.as_json:
         print_json(result)
     else:
         print_fields({"n_deleted": result.n_deleted, "n_not_found": result.n_not_found, "sequence": result.sequence})
         print_receipt(result.receipt)
+
+
+@slots.command()
+@click.argument("slot_id")
+@option("--vectors", is_flag=True, help="With --json: their vectors too.")
+@namespace_option
+@json_option
+@pass_session
+def history(session: Session, slot_id: str, vectors: bool) -> None:
+    """List the versions of a slot, oldest first, the present one last."""
+    show = print_json if session.as_json else print_slot_version_line
+    with session.client() as client:
+        for version in client.history.list(slot_id, include_vectors=vectors):
+            show(version)
+
+
+@slots.command()
+@click.argument("slot_id")
+@option(
+    "--version",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Its number; the last former one unless given.",
+)
+@namespace_option
+@json_option
+@pass_session
+def restore(session: Session, slot_id: str, version: int) -> None:
+    """Make a former version of a slot the present one."""
+    with session.client() as client:
+        result = client.history.restore(slot_id, version)
+    if session.as_json:
+        print_json(result)
+    else:
+        print_slot_line(result.slot)

@@ -45,6 +45,7 @@ _READ_ONLY: Final = frozenset(
         "recalled_from",
         "absorbed",
         "cue_embedded",
+        "validity",
     }
 )
 

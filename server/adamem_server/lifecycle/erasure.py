@@ -23,7 +23,7 @@ from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.reading import find_namespace, remaining_s
 from adamem_server.store import erasing
 from adamem_server.store.slot_store import WriteBatch
-from adamem_server.types import DeleteResult, DeletionReceipt, Filter, RequestKey, StructureCount
+from adamem_server.types import DeleteResult, DeletionReceipt, Filter, RequestKey, StructureCount, Trace
 
 # Pages that are looked at while writes wait: some ten milliseconds.
 _PAGES: Final = 512
@@ -83,8 +83,11 @@ class Erasure:
         request: RequestKey | None = None,
         erase: bool = False,
         deadline_s: float | None = None,
+        trace: Trace = Trace.NOTHING,
     ) -> DeleteResult:
         """`MemoryEngine.delete_slots`, with a receipt; with `erase` it returns when no byte is left on disk.
+
+        What is erased leaves no trace, whatever `trace` says: no history, and nothing in snapshots.
 
         Raises:
             NamespaceNotFoundError, RequestIdReusedError, StorageFullError, ShuttingDownError, DataCorruptError.
@@ -92,7 +95,14 @@ class Erasure:
         """
         with self._store.read() as view:
             number = find_namespace(view, namespace).number
-        delete = partial(self._engine.delete_slots, namespace, slot_ids=slot_ids, filter=filter, request=request)
+        delete = partial(
+            self._engine.delete_slots,
+            namespace,
+            slot_ids=slot_ids,
+            filter=filter,
+            request=request,
+            trace=Trace.NOTHING_AT_ALL if erase else trace,
+        )
         before = self._counts(number, known=not erase)
         if not erase:
             result = delete()

@@ -258,6 +258,8 @@ class Export:
             adapter_enabled=namespace.adapter_enabled,
             duplicates=_duplicates(namespace.duplicates),
             default_ttl_s=seconds_of(namespace.default_ttl),
+            history_versions=namespace.history_versions,
+            supersede=namespace.supersede,
             adapter=None if adapter is None else _adapter_info(adapter),
             learned=learned,
             members=members,

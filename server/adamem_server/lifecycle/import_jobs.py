@@ -10,10 +10,13 @@ from adamem_server.errors import AbortedError, NamespaceExistsError, ResourceExh
 from adamem_server.lifecycle.import_plan import ImportMode
 from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.cues import teach_cue
+from adamem_server.memory.forms import plan_forms, put_forms
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied, Shard
+from adamem_server.memory.superseding import Superseded, supersede_older, without_superseded
 from adamem_server.store.bulk import StoredSlots, read_slots
 from adamem_server.store.codec import Change, Head, Learning, Staging, decode_vectors
+from adamem_server.store.history import put_cue_row
 from adamem_server.store.keys import MAX_ROW
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.staging import (
@@ -24,7 +27,7 @@ from adamem_server.store.staging import (
     put_staging,
     read_staging,
 )
-from adamem_server.types import Access, AdapterVersion, FloatVector, Namespace, Slot, TaughtPair, VectorType
+from adamem_server.types import NO_DUPLICATE_POLICY, Access, AdapterVersion, FloatVector, Namespace, Slot, TaughtPair
 
 # Slots of one step of a merge, which writers of other namespaces wait for: some ten milliseconds.
 MERGE_SLOTS: Final = 64
@@ -57,14 +60,16 @@ class BeginJob:
 
 
 class StageJob:
-    """Store slots under a staged number; returns their size in bytes."""
+    """Store slots under a staged number, for a namespace; returns their size in bytes."""
 
     frees = False
 
-    def __init__(self, number: int, slots: StagedSlots, vector_type: VectorType) -> None:
+    def __init__(self, number: int, slots: StagedSlots, namespace: Namespace) -> None:
         self._number = number
         self._slots = slots
-        self._vector_type = vector_type
+        self._vector_type = namespace.vector_type
+        # Of one merged into, its own are put when they come to it.
+        self._puts_cues = namespace.supersede and not namespace.number
         self.weight = len(slots.rows)
 
     def run(self, batch: WriteBatch) -> int:
@@ -74,6 +79,8 @@ class StageJob:
         columns = zip(staged.rows, staged.slots, staged.accesses, staged.vectors, staged.cue_vectors, strict=True)
         for row, slot, access, vector, cue_vector in columns:
             n_bytes += batch.put_slot(number, row, slot, vector, self._vector_type, None, cue_vector)
+            if self._puts_cues:
+                put_cue_row(batch, number, row, slot)
             if access.count:
                 put_access(batch, number, row, access)
         return n_bytes
@@ -141,6 +148,7 @@ class PublishJob:
             batch.doom_namespace(existing)
         batch.put_namespace(self._namespace)
         batch.put_head(number, self._head)
+        plan_forms(batch, replace(self._namespace, duplicates=NO_DUPLICATE_POLICY), self._namespace)
         batch.put_learning(number, self._learning)
         if self._adapter is not None:
             version, data = self._adapter
@@ -167,6 +175,8 @@ class MergeStep:
 
 class MergeJob:
     """Take the next hidden slots into the namespace that they are for: a newer `updated_at` wins.
+
+    Where facts supersede each other there, these do so too.
 
     Each step notes how far it is in its own transaction, so a merge that was cut short goes on where it was.
     """
@@ -240,6 +250,7 @@ class MergeJob:
             if cue_vector is not None:
                 with_cue.append(row)
                 cue_vectors.append(cue_vector)
+            put_forms(batch, target, row, slot)
             changes.append(SlotChange(row, before, slot))
             kept_vectors.append(vector)
             if target.model:
@@ -255,9 +266,11 @@ class MergeJob:
             return merged, None
         sequence = head.sequence + 1
         rows = tuple(change.row for change in changes)
-        batch.put_change(number, sequence, Change(self._now, rows))
-        n_slots = head.n_slots + n_created
-        batch.put_head(number, Head(sequence, next_row, n_slots, n_bytes, head.checkpoint, n_cues + len(with_cue)))
+        past = supersede_older(batch, number, changes) if target.supersede else Superseded()
+        batch.put_change(number, sequence, Change(self._now, rows, past.rows))
+        n_slots, n_bytes = head.n_slots + n_created - len(past.rows), n_bytes - past.n_bytes
+        n_cues += len(with_cue) - past.n_cues
+        batch.put_head(number, Head(sequence, next_row, n_slots, n_bytes, head.checkpoint, n_cues))
         none = np.empty((0, target.dim), np.float32)
         applied = Applied(
             sequence,
@@ -268,7 +281,7 @@ class MergeJob:
             np.array(with_cue, np.uint64),
             np.stack(cue_vectors) if cue_vectors else none,
         )
-        return merged, applied
+        return merged, without_superseded(applied, past)
 
     def _merge_pairs(self, batch: WriteBatch, target: Namespace) -> None:
         """Take in what feedback taught, where it is not known; cues taught their own when their slots came."""

@@ -163,6 +163,8 @@ def _described(manifest: Manifest, name: str, serving: ModelInfo) -> Namespace:
         adapter_enabled=manifest.adapter_enabled,
         duplicates=_duplicates(manifest),
         default_ttl=duration_of(manifest.default_ttl_s),
+        history_versions=manifest.history_versions,
+        supersede=manifest.supersede,
         adapter_version=adapter_version if manifest.model.fingerprint == serving.fingerprint else 0,
     )
     try:

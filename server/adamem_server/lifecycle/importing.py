@@ -20,6 +20,7 @@ from adamem_server.errors import AbortedError, PackageError, StorageFullError
 from adamem_server.lifecycle.import_jobs import BeginJob, MergeJob, PublishJob, StagedSlots, StageJob, TeachJob
 from adamem_server.lifecycle.import_plan import ImportSpec, Plan, import_name, plan_import, read_adapter
 from adamem_server.memory.building import IndexedSlots, ShardBuilder
+from adamem_server.memory.forms import settle_forms
 from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.parts import EngineParts
 from adamem_server.packages.arrays import check_vectors
@@ -188,6 +189,7 @@ class Import:
             builder.shard(self._parts.store, staged.number),
         )
         self.result = replace(self.result, replaced=bool(self._submit(job).result()))
+        settle_forms(self._parts.writer, namespace)
 
     def _merge(self, staged: _Staged) -> Iterator[ImportProgress]:
         """From here on there is no way back: who leaves, leaves the rest to others."""
@@ -212,7 +214,7 @@ class Import:
         try:
             for found in package.slots(self._limits, EMBED_SLOTS if plan.embed else STAGE_SLOTS):
                 slots, indexed = self._prepared(found, plan, staged)
-                written.append(self._submit(StageJob(staged.number, slots, plan.namespace.vector_type)))
+                written.append(self._submit(StageJob(staged.number, slots, plan.namespace)))
                 ids.append(b"".join(slot_id_bytes(slot.id) for slot in slots.slots))
                 if builder is not None:
                     builder.add(indexed)

@@ -2,7 +2,9 @@
 
 from typing import Final
 
+from adamem_server.errors import NamespaceExistsError
 from adamem_server.lifecycle.backup import Backups
+from adamem_server.lifecycle.clone import Clone
 from adamem_server.lifecycle.compact import Compact
 from adamem_server.lifecycle.compact_data import CompactData
 from adamem_server.lifecycle.deduplicate import Deduplicate
@@ -11,9 +13,14 @@ from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.lifecycle.jobs import JobKind, JobSettings
 from adamem_server.lifecycle.packaging import Packages
+from adamem_server.lifecycle.restore_snapshot import RestoreSnapshot, check_model
+from adamem_server.lifecycle.slot_history import SlotHistory
+from adamem_server.lifecycle.snapshots import Snapshots
 from adamem_server.lifecycle.undo_deduplicate import UndoDeduplicate
 from adamem_server.lifecycle.verify import Verify
 from adamem_server.memory.engine import MemoryEngine
+from adamem_server.memory.jobs import known_request
+from adamem_server.memory.reading import find_namespace
 from adamem_server.types import Job, JsonObject, RequestKey
 
 
@@ -25,13 +32,18 @@ class Lifecycle:
 
     def __init__(self, engine: MemoryEngine, settings: JobSettings, packages: Packages, *, server_version: str) -> None:
         parts = engine.parts
+        self._parts = parts
         self.packages: Final = packages
+        self.snapshots: Final = Snapshots(parts)
+        self.slot_history: Final = SlotHistory(parts)
         kinds: list[JobKind] = [
             Verify(parts.store),
             Compact(parts.registry, parts.maintenance.save),
             Deduplicate(parts.store, parts.writer, parts.registry, parts.now),
             UndoDeduplicate(parts.store, parts.writer, parts.registry, parts.encoder, parts.now),
             CompactData(parts.store, parts.writer),
+            RestoreSnapshot(parts),
+            Clone(parts, self.snapshots),
         ]
         self.jobs: Final = JobRunner(parts.store, parts.writer, kinds, parts.activity, settings, now=parts.now)
         self.duplicates: Final = Duplicates(parts.store, self.jobs.get)
@@ -39,9 +51,10 @@ class Lifecycle:
         self.backups: Final = Backups(parts.store, parts.encoder.info, server_version, parts.now)
 
     def start(self) -> None:
-        """Take up unfinished jobs, erasures and merges."""
+        """Take up unfinished jobs, erasures, merges, and deletions of snapshots that were cut short."""
         self.erasure.start()
         self.packages.start()
+        self.snapshots.resume()
         self.jobs.start()
 
     def close(self) -> None:
@@ -84,3 +97,31 @@ class Lifecycle:
     def compact_data(self, *, request: RequestKey | None = None) -> Job:
         """Give the free pages of the data file back to the disk."""
         return self.jobs.submit(CompactData.name, request=request)
+
+    def restore_snapshot(self, namespace: str, name: str, *, request: RequestKey | None = None) -> Job:
+        """Make a namespace what it was at a snapshot.
+
+        Raises:
+            SnapshotNotFoundError: It has none of this name.
+        """
+        target, snapshot = self.snapshots.get(namespace, name)
+        check_model(target, snapshot)
+        params: JsonObject = {"snapshot": name}
+        return self.jobs.submit(RestoreSnapshot.name, namespace=namespace, params=params, request=request)
+
+    def clone(self, namespace: str, target: str, *, snapshot: str = "", request: RequestKey | None = None) -> Job:
+        """Make a new namespace `target` with what a namespace has now, or had at a snapshot.
+
+        Raises:
+            SnapshotNotFoundError: It has none of this name.
+            NamespaceExistsError: There is a namespace of the name `target`.
+        """
+        if snapshot:
+            check_model(*self.snapshots.get(namespace, snapshot))
+        with self._parts.store.read() as view:
+            number = find_namespace(view, namespace).number
+            # Asked again under its request id, it is answered with the job that made the target.
+            if view.find_namespace(target) is not None and known_request(view, number, request) is None:
+                raise NamespaceExistsError(target)
+        params: JsonObject = {"target": target, "snapshot": snapshot}
+        return self.jobs.submit(Clone.name, namespace=namespace, params=params, request=request)

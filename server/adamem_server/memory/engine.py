@@ -1,7 +1,7 @@
 """The use cases: what a request does, from top to bottom. The engine is the only conductor; nothing calls back up."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
@@ -29,6 +29,7 @@ from adamem_server.errors import (
     SlotNotFoundError,
 )
 from adamem_server.memory.adaptation import Adaptation
+from adamem_server.memory.as_of import dated
 from adamem_server.memory.filters import is_expired
 from adamem_server.memory.forms import settle_forms
 from adamem_server.memory.hybrid_search import HybridSearch
@@ -48,23 +49,30 @@ from adamem_server.memory.merging import absorbed_page
 from adamem_server.memory.pacing import Activity, now_us
 from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.pending import PendingUpdate
-from adamem_server.memory.policy import may_hide_copy, rank
+from adamem_server.memory.plain_search import PlainSearch
+from adamem_server.memory.policy import rank
 from adamem_server.memory.prepared import Prepared, embedded_texts, merge_results, with_expiry
 from adamem_server.memory.reading import (
-    adapter_for,
+    StateReplacedError,
+    check_state,
     find_namespace,
     first_version,
+    former_ids,
+    former_passing,
     is_shown,
     remaining_s,
     view_slot,
+    view_version,
+    walk,
 )
 from adamem_server.memory.recalls import Recalls
 from adamem_server.memory.registry import ShardRegistry
-from adamem_server.memory.shard import checked_params
+from adamem_server.memory.shard import Shard, checked_params
 from adamem_server.memory.sweeper import Sweeper
 from adamem_server.memory.touching import Toucher
 from adamem_server.memory.writer import Writer
 from adamem_server.store.codec import vector_fits
+from adamem_server.store.history import read_history, superseded_version
 from adamem_server.store.slot_store import ReadView, SlotStore
 from adamem_server.types import (
     DeleteResult,
@@ -80,20 +88,18 @@ from adamem_server.types import (
     QueryMode,
     QueryResult,
     RequestKey,
-    Slot,
     SlotInput,
     SlotView,
+    Trace,
     UpdateResult,
 )
 
 # A deletion by filter goes in transactions of this many slots, so that other writes are not held up.
 _DELETE_CHUNK: Final = 1_000
-# How often a search is repeated with more candidates when hits were deleted or expired under its hands.
-_MAX_SEARCHES: Final = 4
-# How many more candidates are looked at when the best ones are all one text to the encoder.
-_TIES: Final = 16
 # Absorbed duplicates that a slot is read with.
 _ABSORBED: Final = 100
+# How long a query waits that met the restore of a snapshot, before it is asked again.
+_REPLACED_S: Final = 0.001
 
 _T = TypeVar("_T")
 
@@ -133,6 +139,7 @@ class MemoryEngine:
         self._registry = ShardRegistry(store, index_dir, memory_budget_bytes)
         self._writer = Writer(store)
         self._accesses = AccessCounter()
+        self._plain = PlainSearch(store, self._registry)
         self._hybrid = HybridSearch(store, self._registry, encoder, self._accesses, now, cross_encoder)
         self._activity = Activity()
         self._recalls = Recalls()
@@ -177,8 +184,16 @@ class MemoryEngine:
             NamespaceNotFoundError, DimensionMismatchError, ModelMismatchError, DeadlineExceededError, ShardStaleError.
             FailedPreconditionError: The namespaces have different metrics, so their scores cannot be merged.
         """
+        dated_query = dated(query)
         with self._activity.counted():
-            result = self._query(query)
+            while True:
+                try:
+                    result = self._query(dated_query)
+                    break
+                except StateReplacedError:
+                    remaining_s(query.deadline_s)
+                    # The shard of the former state is dropped as soon as the restore is on disk.
+                    time.sleep(_REPLACED_S)
         self._recalls.note(result.hits, self._now())
         return result
 
@@ -197,19 +212,26 @@ class MemoryEngine:
         now = self._now()
         hits: list[Hit] = []
         rows: dict[str, dict[str, int]] = {}
+        skipped: list[str] = []
         adapters: list[Adapter | None] = []
         for namespace in namespaces:
             remaining_s(query.deadline_s)
-            found, rows[namespace.name], adapter = self._search(namespace, query, vector, now)
+            found, rows[namespace.name], adapter = self._plain.search(namespace, query, vector, now, skipped)
             hits.extend(found)
             adapters.append(adapter)
         best = tuple(rank(hits, query.text)[: query.top_k])
         for namespace in namespaces:
             used = [hit.view.slot.id for hit in best if hit.view.namespace == namespace.name]
-            self._accesses.add(namespace.number, [rows[namespace.name][slot_id] for slot_id in used], now)
+            own = rows[namespace.name]
+            self._accesses.add(namespace.number, [own[slot_id] for slot_id in used if slot_id in own], now)
         done = time.perf_counter()
         return QueryResult(
-            best, embedded - started, done - embedded, done - started, adapter_version=first_version(adapters)
+            best,
+            embedded - started,
+            done - embedded,
+            done - started,
+            skipped=tuple(skipped),
+            adapter_version=first_version(adapters),
         )
 
     def _check_query(self, query: Query, namespaces: list[Namespace]) -> None:
@@ -221,63 +243,6 @@ class MemoryEngine:
                     self._check_model(namespace)
             elif len(query.vector) != namespace.dim:
                 raise DimensionMismatchError("vector.values", namespace.dim, len(query.vector))
-
-    def _search(
-        self, namespace: Namespace, query: Query, vector: FloatVector | None, now: int
-    ) -> tuple[list[Hit], dict[str, int], Adapter | None]:
-        """One namespace's hits, best first, the rows of slot ids, those of the hits among them, and its adapter."""
-        with self._registry.use(namespace) as shard:
-            adapter = None if vector is None or query.text is None else adapter_for(query, shard, namespace)
-            if vector is not None and adapter is not None:
-                vector = adapter.apply(vector)
-            wanted = query.top_k
-            for _ in range(_MAX_SEARCHES):
-                if vector is None:
-                    assert query.text is not None
-                    rows, row_scores = shard.search_words(
-                        query.text, query.language, wanted, condition=query.filter, now=now
-                    )
-                else:
-                    rows, row_scores = shard.search(
-                        vector,
-                        wanted,
-                        condition=query.filter,
-                        ef_search=query.ef_search or namespace.index_params.ef_search or None,
-                        now=now,
-                    )
-                found = self._read(namespace, rows, query, now)
-                scored = [
-                    Hit(
-                        found[row],
-                        score,
-                        dense=None if vector is None else score,
-                        lexical=score if vector is None else None,
-                    )
-                    for row, score in zip(rows, row_scores, strict=True)
-                    if row in found
-                ]
-                kept = rank(scored, query.text)[: query.top_k]
-                if len(rows) < wanted:
-                    break
-                if len(found) < query.top_k:
-                    wanted += 2 * (len(rows) - len(found))
-                elif wanted < query.top_k + _TIES and may_hide_copy(kept, query.text):
-                    wanted = query.top_k + _TIES
-                else:
-                    break
-        if query.min_score is not None:
-            kept = [hit for hit in kept if hit.score >= query.min_score]
-        return kept, {view.slot.id: row for row, view in found.items()}, adapter
-
-    def _read(self, namespace: Namespace, rows: Sequence[int], query: Query, now: int) -> dict[int, SlotView]:
-        """The slots of those rows that are there, have not expired, and pass the filter as they are now."""
-        views: dict[int, SlotView] = {}
-        with self._store.read() as view:
-            for row in rows:
-                slot = view.slot(namespace.number, row)
-                if slot is not None and is_shown(slot, query.filter, now):
-                    views[row] = view_slot(view, namespace, row, slot, query.include_vectors)
-        return views
 
     # Writing
 
@@ -345,9 +310,12 @@ class MemoryEngine:
         slot_ids: Sequence[str] = (),
         filter: Filter | None = None,  # noqa: A002 - the name of the thing, everywhere
         request: RequestKey | None = None,
+        trace: Trace = Trace.NOTHING,
         on_deleted: Callable[[Sequence[str]], None] | None = None,
     ) -> DeleteResult:
-        """Delete slots by id, or those that pass a filter when the deletion meets them.
+        """Delete slots by id, or those that pass a filter when the deletion meets them; also superseded ones.
+
+        `trace` says what stays of them. Ids of which only a history is left count as deleted when that goes.
 
         `on_deleted` is called with the ids of those that were deleted, some thousand at a time.
 
@@ -358,23 +326,42 @@ class MemoryEngine:
             target = find_namespace(view, namespace)
             if (known := known_delete(view, target.number, request)) is not None:
                 return known
-            rows: Sequence[int] = [
-                row for slot_id in dict.fromkeys(slot_ids) if (row := view.row(target.number, slot_id)) is not None
-            ]
-            so_far = DeleteResult(0, len(dict.fromkeys(slot_ids)) - len(rows), view.head(target.number).sequence)
+            ids = list(dict.fromkeys(slot_ids))
+            rows: Sequence[int] = [row for slot_id in ids if (row := view.row(target.number, slot_id)) is not None]
+            if filter is None:
+                former = former_ids(view, target.number, ids, trace)
+                n_unknown = len(ids) - len(rows) - len(former)
+            else:
+                former, n_unknown = former_passing(view, target.number, filter, trace), 0
+            so_far = DeleteResult(0, n_unknown, view.head(target.number).sequence)
         if filter is not None:
             with self._registry.use(target) as shard:
                 rows = shard.passing(filter).tolist()
-        chunks = [rows[start : start + _DELETE_CHUNK] for start in range(0, len(rows), _DELETE_CHUNK)] or [[]]
         now = self._now()
-        for chunk in chunks:
-            last = request if chunk is chunks[-1] else None
-            job = DeleteJob(self._registry, target, chunk, now, last, condition=filter, so_far=so_far)
+        # Superseded ones go first: else they would come back when the slots go that superseded them.
+        chunks: list[tuple[Sequence[int], Sequence[str]]] = [
+            *(((), former[start : start + _DELETE_CHUNK]) for start in range(0, len(former), _DELETE_CHUNK)),
+            *((rows[start : start + _DELETE_CHUNK], ()) for start in range(0, len(rows), _DELETE_CHUNK)),
+        ]
+        for i, (chunk, ids_of_chunk) in enumerate(chunks or [((), ())]):
+            last = request if i >= len(chunks) - 1 else None
+            job = DeleteJob(
+                self._registry,
+                target,
+                chunk,
+                now,
+                last,
+                condition=filter,
+                so_far=so_far,
+                former=ids_of_chunk,
+                trace=trace,
+            )
             written = self._writer.submit(job).result()
             assert isinstance(written.answer, DeleteResult)
             so_far = written.answer
-            if on_deleted is not None and written.applied is not None:
-                on_deleted([change.before.id for change in written.applied.changes if change.before is not None])
+            if on_deleted is not None:
+                changes = () if written.applied is None else written.applied.changes
+                on_deleted([*ids_of_chunk, *(change.before.id for change in changes if change.before is not None)])
         return so_far
 
     def _update(self, prepared: Prepared, deadline_s: float | None) -> UpdateResult:
@@ -498,7 +485,7 @@ class MemoryEngine:
     # Reading
 
     def get_slot(self, namespace: str, slot_id: str, *, include_vector: bool = False) -> SlotView:
-        """One slot, with the first 100 duplicates that it absorbed.
+        """One slot, with the first 100 duplicates that it absorbed; also a superseded one, with its validity.
 
         Raises:
             NamespaceNotFoundError, SlotNotFoundError.
@@ -507,7 +494,12 @@ class MemoryEngine:
             target = find_namespace(view, namespace)
             row = view.row(target.number, slot_id)
             slot = None if row is None else view.slot(target.number, row)
-            if row is None or slot is None or is_expired(slot, self._now()):
+            if row is None or slot is None:
+                version = superseded_version(view, target.number, slot_id)
+                if version is None or is_expired(version.slot, self._now()):
+                    raise SlotNotFoundError(namespace, slot_id)
+                return view_version(view, target, version, include_vector)
+            if is_expired(slot, self._now()):
                 raise SlotNotFoundError(namespace, slot_id)
             absorbed, _ = absorbed_page(view, target, row, after=0, most=_ABSORBED)
             return replace(view_slot(view, target, row, slot, include_vector), absorbed=tuple(absorbed))
@@ -528,17 +520,29 @@ class MemoryEngine:
         """
         with self._store.read() as view:
             target = find_namespace(view, namespace)
+        while True:
+            try:
+                return self._page(target, filter, page_size, after, include_vectors)
+            except StateReplacedError:
+                time.sleep(_REPLACED_S)
+
+    def _page(
+        self, target: Namespace, condition: Filter | None, page_size: int, after: int, include_vectors: bool
+    ) -> tuple[list[SlotView], int]:
         passing: list[int] | None = None
-        if filter is not None:
+        shard: Shard | None = None
+        if condition is not None:
             with self._registry.use(target) as shard:
-                rows = shard.passing(filter)
+                rows = shard.passing(condition)
                 passing = rows[rows > after].tolist()
         now = self._now()
         page: list[SlotView] = []
         last = 0
         with self._store.read() as view:
-            for row, slot in _walk(view, target.number, passing, after):
-                if not is_shown(slot, filter, now):
+            if shard is not None:
+                check_state(view, shard)
+            for row, slot in walk(view, target.number, passing, after):
+                if not is_shown(slot, condition, now):
                     continue
                 if len(page) == page_size:
                     return page, last
@@ -586,15 +590,19 @@ class MemoryEngine:
         adapter_enabled: bool | None = None,
         duplicates: DuplicatePolicyChange | None = None,
         default_ttl: int | None = None,
+        history_versions: int | None = None,
+        supersede: bool | None = None,
     ) -> NamespaceInfo:
-        """Change what can be changed; None keeps a value.
+        """Change what can be changed; None keeps a value. Turning `supersede` on reads all slots once.
 
         Where duplicates shall be found from now on, it returns when those of all stored slots can be. Cost then: some
         60 us a slot.
 
         Raises: NamespaceNotFoundError, StorageFullError.
         """
-        job = UpdateNamespaceJob(name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl)
+        job = UpdateNamespaceJob(
+            name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl, history_versions, supersede
+        )
         changed = self._writer.submit(job).result()
         if duplicates is not None:
             settle_forms(self._writer, changed)
@@ -651,6 +659,8 @@ class MemoryEngine:
             created_at=self._now(),
             duplicates=spec.duplicates,
             default_ttl=spec.default_ttl,
+            history_versions=spec.history_versions,
+            supersede=spec.supersede,
         )
 
     def _serves(self, namespace: Namespace) -> bool:
@@ -668,7 +678,7 @@ class MemoryEngine:
             return self._describe(view, namespace)
 
     def _describe(self, view: ReadView, namespace: Namespace) -> NamespaceInfo:
-        head = view.head(namespace.number)
+        head, history = view.head(namespace.number), read_history(view, namespace.number)
         shard = self._registry.find(namespace.number)
         return NamespaceInfo(
             namespace=namespace,
@@ -678,6 +688,8 @@ class MemoryEngine:
             snapshot_sequence=head.checkpoint,
             open=shard is not None,
             index_bytes=0 if shard is None else shard.memory_bytes(),
+            n_versions=history.n_versions,
+            version_bytes=history.n_bytes,
         )
 
     def _wait(self, future: "Future[_T]", deadline_s: float | None) -> _T:
@@ -685,13 +697,3 @@ class MemoryEngine:
             return future.result(remaining_s(deadline_s))
         except FutureTimeoutError as error:
             raise DeadlineExceededError("the deadline passed while the write was waiting; it may be stored") from error
-
-
-def _walk(view: ReadView, number: int, passing: list[int] | None, after: int) -> Iterator[tuple[int, Slot]]:
-    if passing is None:
-        yield from view.slots(number, after)
-        return
-    for row in passing:
-        slot = view.slot(number, row)
-        if slot is not None:
-            yield row, slot

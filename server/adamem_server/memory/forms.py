@@ -7,10 +7,16 @@ from adamem_server.memory.duplicates import scope_keys
 from adamem_server.memory.writer import Writer
 from adamem_server.store import duplicates as stored
 from adamem_server.store.slot_store import WriteBatch
-from adamem_server.types import DuplicateAction, Namespace
+from adamem_server.types import DuplicateAction, Namespace, Slot
 
 # Rows whose forms one transaction makes, or records that it removes.
 _CHUNK: Final = 500
+
+
+def put_forms(batch: WriteBatch, namespace: Namespace, row: int, slot: Slot) -> None:
+    """Store the forms of a slot that comes by another way than a write, where writes look for them."""
+    if namespace.duplicates.on_duplicate is not DuplicateAction.KEEP:
+        stored.put_forms(batch, namespace.number, row, scope_keys(slot, namespace.duplicates.scope))
 
 
 def make_forms(batch: WriteBatch, namespace: Namespace, most: int) -> bool:

@@ -10,6 +10,7 @@ from adamem_server.adapt.adapter import Adapter
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.embed.cross_encoder import CrossEncoder
 from adamem_server.errors import DeadlineExceededError, FailedPreconditionError
+from adamem_server.memory.as_of import FORMER, Past, Source
 from adamem_server.memory.hybrid import (
     CONTEXT,
     COPY,
@@ -28,7 +29,7 @@ from adamem_server.memory.hybrid import (
 from adamem_server.memory.maintenance import AccessCounter
 from adamem_server.memory.policy import adapted, weights
 from adamem_server.memory.ranking import REACH, QueryFeatures, language_trust
-from adamem_server.memory.reading import adapter_for, first_version, is_shown, remaining_s, view_slot
+from adamem_server.memory.reading import adapter_for, check_state, first_version, is_shown, remaining_s
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Gathered, Probe, Shard
 from adamem_server.store.slot_store import SlotStore
@@ -70,7 +71,7 @@ class HybridSearch:
         asked_at = query.asked_at or now
         vector, skipped = self._embed_in_time(text, query.deadline_s, len(namespaces))
         embedded = time.perf_counter()
-        gathered, adapters, times = self._gather_all(query, namespaces, vector, now, skipped)
+        gathered, sources, adapters, times = self._gather_all(query, namespaces, vector, now, skipped)
         pool = Pool.of(gathered)
         n_tokens = 0 if vector is None else self._encoder.n_tokens(text)
         features = QueryFeatures(
@@ -84,20 +85,21 @@ class HybridSearch:
             shares = adapted(shares, adapters[0])
         ranking = ranking_of(pool, features, shares, asked_at)
         if query.rerank:
-            reranked = self._reranked(ranking, namespaces, query, shares.rerank)
+            reranked = self._reranked(ranking, sources, query, shares.rerank)
             skipped += [] if reranked else [RERANK]
             ranking = reranked or ranking
         order = ranking.order
         if query.diversity > 0.0:
             if self._clock.fits(DIVERSITY, query.deadline_s):
                 with self._clock.timed(DIVERSITY):
-                    order = self._diversified(ranking, namespaces, query)
+                    order = self._diversified(ranking, sources, query)
             else:
                 skipped.append(DIVERSITY)
-        best = self._read_best(ranking, order, namespaces, query, now, skipped)
-        for i, namespace in enumerate(namespaces):
-            used = [int(pool.rows[place]) for place, _ in best if pool.source[place] == i]
-            self._accesses.add(namespace.number, used, now)
+        best = self._read_best(ranking, order, sources, query, now, skipped)
+        for i, source in enumerate(sources):
+            if source.past is None:
+                used = [int(pool.rows[place]) for place, _ in best if pool.source[place] == i]
+                self._accesses.add(source.namespace.number, used, now)
         hits = tuple(hit for _, hit in best)
         done = time.perf_counter()
         return QueryResult(
@@ -112,8 +114,11 @@ class HybridSearch:
 
     def _gather_all(
         self, query: Query, namespaces: list[Namespace], vector: FloatVector | None, now: int, skipped: list[str]
-    ) -> tuple[list[Gathered], list[Adapter | None], tuple[tuple[int, int], ...]]:
-        """What each namespace has to rank, its adapter, and the times that are named; adds to what is skipped."""
+    ) -> tuple[list[Gathered], list[Source], list[Adapter | None], tuple[tuple[int, int], ...]]:
+        """What there is to rank, where it is from, the adapters, and the times that are named.
+
+        Adds to what is skipped.
+        """
         clock, text = self._clock, query.text
         assert text is not None
         by_words = vector is None or clock.fits(LEXICAL, query.deadline_s, len(namespaces))
@@ -123,6 +128,7 @@ class HybridSearch:
         times = named_times(text, query.asked_at or now) if in_context else ()
         probe = Probe(text, query.language, vector, by_words, query.filter, query.ef_search, times)
         gathered: list[Gathered] = []
+        sources: list[Source] = []
         adapters: list[Adapter | None] = []
         for namespace in namespaces:
             remaining_s(query.deadline_s)
@@ -135,9 +141,26 @@ class HybridSearch:
                 adapter = None if vector is None else adapter_for(query, shard, namespace)
                 own_vector = vector if vector is None or adapter is None else adapter.apply(vector)
                 own = replace(probe, vector=own_vector, by_words=has_words)
+                past = self._past(namespace, query, now, skipped)
+                if past is not None:
+                    own = replace(own, without=past.changed_since)
                 gathered.append(self._gather(shard, namespace, own, query.top_k, now, in_context=has_turns))
+                sources.append(Source(namespace, shard))
+                if past is not None and past.versions:
+                    words = shard.word_index() if has_words else None
+                    gathered.append(past.gather(own, words, n_seeds=n_seeds(query.top_k)))
+                    sources.append(Source(namespace, shard, past))
                 adapters.append(adapter)
-        return gathered, adapters, times
+        return gathered, sources, adapters, times
+
+    def _past(self, namespace: Namespace, query: Query, now: int, skipped: list[str]) -> Past | None:
+        """What was valid at the query's `as_of` besides present slots."""
+        if not query.as_of:
+            return None
+        with self._store.read() as view:
+            past = Past.of(view, namespace, query, now)
+        skipped += [FORMER] if past.is_cut and FORMER not in skipped else []
+        return past
 
     def _embed_in_time(
         self, text: str, deadline_s: float | None, n_namespaces: int
@@ -164,7 +187,7 @@ class HybridSearch:
         with self._clock.timed(CONTEXT if in_context else LEXICAL):
             return shard.gather(probe, n_seeds=n_seeds(top_k), reach=REACH if in_context else 0, now=now)
 
-    def _reranked(self, ranking: Ranking, namespaces: list[Namespace], query: Query, weight: float) -> Ranking | None:
+    def _reranked(self, ranking: Ranking, sources: list[Source], query: Query, weight: float) -> Ranking | None:
         """The ranking after a look at its best hits by the cross-encoder; None where the deadline leaves no time."""
         assert self._cross_encoder is not None
         assert query.text is not None
@@ -174,7 +197,7 @@ class HybridSearch:
         texts: dict[int, str] = {}
         with self._store.read() as view:
             for i in ranking.order[: query.rerank]:
-                slot = view.slot(namespaces[pool.source[i]].number, int(pool.rows[i]))
+                slot = sources[pool.source[i]].slot(view, int(pool.rows[i]))
                 if slot is not None:
                     texts[i] = f"{slot.cue}\n{slot.content}" if slot.cue else slot.content
         with self._clock.timed(RERANK):
@@ -183,23 +206,23 @@ class HybridSearch:
             scores = self._cross_encoder.score(query.text, list(texts.values()), deadline_s)
         return None if scores is None else ranking.reranked(list(texts), scores, weight)
 
-    def _diversified(self, ranking: Ranking, namespaces: list[Namespace], query: Query) -> list[int]:
+    def _diversified(self, ranking: Ranking, sources: list[Source], query: Query) -> list[int]:
         pool = ranking.pool
         among: list[int] = []
         vectors: list[FloatVector] = []
         with self._store.read() as view:
             for i in ranking.diverse(query.top_k):
-                found, stored = view.vectors(namespaces[pool.source[i]], [int(pool.rows[i])])
-                if found:
+                vector = sources[pool.source[i]].vector(view, int(pool.rows[i]))
+                if vector is not None:
                     among.append(i)
-                    vectors.append(stored[0])
+                    vectors.append(vector)
         return ranking.differing(among, np.array(vectors), query.top_k, query.diversity) if among else ranking.order
 
     def _read_best(
         self,
         ranking: Ranking,
         order: list[int],
-        namespaces: list[Namespace],
+        sources: list[Source],
         query: Query,
         now: int,
         skipped: Sequence[str],
@@ -208,14 +231,16 @@ class HybridSearch:
         pool = ranking.pool
         read: dict[int, SlotView | None] = {}
         with self._store.read() as view:
+            for source in sources:
+                check_state(view, source.shard)
 
             def seen(i: int) -> SlotView | None:
                 if i not in read:
-                    namespace, row = namespaces[pool.source[i]], int(pool.rows[i])
-                    slot = view.slot(namespace.number, row)
+                    source, row = sources[pool.source[i]], int(pool.rows[i])
+                    slot = source.slot(view, row)
                     read[i] = None
                     if slot is not None and is_shown(slot, query.filter, now):
-                        read[i] = view_slot(view, namespace, row, slot, query.include_vectors)
+                        read[i] = source.view(view, row, slot, query.include_vectors)
                 return read[i]
 
             copies = [i for i in pool.ties() if (tied := seen(i)) is not None and tied.slot.content == query.text]

@@ -19,7 +19,18 @@ from adamem_server.memory.filters import is_expired, matches
 from adamem_server.memory.forms import plan_forms
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
+from adamem_server.memory.superseding import (
+    Restored,
+    Superseded,
+    applied_of,
+    forget_expired,
+    forget_former,
+    reinstate,
+    supersede_older,
+    without_superseded,
+)
 from adamem_server.store.codec import Change, Head, Request, decode_vectors, encode_vector
+from adamem_server.store.history import set_cue_rows, superseded_by, superseded_version
 from adamem_server.store.keys import SERVER_NUMBER
 from adamem_server.store.slot_store import ReadView, WriteBatch
 from adamem_server.types import (
@@ -31,6 +42,7 @@ from adamem_server.types import (
     RequestKey,
     Slot,
     SlotInput,
+    Trace,
     UpdateResult,
     VectorType,
     WriteResult,
@@ -149,11 +161,13 @@ class UpdateJob(_SlotJob):
         plan.put_forms()
         n_new = sum(write.before is None for write in writes)
         stored = tuple(change.row for change in changes)
-        batch.put_change(number, sequence, Change(self._now, stored))
-        batch.put_head(
-            number,
-            Head(sequence, plan.next_row, head.n_slots + n_new, n_bytes, head.checkpoint, n_cues),
-        )
+        past = Superseded()
+        if namespace.supersede:
+            past = supersede_older(batch, number, changes)
+            n_bytes, n_cues = n_bytes - past.n_bytes, n_cues - past.n_cues
+        batch.put_change(number, sequence, Change(self._now, stored, past.rows))
+        n_slots = head.n_slots + n_new - len(past.rows)
+        batch.put_head(number, Head(sequence, plan.next_row, n_slots, n_bytes, head.checkpoint, n_cues))
         vectors = self._as_stored(np.stack([write.vector for write in writes]))
         cues = [write.cue_vector for write in writes if write.cue_vector is not None]
         with_cue = [write.row for write in writes if write.cue_vector is not None]
@@ -166,7 +180,7 @@ class UpdateJob(_SlotJob):
             np.array(with_cue, np.uint64),
             self._as_stored(np.stack(cues)) if cues else vectors[:0],
         )
-        return Written(answer, applied)
+        return Written(answer, without_superseded(applied, past))
 
     def _plan_item(self, batch: WriteBatch, plan: WritePlan, place: int) -> WriteResult:
         item, vector, cue = self._items[place], self._vectors[place], self._cue_vectors[place]
@@ -190,7 +204,12 @@ class UpdateJob(_SlotJob):
 
 
 class DeleteJob(_SlotJob):
-    """Delete rows that still hold a slot, and that still pass the filter or have still expired, if that is asked."""
+    """Delete rows that still hold a slot, and that still pass the filter or have still expired, if that is asked.
+
+    What a deleted slot had superseded is present again. `former` are ids of slots to delete that are superseded, or of
+    which only a history is left; `trace` is what stays of the deleted ones, nothing at all of those that expired.
+    `expired` are slots that are gone and kept, as `forget_expired` takes them.
+    """
 
     frees = True
 
@@ -206,38 +225,56 @@ class DeleteJob(_SlotJob):
         only_expired: bool = False,
         so_far: DeleteResult = NOTHING_DELETED,
         breathe: Callable[[], None] | None = None,
+        former: Sequence[str] = (),
+        trace: Trace = Trace.NOTHING,
+        expired: Sequence[tuple[int, str, int]] = (),
     ) -> None:
         super().__init__(registry, namespace, now, request)
         self._rows = rows
         self._condition = condition
         self._only_expired = only_expired
         self._so_far = so_far
+        self._former = former
+        self._expired = expired
+        self._trace = Trace.NOTHING_AT_ALL if only_expired else trace
         # Called every few rows: what waits for the interpreter goes first.
         self._breathe = breathe
-        self.weight = max(1, len(rows))
+        self.weight = max(1, len(rows) + len(former) + len(expired))
 
     def run(self, batch: WriteBatch) -> Written:
         """See `Job.run`."""
-        self._check_namespace(batch)
-        number = self._namespace.number
+        namespace = self._check_namespace(batch)
+        number = namespace.number
         if (known := known_delete(batch, number, self._request)) is not None:
             return Written(known, None)
         head = batch.head(number)
+        n_former = forget_former(batch, number, self._former, self._trace)
+        forget_expired(batch, number, self._expired)
         changes = [SlotChange(row, slot, None) for row, slot in self._doomed(batch)]
         n_bytes, n_cues = head.n_bytes, head.n_cues
         for change in self._paced(changes):
             assert change.before is not None
             n_bytes -= batch.slot_bytes(number, change.row)
             n_cues -= batch.has_cue_vector(number, change.row)
-            batch.delete_slot(number, change.row, change.before)
+            batch.delete_slot(number, change.row, change.before, at=self._now, trace=self._trace)
+        # What a slot deleted here had superseded may be deleted here too; so these come last.
+        back: list[Restored] = []
+        if batch.trail(number).has_superseded():
+            gone = [change.before for change in changes if change.before is not None]
+            back, n_more = self._reinstate(batch, namespace, gone, head.next_row)
+            n_former += n_more
         sequence = head.sequence
         deleted = tuple(change.row for change in changes)
-        if changes:
+        if changes or back:
             sequence += 1
-            batch.put_change(number, sequence, Change(self._now, (), deleted))
-            n_slots = head.n_slots - len(changes)
-            batch.put_head(number, Head(sequence, head.next_row, n_slots, n_bytes, head.checkpoint, n_cues))
-        answer = DeleteResult(self._so_far.n_deleted + len(changes), self._so_far.n_not_found, sequence)
+            batch.put_change(number, sequence, Change(self._now, tuple(each.row for each in back), deleted))
+            n_slots = head.n_slots - len(changes) + len(back)
+            n_bytes += sum(each.n_bytes for each in back)
+            n_cues += sum(each.cue_vector is not None for each in back)
+            next_row = head.next_row + len(back)
+            batch.put_head(number, Head(sequence, next_row, n_slots, n_bytes, head.checkpoint, n_cues))
+        n_deleted = self._so_far.n_deleted + len(changes) + n_former
+        answer = DeleteResult(n_deleted, self._so_far.n_not_found, sequence)
         if self._request is not None:
             self._remember(
                 batch,
@@ -249,12 +286,27 @@ class DeleteJob(_SlotJob):
                     n_not_found=answer.n_not_found,
                 ),
             )
-        if not changes:
+        if not changes and not back:
             return Written(answer, None)
-        vectors = np.empty((0, self._namespace.dim), np.float32)
-        stored = np.empty(0, np.uint64)
-        gone = np.array(deleted, np.uint64)
-        return Written(answer, Applied(sequence, changes, stored, vectors, gone, stored, vectors))
+        return Written(answer, applied_of(namespace, sequence, back, changes))
+
+    def _reinstate(
+        self, batch: WriteBatch, namespace: Namespace, gone: Sequence[Slot], next_row: int
+    ) -> tuple[list[Restored], int]:
+        """Bring back what slots that are gone had superseded; those to be deleted too go. How many of these."""
+        back: list[Restored] = []
+        n_deleted = 0
+        for newer in gone:
+            for slot_id in superseded_by(batch, namespace.number, newer.id):
+                version = superseded_version(batch, namespace.number, slot_id)
+                if version is None:
+                    continue
+                doomed = self._condition is not None and matches(self._condition, version.slot)
+                if doomed or 0 < version.slot.expires_at <= self._now:
+                    n_deleted += forget_former(batch, namespace.number, [slot_id], self._trace)
+                elif (restored := reinstate(batch, namespace, version, next_row + len(back), self._now)) is not None:
+                    back.append(restored)
+        return back, n_deleted
 
     def _doomed(self, batch: WriteBatch) -> Iterable[tuple[int, Slot]]:
         for row in self._paced(self._rows):
@@ -317,10 +369,14 @@ class UpdateNamespaceJob:
         adapter_enabled: bool | None = None,
         duplicates: DuplicatePolicyChange | None = None,
         default_ttl: int | None = None,
+        history_versions: int | None = None,
+        supersede: bool | None = None,
     ) -> None:
         self._name = name
         self._duplicates = duplicates
         self._default_ttl = default_ttl
+        self._supersede = supersede
+        self._history_versions = history_versions
         self._adapter_enabled = adapter_enabled
         self._ranking = ranking
         self._description = description
@@ -340,9 +396,13 @@ class UpdateNamespaceJob:
             adapter_enabled=namespace.adapter_enabled if self._adapter_enabled is None else self._adapter_enabled,
             duplicates=namespace.duplicates if self._duplicates is None else self._duplicates.of(namespace.duplicates),
             default_ttl=namespace.default_ttl if self._default_ttl is None else self._default_ttl,
+            history_versions=_or(self._history_versions, namespace.history_versions),
+            supersede=namespace.supersede if self._supersede is None else self._supersede,
         )
         batch.put_namespace(changed)
         plan_forms(batch, namespace, changed)
+        if changed.supersede is not namespace.supersede:
+            set_cue_rows(batch, namespace.number, kept=changed.supersede)
         return changed
 
     def committed(self, result: Namespace, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
@@ -427,6 +487,10 @@ def known_request(view: ReadView, number: int, request: RequestKey | None) -> Re
     if known is not None and known.fingerprint != request.fingerprint:
         raise RequestIdReusedError(request.id)
     return known
+
+
+def _or(value: int | None, kept: int) -> int:
+    return kept if value is None else value
 
 
 def _slot(item: SlotInput, before: Slot | None, now: int) -> Slot:

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pyroaring import BitMap
 
 from adamem_server import _index
 from adamem_server.adapt.adapter import Adapter
@@ -34,6 +35,7 @@ from adamem_server.memory.restoring import (
 from adamem_server.memory.turns import Rows, Turns, TurnTable, distinct
 from adamem_server.memory.words import Words
 from adamem_server.store.expiry import expiry_arrays, slot_rows
+from adamem_server.store.history import read_history
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.types import Filter, FloatVector, IndexParams, Namespace, Slot
 
@@ -49,7 +51,10 @@ _LOAD_WORDS_S: Final = 5e-6
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a hybrid query looks for. `vector` None: not by meaning; `by_words` false: not by words."""
+    """What a hybrid query looks for, but not in the rows `without`.
+
+    `vector` None: not by meaning; `by_words` false: not by words.
+    """
 
     text: str
     language: str
@@ -58,6 +63,7 @@ class Probe:
     condition: Filter | None
     ef_search: int | None
     time_ranges: tuple[tuple[int, int], ...]
+    without: BitMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +118,11 @@ class Shard:
         n_slots: int,
         *,
         words_are_saved: bool,
+        n_restores: int = 0,
     ):
         self.namespace = namespace
+        # It is of the state between two restores of snapshots; slots of another one are not what it finds.
+        self.n_restores: Final = n_restores
         self.sequence = sequence
         self.expiries: Final = expiries
         # To ask an index for its size may have to wait for its work under way.
@@ -149,6 +158,7 @@ class Shard:
             index = restore_vectors(view, namespace, snapshot)
             cues = restore_cues(view, namespace, cues_path(snapshot))
             head = view.head(namespace.number)
+            n_restores = read_history(view, namespace.number).n_restores
             expiries = Expiries(*expiry_arrays(view, namespace.number), partial(_rows, store, namespace.number))
 
         def restored() -> _index.LexicalIndex:
@@ -157,7 +167,16 @@ class Shard:
 
         saved = lexical_path(snapshot).exists()
         return cls(
-            store, namespace, index, cues, Words(restored), head.sequence, expiries, head.n_slots, words_are_saved=saved
+            store,
+            namespace,
+            index,
+            cues,
+            Words(restored),
+            head.sequence,
+            expiries,
+            head.n_slots,
+            words_are_saved=saved,
+            n_restores=n_restores,
         )
 
     @classmethod
@@ -188,24 +207,40 @@ class Shard:
         return held[1]
 
     def search(
-        self, vector: FloatVector, top_k: int, *, condition: Filter | None, ef_search: int | None, now: int = 0
+        self,
+        vector: FloatVector,
+        top_k: int,
+        *,
+        condition: Filter | None,
+        ef_search: int | None,
+        without: BitMap | None = None,
+        now: int = 0,
     ) -> tuple[list[int], list[float]]:
-        """The rows nearest to a vector that have not expired by `now`, and their scores, best first; at most `top_k`.
+        """The rows nearest to a vector and their scores, best first; at most `top_k`.
+
+        None of them has expired by `now`, or is among the rows `without`, which go with a condition.
 
         Raises:
             ShardStaleError: The saved index is damaged where it was not looked at before.
         """
-        allowed = self._allowed(condition, now)
+        allowed = self._allowed(condition, now, without)
         if allowed is not None and not len(allowed):
             return [], []
         ids, found = self._nearest_unexpired(vector, top_k, allowed, ef_search, now)
         return ids.tolist(), found.tolist()
 
     def search_words(
-        self, text: str, language: str, top_k: int, *, condition: Filter | None, now: int = 0
+        self,
+        text: str,
+        language: str,
+        top_k: int,
+        *,
+        condition: Filter | None,
+        without: BitMap | None = None,
+        now: int = 0,
     ) -> tuple[list[int], list[float]]:
-        """The rows whose words fit a text best and their BM25 scores, best first; at most `top_k`, none expired."""
-        ids, found = self._by_words(text, language, top_k, self._allowed(condition, now), now)
+        """The rows whose words fit a text best and their BM25 scores, best first; as many as `search`, and as these."""
+        ids, found = self._by_words(text, language, top_k, self._allowed(condition, now, without), now)
         return ids.tolist(), found.tolist()
 
     def gather(self, probe: Probe, *, n_seeds: int, reach: int, now: int = 0) -> Gathered:
@@ -222,7 +257,7 @@ class Shard:
         Raises:
             ShardStaleError: As `search`.
         """
-        allowed = self._allowed(probe.condition, now)
+        allowed = self._allowed(probe.condition, now, probe.without)
         if allowed is not None and not len(allowed):
             return Gathered.nothing()
         words = self._words.index() if probe.by_words else None
@@ -426,9 +461,17 @@ class Shard:
                 f"the saved index of namespace {name!r} is damaged: {error}", namespace=name
             ) from error
 
-    def _allowed(self, condition: Filter | None, now: int) -> Rows | None:
-        """The rows that pass a filter and have not expired, in order; None for no filter."""
-        return None if condition is None else self._unexpired(self.passing(condition), now)
+    def word_index(self) -> _index.LexicalIndex:
+        """The index of its words."""
+        return self._words.index()
+
+    def _allowed(self, condition: Filter | None, now: int, without: BitMap | None = None) -> Rows | None:
+        """The rows that pass a filter and have not expired, in order, but for some; None for no filter."""
+        if condition is None:
+            return None
+        rows = self._columns.rows(condition)
+        left = rows if without is None else rows - without
+        return self._unexpired(np.asarray(left.to_array(), np.uint64), now)
 
 
 def checked_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexParams:

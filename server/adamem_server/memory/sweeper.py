@@ -19,7 +19,7 @@ from adamem_server.memory.jobs import DeleteJob
 from adamem_server.memory.pacing import Activity
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.writer import Writer
-from adamem_server.store.expiry import due_rows, first_expiries
+from adamem_server.store.expiry import due_former, due_rows, first_expiries
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.types import Namespace
 
@@ -89,11 +89,11 @@ class Sweeper:
         upcoming = 0
         try:
             with self._store.read() as view:
-                firsts = dict(first_expiries(view))
+                firsts = first_expiries(view)
                 due = [found for number, at in firsts.items() if at <= now and (found := view.namespace(number))]
             is_left = [namespace.name for namespace in due if self._sweep(namespace, now)]
             with self._store.read() as view:
-                upcoming = min((at for _, at in first_expiries(view)), default=NEVER)
+                upcoming = min(first_expiries(view).values(), default=NEVER)
         finally:
             self._registry.expect_expiry(upcoming)
         return bool(is_left)
@@ -106,17 +106,27 @@ class Sweeper:
             n_rows = _ROWS if self._activity.was_busy() else _ROWS_IDLE
             with self._store.read() as view:
                 due = due_rows(view, number, now, n_rows)
-            if due and not self._stop.is_set():
-                job = DeleteJob(self._registry, namespace, due, now, only_expired=True, breathe=self._activity.breathe)
+                former = due_former(view, number, now, n_rows - len(due))
+            n_due = len(due) + len(former)
+            if n_due and not self._stop.is_set():
+                job = DeleteJob(
+                    self._registry,
+                    namespace,
+                    due,
+                    now,
+                    only_expired=True,
+                    breathe=self._activity.breathe,
+                    expired=former,
+                )
                 future: Future[object] = self._writer.submit(job)
                 try:
                     future.result()
                 except NamespaceNotFoundError:
                     return False
             shard = self._registry.find(number)
-            if shard is not None and (not shard.expiries.n_due or len(due) < n_rows):
+            if shard is not None and (not shard.expiries.n_due or n_due < n_rows):
                 shard.expiries.count_due(now)
-            if len(due) < n_rows:
+            if n_due < n_rows:
                 return False
             self._rest(perf_counter() - started)
         return True

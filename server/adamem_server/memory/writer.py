@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
 
-from adamem_server.errors import AdaMemError, ShuttingDownError
+from adamem_server.errors import AdaMemError, DataCorruptError, ShuttingDownError
 from adamem_server.store.slot_store import SlotStore, WriteBatch
 
 # A transaction takes jobs until their slots reach this number: enough to divide the sync, not so many that it is felt.
@@ -156,6 +156,9 @@ class Writer:
 def _run(job: Job[_T], batch: WriteBatch) -> "_T | AdaMemError":
     try:
         result = job.run(batch)
+    except DataCorruptError:
+        # It may be met when something is put already: the transaction ends, and the others of the group run again.
+        raise
     except AdaMemError as error:
         return error
     batch.flush()

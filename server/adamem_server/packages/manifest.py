@@ -11,6 +11,8 @@ from msgspec import Meta
 
 from adamem_server.errors import PackageError, PackageFormatError
 from adamem_server.types import (
+    DEFAULT_HISTORY_VERSIONS,
+    MAX_HISTORY_VERSIONS,
     DuplicateAction,
     IndexKind,
     Metric,
@@ -37,6 +39,7 @@ MEMBERS: Final = (SLOTS, VECTORS, CUE_VECTORS, ADAPTER, PAIRS, PAIR_VECTORS)
 REQUIRED: Final = (SLOTS, VECTORS, CUE_VECTORS)
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
+Versions = Annotated[int, Meta(ge=0, le=MAX_HISTORY_VERSIONS)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 # Whole microseconds, which a float holds exactly up to here.
 Seconds = Annotated[float, Meta(ge=0, le=2**53 / 1e6)]
@@ -141,6 +144,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     adapter_enabled: bool = True
     duplicates: Duplicates | None = None
     default_ttl_s: Seconds = 0.0
+    history_versions: Versions = DEFAULT_HISTORY_VERSIONS
+    supersede: bool = False
     adapter: AdapterInfo | None = None
     learned: Learned = Learned()
     members: dict[str, Member]

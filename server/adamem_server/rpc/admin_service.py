@@ -82,6 +82,7 @@ class AdminService(AdminServiceServicer):
         name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl = (
             self._decoder.update_namespace(request)
         )
+        history_versions, supersede = self._decoder.update_history(request)
         info = self._engine.update_namespace(
             name,
             description=description,
@@ -90,6 +91,8 @@ class AdminService(AdminServiceServicer):
             adapter_enabled=adapter_enabled,
             duplicates=duplicates,
             default_ttl=default_ttl,
+            history_versions=history_versions,
+            supersede=supersede,
         )
         return pb.UpdateNamespaceResponse(namespace=encode_namespace(info))
 

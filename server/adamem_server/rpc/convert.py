@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from adamem.v1 import admin_service_pb2 as admin_pb2
 from adamem.v1 import memory_service_pb2 as memory_pb2
@@ -42,6 +42,8 @@ from adamem_server.rpc.slots import (
     encode_time,
 )
 from adamem_server.types import (
+    DEFAULT_HISTORY_VERSIONS,
+    MAX_HISTORY_VERSIONS,
     NO_DUPLICATE_POLICY,
     DeleteResult,
     DuplicatePolicyChange,
@@ -104,6 +106,7 @@ _DEFAULT_M: Final = 16
 _MAX_M: Final = 64
 _MAX_EF_CONSTRUCTION: Final = 1000
 _N_FINGERPRINT: Final = 16
+_N = TypeVar("_N", int, None)
 
 BatchRequest: TypeAlias = memory_pb2.BatchUpdateRequest | memory_pb2.BulkUpdateRequest
 
@@ -187,6 +190,7 @@ class RequestDecoder:
             asked_at=check_time(message.asked_at, "asked_at") if message.HasField("asked_at") else 0,
             use_adapter=message.use_adapter if message.HasField("use_adapter") else None,
             rerank=check_range(message.rerank, "rerank", 0, _MAX_RERANK),
+            as_of=check_time(message.as_of, "as_of") if message.HasField("as_of") else 0,
         )
 
     def update(self, message: memory_pb2.UpdateRequest) -> Batch:
@@ -235,6 +239,8 @@ class RequestDecoder:
         """The ids or the filter of a deletion, and its request id."""
         if bool(message.slot_ids) == message.HasField("filter"):
             raise InvalidArgumentError("slot_ids", "exactly one of slot_ids and filter is needed")
+        if message.erase and message.keep_history:
+            raise InvalidArgumentError("keep_history", "what is erased leaves no history; only one of both can be set")
         ids = self._ids(message.slot_ids, "slot_ids")
         return ids, self.filter(message), request_key("delete", message)
 
@@ -262,6 +268,8 @@ class RequestDecoder:
             external_vectors=message.external_vectors,
             duplicates=decode_policy(message.duplicates, "duplicates").of(NO_DUPLICATE_POLICY),
             default_ttl=decode_default_ttl(message.default_ttl, "default_ttl"),
+            history_versions=_history_versions(message, DEFAULT_HISTORY_VERSIONS),
+            supersede=message.supersede,
         )
         return spec, request_key("create", message)
 
@@ -284,6 +292,11 @@ class RequestDecoder:
         if message.HasField("default_ttl"):
             default_ttl = decode_default_ttl(message.default_ttl, "default_ttl")
         return name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl
+
+    def update_history(self, message: admin_pb2.UpdateNamespaceRequest) -> tuple[int | None, bool | None]:
+        """What a namespace shall keep of its past: how many versions, and whether newer facts supersede older ones."""
+        supersede = message.supersede if message.HasField("supersede") else None
+        return _history_versions(message, None), supersede
 
     def feedback(self, message: memory_pb2.FeedbackRequest) -> FeedbackRequest:
         """Which slots helped with a question."""
@@ -418,6 +431,10 @@ def encode_namespace(info: NamespaceInfo) -> admin_pb2.Namespace:
         adapter_version=namespace.adapter_version,
         duplicates=encode_policy(namespace.duplicates),
         default_ttl=encode_duration(namespace.default_ttl),
+        history_versions=namespace.history_versions,
+        supersede=namespace.supersede,
+        n_versions=info.n_versions,
+        version_bytes=info.version_bytes,
     )
 
 
@@ -451,6 +468,14 @@ def encode_server_info(
             max_message_bytes=limits.max_message_bytes,
         ),
     )
+
+
+def _history_versions(
+    message: admin_pb2.CreateNamespaceRequest | admin_pb2.UpdateNamespaceRequest, default: _N
+) -> "int | _N":
+    if not message.HasField("history_versions"):
+        return default
+    return check_range(message.history_versions, "history_versions", 0, MAX_HISTORY_VERSIONS)
 
 
 def _decode_index_params(message: admin_pb2.IndexParams) -> IndexParams:

@@ -25,7 +25,7 @@ from adamem_server.rpc.deadline import deadline_s
 from adamem_server.rpc.duplicates import encode_absorbed
 from adamem_server.rpc.pages import decode_row, encode_page_token
 from adamem_server.rpc.slots import encode_slot
-from adamem_server.types import UpdateResult
+from adamem_server.types import Trace, UpdateResult
 
 # gRPC's clients take messages of 4 MiB unless told otherwise; a page has fewer slots where they are large.
 _MAX_PAGE_BYTES: Final = 4_000_000
@@ -112,6 +112,7 @@ class MemoryService(MemoryServiceServicer):
         """Delete slots by id or by filter."""
         namespace = self._decoder.namespace(request.namespace)
         slot_ids, condition, key = self._decoder.delete_slots(request)
+        trace = Trace.HISTORY if request.keep_history else Trace.NOTHING
         result = self._erasure.delete_slots(
             namespace,
             slot_ids=slot_ids,
@@ -119,6 +120,7 @@ class MemoryService(MemoryServiceServicer):
             request=key,
             erase=request.erase,
             deadline_s=deadline_s(context),
+            trace=trace,
         )
         return encode_delete_result(result)
 

@@ -14,10 +14,15 @@ from adamem.v1.admin_service_pb2 import ListNamespacesRequest
 from adamem.v1.job_service_pb2 import ListJobsRequest
 from adamem.v1.lifecycle_service_pb2 import ListAbsorbedSlotsRequest, ListDuplicatePairsRequest
 from adamem.v1.memory_service_pb2 import ListSlotsRequest
+from adamem.v1.version_service_pb2 import DiffSnapshotsRequest, ListSlotVersionsRequest, ListSnapshotsRequest
 from adamem_server.errors import InvalidArgumentError
 
-RowsRequest: TypeAlias = ListSlotsRequest | ListDuplicatePairsRequest | ListAbsorbedSlotsRequest
-ListRequest: TypeAlias = ListNamespacesRequest | ListJobsRequest | RowsRequest
+RowsRequest: TypeAlias = (
+    ListSlotsRequest | ListDuplicatePairsRequest | ListAbsorbedSlotsRequest | ListSlotVersionsRequest
+)
+ListRequest: TypeAlias = (
+    ListNamespacesRequest | ListJobsRequest | RowsRequest | ListSnapshotsRequest | DiffSnapshotsRequest
+)
 
 _N_CHECKSUM: Final = 8
 _ROW: Final = re.compile(r"[0-9]{1,10}")
@@ -61,6 +66,14 @@ def decode_row(request: RowsRequest) -> int:
     if _ROW.fullmatch(position) is None or int(position) > _LAST_ROW:
         raise _refusal()
     return int(position)
+
+
+def decode_position(request: DiffSnapshotsRequest) -> bytes:
+    """The position of `Snapshots.diff` to go on from; b"" for the first page. Raises as `decode_page_token`."""
+    try:
+        return bytes.fromhex(decode_page_token(request))
+    except ValueError as error:
+        raise _refusal() from error
 
 
 def _refusal() -> InvalidArgumentError:

@@ -16,6 +16,7 @@ from adamem.v1 import (
     lifecycle_service_pb2,
     memory_service_pb2,
     package_service_pb2,
+    version_service_pb2,
 )
 from adamem.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from adamem.v1.backup_service_pb2_grpc import add_BackupServiceServicer_to_server
@@ -23,6 +24,7 @@ from adamem.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from adamem.v1.lifecycle_service_pb2_grpc import add_LifecycleServiceServicer_to_server
 from adamem.v1.memory_service_pb2_grpc import add_MemoryServiceServicer_to_server
 from adamem.v1.package_service_pb2_grpc import add_PackageServiceServicer_to_server
+from adamem.v1.version_service_pb2_grpc import add_VersionServiceServicer_to_server
 from adamem_server.errors import StartupError
 from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.memory.engine import MemoryEngine
@@ -35,6 +37,7 @@ from adamem_server.rpc.job_service import JobService
 from adamem_server.rpc.lifecycle_service import LifecycleService
 from adamem_server.rpc.memory_service import MemoryService
 from adamem_server.rpc.package_service import PackageService
+from adamem_server.rpc.version_service import VersionService
 from adamem_server.types import Limits
 
 SERVICES: Final = (
@@ -44,6 +47,7 @@ SERVICES: Final = (
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
     backup_service_pb2.DESCRIPTOR.services_by_name["BackupService"].full_name,
     package_service_pb2.DESCRIPTOR.services_by_name["PackageService"].full_name,
+    version_service_pb2.DESCRIPTOR.services_by_name["VersionService"].full_name,
 )
 
 # Calls that wait for a thread; more are refused by gRPC itself, with RESOURCE_EXHAUSTED.
@@ -115,6 +119,7 @@ class RpcServer:
         add_MemoryServiceServicer_to_server(self._memory, self._server)
         add_AdminServiceServicer_to_server(admin, self._server)
         add_LifecycleServiceServicer_to_server(LifecycleService(lifecycle, decoder), self._server)
+        add_VersionServiceServicer_to_server(VersionService(engine, lifecycle, decoder), self._server)
         add_JobServiceServicer_to_server(JobService(lifecycle.jobs), self._server)
         add_BackupServiceServicer_to_server(self._backup, self._server)
         add_PackageServiceServicer_to_server(PackageService(lifecycle.packages, decoder), self._server)

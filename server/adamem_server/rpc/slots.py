@@ -30,6 +30,7 @@ from adamem_server.types import (
     SlotInput,
     SlotKind,
     SlotView,
+    Validity,
 )
 
 KINDS: Final = {
@@ -111,6 +112,16 @@ def encode_slot(view: SlotView) -> types_pb2.Slot:
         ttl=encode_duration(slot.ttl),
         access_count=view.access.count,
         accessed_at=encode_time(view.access.accessed_at),
+        validity=None if view.validity is None else encode_validity(view.validity),
+    )
+
+
+def encode_validity(validity: Validity) -> types_pb2.Validity:
+    """When a version was valid."""
+    return types_pb2.Validity(
+        valid_from=encode_time(validity.start),
+        valid_to=encode_time(validity.end),
+        superseded_by=validity.superseded_by,
     )
 
 

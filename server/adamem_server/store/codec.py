@@ -12,6 +12,7 @@ import numpy as np
 
 from adamem_server.errors import DataCorruptError
 from adamem_server.types import (
+    DEFAULT_HISTORY_VERSIONS,
     NO_DUPLICATE_POLICY,
     Access,
     AdapterVersion,
@@ -37,17 +38,18 @@ from adamem_server.types import (
 
 _T = TypeVar("_T")
 _VERSION: Final = b"\x01"
+# A ULID's digits (Crockford's base 32) as those of Python's, and all pairs of them, for 10 bits at a time. By hand:
+# ids are read and written several times for each slot, and the package takes ten times as long.
+_DIGITS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_TO_PYTHON: Final = str.maketrans(_DIGITS, "0123456789abcdefghijklmnopqrstuv")
+_PAIRS: Final = [high + low for high in _DIGITS for low in _DIGITS]
+_SHIFTS: Final = range(120, -1, -10)
 _KINDS: Final = (SlotKind.FACT, SlotKind.MESSAGE, SlotKind.PREFERENCE, SlotKind.DOCUMENT, SlotKind.SUMMARY)
 _KIND_CODES: Final = {kind: code for code, kind in enumerate(_KINDS)}
 _DTYPES: Final[dict[VectorType, np.dtype[np.floating[Any]]]] = {
     VectorType.FLOAT32: np.dtype("<f4"),
     VectorType.FLOAT16: np.dtype("<f2"),
 }
-# A ULID is written in Crockford's base 32.
-_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_FROM_CROCKFORD: Final = str.maketrans(_CROCKFORD, "0123456789ABCDEFGHIJKLMNOPQRSTUV")
-_PAIRS_OF_DIGITS: Final = [first + second for first in _CROCKFORD for second in _CROCKFORD]
-_SHIFTS: Final = tuple(range(120, -1, -10))
 
 
 class _SlotRecord(msgspec.Struct, array_like=True):
@@ -93,6 +95,8 @@ class _NamespaceRecord(msgspec.Struct, array_like=True):
     duplicate_threshold: float = NO_DUPLICATE_POLICY.threshold
     duplicate_scope: tuple[ScopeField, ...] = NO_DUPLICATE_POLICY.scope
     default_ttl: int = 0
+    history_versions: int = DEFAULT_HISTORY_VERSIONS
+    supersede: bool = False
 
 
 class _PairRecord(msgspec.Struct, array_like=True):
@@ -287,14 +291,13 @@ _access_decoder: Final = msgspec.msgpack.Decoder(tuple[int, int])
 
 def slot_id_bytes(slot_id: str) -> bytes:
     """The 16 bytes of a ULID; the text was checked at the border."""
-    # Python reads base 32 of other digits; ULID.from_str takes six times as long.
-    return int(slot_id.translate(_FROM_CROCKFORD), 32).to_bytes(16, "big")
+    return int(slot_id.translate(_TO_PYTHON), 32).to_bytes(16, "big")
 
 
-def _slot_id_text(data: bytes) -> str:
+def slot_id_text(raw: bytes) -> str:
     """The inverse of `slot_id_bytes`: ten bits at a time."""
-    number = int.from_bytes(data, "big")
-    return "".join([_PAIRS_OF_DIGITS[number >> shift & 1023] for shift in _SHIFTS])
+    number = int.from_bytes(raw, "big")
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def encode_slot(slot: Slot) -> bytes:
@@ -326,9 +329,9 @@ def encode_slot(slot: Slot) -> bytes:
 
 def decode_slot(data: bytes) -> Slot:
     """The inverse of `encode_slot`."""
-    record = _decode(_slot_decoder, data)
+    record = decode_record(_slot_decoder, data)
     return Slot(
-        id=_slot_id_text(record.id),
+        id=slot_id_text(record.id),
         content=record.content,
         cue=record.cue,
         kind=_KINDS[record.kind],
@@ -342,7 +345,7 @@ def decode_slot(data: bytes) -> Slot:
         expires_at=record.expires_at,
         vector_supplied=record.vector_supplied,
         language=record.language,
-        recalled_from=_slot_id_text(record.recalled_from) if record.recalled_from else "",
+        recalled_from=slot_id_text(record.recalled_from) if record.recalled_from else "",
         ttl=record.ttl,
     )
 
@@ -372,13 +375,15 @@ def encode_namespace(namespace: Namespace) -> bytes:
             namespace.duplicates.threshold,
             namespace.duplicates.scope,
             namespace.default_ttl,
+            namespace.history_versions,
+            namespace.supersede,
         )
     )
 
 
 def decode_namespace(number: int, data: bytes) -> Namespace:
     """The inverse of `encode_namespace`."""
-    record = _decode(_namespace_decoder, data)
+    record = decode_record(_namespace_decoder, data)
     return Namespace(
         number=number,
         name=record.name,
@@ -401,6 +406,8 @@ def decode_namespace(number: int, data: bytes) -> Namespace:
             scope=record.duplicate_scope,
         ),
         default_ttl=record.default_ttl,
+        history_versions=record.history_versions,
+        supersede=record.supersede,
     )
 
 
@@ -411,7 +418,7 @@ def encode_head(head: Head) -> bytes:
 
 def decode_head(data: bytes) -> Head:
     """The inverse of `encode_head`."""
-    return _decode(_head_decoder, data)
+    return decode_record(_head_decoder, data)
 
 
 def encode_change(change: Change) -> bytes:
@@ -421,7 +428,7 @@ def encode_change(change: Change) -> bytes:
 
 def decode_change(data: bytes) -> Change:
     """The inverse of `encode_change`."""
-    return _decode(_change_decoder, data)
+    return decode_record(_change_decoder, data)
 
 
 def encode_request(request: Request) -> bytes:
@@ -431,7 +438,7 @@ def encode_request(request: Request) -> bytes:
 
 def decode_request(data: bytes) -> Request:
     """The inverse of `encode_request`."""
-    return _decode(_request_decoder, data)
+    return decode_record(_request_decoder, data)
 
 
 def encode_access(access: Access) -> bytes:
@@ -441,7 +448,7 @@ def encode_access(access: Access) -> bytes:
 
 def decode_access(data: bytes) -> Access:
     """The inverse of `encode_access`."""
-    return Access(*_decode(_access_decoder, data))
+    return Access(*decode_record(_access_decoder, data))
 
 
 def encode_staging(staging: Staging) -> bytes:
@@ -451,7 +458,7 @@ def encode_staging(staging: Staging) -> bytes:
 
 def decode_staging(data: bytes) -> Staging:
     """The inverse of `encode_staging`."""
-    return _decode(_staging_decoder, data)
+    return decode_record(_staging_decoder, data)
 
 
 def encode_learning(learning: Learning) -> bytes:
@@ -461,7 +468,7 @@ def encode_learning(learning: Learning) -> bytes:
 
 def decode_learning(data: bytes) -> Learning:
     """The inverse of `encode_learning`."""
-    return _decode(_learning_decoder, data)
+    return decode_record(_learning_decoder, data)
 
 
 def encode_pair(pair: TaughtPair) -> bytes:
@@ -474,7 +481,7 @@ def encode_pair(pair: TaughtPair) -> bytes:
 
 def decode_pair(data: bytes) -> TaughtPair:
     """The inverse of `encode_pair`."""
-    record = _decode(_pair_decoder, data)
+    record = decode_record(_pair_decoder, data)
     n_values = len(record.vector) // _DTYPES[VectorType.FLOAT16].itemsize
     vector = decode_vectors([record.vector], n_values, VectorType.FLOAT16)[0] if n_values else None
     return TaughtPair(
@@ -507,7 +514,7 @@ def encode_adapter(version: AdapterVersion, data: bytes) -> bytes:
 
 def decode_adapter(version: int, data: bytes) -> tuple[AdapterVersion, bytes]:
     """The inverse of `encode_adapter`."""
-    record = _decode(_adapter_decoder, data)
+    record = decode_record(_adapter_decoder, data)
     found = AdapterVersion(
         version=version,
         created_at=record.created_at,
@@ -551,7 +558,7 @@ def encode_job(job: Job) -> bytes:
 
 def decode_job(job_id: str, data: bytes) -> Job:
     """The inverse of `encode_job`."""
-    record = _decode(_job_decoder, data)
+    record = decode_record(_job_decoder, data)
     return Job(id=job_id, **{name: getattr(record, name) for name in _JobRecord.__struct_fields__})
 
 
@@ -580,7 +587,12 @@ def decode_vectors(values: Sequence[bytes], dim: int, vector_type: VectorType) -
     return np.frombuffer(b"".join(values), dtype).reshape(len(values), dim).astype(np.float32)
 
 
-def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
+def decode_record(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
+    """A record of version 1.
+
+    Raises:
+        DataCorruptError: It has another version, or cannot be read.
+    """
     if data[:1] != _VERSION:
         raise DataCorruptError(f"a stored record has the unknown version {data[:1].hex()}")
     try:

@@ -55,6 +55,14 @@ TABLES: Final = (
     "form_builds",
     "absorbed",
     "merges",
+    "versions",
+    "version_vectors",
+    "version_times",
+    "superseded",
+    "former_expiries",
+    "cue_rows",
+    "snapshots",
+    "histories",
 )
 
 _MIN_MAP_BYTES: Final = 16 << 20

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from adamem_server.store import codec, keys
+from adamem_server.store.history import read_history
 from adamem_server.store.slot_store import OF_NAMESPACE, ReadView, WriteBatch
 
 _ERASING: Final = b"erasing"
@@ -27,7 +28,10 @@ def known_counts(view: ReadView, number: int) -> dict[str, int]:
     head = view.head(number)
     n_pairs = view.learning(number).n_pairs
     slots = dict.fromkeys(("slots", "vectors", "rows"), head.n_slots)
-    return {**slots, "cue_vectors": head.n_cues, "pairs": n_pairs}
+    history = read_history(view, number)
+    versions = dict.fromkeys(("versions", "version_vectors", "version_times"), history.n_versions)
+    superseded = {"superseded": history.n_superseded}
+    return {**slots, "cue_vectors": head.n_cues, "pairs": n_pairs, **versions, **superseded}
 
 
 def requests_naming(view: ReadView, number: int, slot_ids: AbstractSet[str] | None, upto: int) -> list[bytes]:

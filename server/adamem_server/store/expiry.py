@@ -23,15 +23,19 @@ def slot_rows(view: ReadView, number: int) -> NDArray[np.uint32]:
     return packed["row"].astype(np.uint32)
 
 
-def first_expiries(view: ReadView) -> Iterator[tuple[int, int]]:
-    """(namespace number, when its first slot expires) of all namespaces that have slots that expire."""
-    cursor = view.cursor("expiries")
-    number = 0
-    while cursor.set_range(keys.number_key(number)):
-        key = cursor.key()
-        number = keys.decode_u32(key[:4])
-        yield number, keys.expiry_of(key)[0]
-        number += 1
+def first_expiries(view: ReadView) -> dict[int, int]:
+    """By namespace number, when its first slot expires, or the first that is gone and kept; of all that have any."""
+    firsts: dict[int, int] = {}
+    for table in ("expiries", "former_expiries"):
+        cursor = view.cursor(table)
+        number = 0
+        while cursor.set_range(keys.number_key(number)):
+            key = cursor.key()
+            number = keys.decode_u32(key[:4])
+            expires_at = keys.expires_at_of(key)
+            firsts[number] = min(firsts.get(number, expires_at), expires_at)
+            number += 1
+    return firsts
 
 
 def due_rows(view: ReadView, number: int, now: int, most: int) -> list[int]:
@@ -42,6 +46,23 @@ def due_rows(view: ReadView, number: int, now: int, most: int) -> list[int]:
             break
         rows.append(row)
     return rows
+
+
+def due_former(view: ReadView, number: int, now: int, most: int) -> list[tuple[int, str, int]]:
+    """(expires_at, slot id, version) of up to `most` slots that are gone and kept, and have expired; soonest first."""
+    prefix = keys.number_key(number)
+    due: list[tuple[int, str, int]] = []
+    for key, _ in view.scan("former_expiries", prefix, prefix):
+        expires_at, slot_id, version = keys.former_expiry_of(key)
+        if expires_at > now or len(due) == most:
+            break
+        due.append((expires_at, codec.slot_id_text(slot_id), version))
+    return due
+
+
+def forget_former_expiry(batch: WriteBatch, number: int, expires_at: int, slot_id: str, version: int) -> None:
+    """Take such a slot out of those that expire."""
+    batch.delete("former_expiries", keys.former_expiry_key(number, expires_at, codec.slot_id_bytes(slot_id), version))
 
 
 def put_expiry(batch: WriteBatch, number: int, row: int, before: Slot, after: Slot) -> int:

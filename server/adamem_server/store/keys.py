@@ -26,6 +26,14 @@
     form_builds  number u32                                              rows without their forms: first u32, last u32
     absorbed     number u32 | row of the survivor u32 | ordinal u32      duplicate_codec.encode_absorbed
     merges       number u32 | dry run u8 | job id 16 bytes | n u32       duplicate_codec.encode_merge
+    versions     number u32 | slot id 16 bytes | sequence u64 | version u32   history_codec.encode_version
+    version_vectors  as versions                                         values of the content's vector, then the cue's
+    version_times  number u32 | sequence u64 | slot id 16 bytes | version u32   valid from u64 | to u64, microseconds
+    superseded   number u32 | newer slot id 16 bytes | older slot id 16 bytes   empty
+    former_expiries  number u32 | expires at u64 | slot id 16 bytes | version u32   empty: of slots that are gone
+    cue_rows     number u32 | cue and scope, 16 bytes | row u32          empty: see cue_rows.py
+    snapshots    number u32 | snapshot's name, UTF-8                     history_codec.encode_snapshot
+    histories    number u32                                              history_codec.encode_history
 
 A row is the number of a slot inside its namespace: counted up from 1, never used again, and the id under which the
 vector index knows the slot. Pairs and versions of adapters are counted up from 1 likewise. Namespace number 0 is the
@@ -51,6 +59,8 @@ _U32_U64: Final = Struct(">IQ")
 _U32_U64_U32: Final = Struct(">IQI")
 _U32_U32_U64: Final = Struct(">IIQ")
 _U64: Final = Struct(">Q")
+_U64_U32: Final = Struct(">QI")
+_U64_U64: Final = Struct(">QQ")
 
 
 def number_key(number: int) -> bytes:
@@ -92,6 +102,11 @@ def expiry_of(key: bytes) -> tuple[int, int]:
     """(expires_at, row) of an `expiry_key`."""
     _, expires_at, row = _U32_U64_U32.unpack(key)
     return expires_at, row
+
+
+def expires_at_of(key: bytes) -> int:
+    """When what an `expiry_key` or a `former_expiry_key` is of expires."""
+    return int(_U32_U64.unpack(key[:12])[1])
 
 
 def request_key(number: int, request_id: str) -> bytes:
@@ -163,6 +178,78 @@ def merge_key(number: int, *, dry_run: bool, job_id: bytes, n: int) -> bytes:
 def last_u32(key: bytes) -> int:
     """The number that a key of forms, absorbed or merges ends with."""
     return int(_U32.unpack(key[-4:])[0])
+
+
+def version_key(number: int, slot_id: bytes, sequence: int, version: int) -> bytes:
+    """Key in versions and version_vectors; begins with the `slot_id_key`."""
+    return _U32.pack(number) + slot_id + _U64_U32.pack(sequence, version)
+
+
+def version_key_of(key: bytes) -> tuple[bytes, int, int]:
+    """(slot id, sequence, version) of a `version_key`."""
+    sequence, version = _U64_U32.unpack(key[20:])
+    return key[4:20], sequence, version
+
+
+def version_time_key(number: int, sequence: int, slot_id: bytes, version: int) -> bytes:
+    """Key in version_times; begins with the `journal_key`."""
+    return _U32_U64.pack(number, sequence) + slot_id + _U32.pack(version)
+
+
+def version_time_of(key: bytes) -> tuple[int, bytes, int]:
+    """(sequence, slot id, version) of a `version_time_key`."""
+    return int(_U32_U64.unpack(key[:12])[1]), key[12:28], int(_U32.unpack(key[28:])[0])
+
+
+def superseded_key(number: int, newer: bytes, older: bytes) -> bytes:
+    """Key in superseded; begins with the `slot_id_key` of the newer one."""
+    return _U32.pack(number) + newer + older
+
+
+def superseded_of(key: bytes) -> tuple[bytes, bytes]:
+    """(newer, older) of a `superseded_key`."""
+    return key[4:20], key[20:]
+
+
+def former_expiry_key(number: int, expires_at: int, slot_id: bytes, version: int) -> bytes:
+    """Key in former_expiries; begins as an `expiry_key` does."""
+    return _U32_U64.pack(number, expires_at) + slot_id + _U32.pack(version)
+
+
+def former_expiry_of(key: bytes) -> tuple[int, bytes, int]:
+    """(expires_at, slot id, version) of a `former_expiry_key`."""
+    return int(_U32_U64.unpack(key[:12])[1]), key[12:28], int(_U32.unpack(key[28:])[0])
+
+
+def cue_row_key(number: int, cue: bytes, row: int) -> bytes:
+    """Key in cue_rows; begins with the number and the cue's 16 bytes, as a `slot_id_key` does with an id's."""
+    return _U32.pack(number) + cue + _U32.pack(row)
+
+
+def cue_row_of(key: bytes) -> int:
+    """The row of a `cue_row_key`."""
+    return int(_U32.unpack(key[20:])[0])
+
+
+def snapshot_key(number: int, name: str) -> bytes:
+    """Key in snapshots."""
+    return _U32.pack(number) + name.encode()
+
+
+def snapshot_name_of(key: bytes) -> str:
+    """The name of a `snapshot_key`."""
+    return key[4:].decode()
+
+
+def encode_times(start: int, end: int) -> bytes:
+    """A value of version_times."""
+    return _U64_U64.pack(start, end)
+
+
+def decode_times(value: bytes) -> tuple[int, int]:
+    """The inverse of `encode_times`."""
+    start, end = _U64_U64.unpack(value)
+    return start, end
 
 
 def encode_u32(value: int) -> bytes:

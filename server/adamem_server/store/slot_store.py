@@ -14,18 +14,22 @@ import lmdb
 
 from adamem_server.store import codec, keys
 from adamem_server.store.codec import Change, Head, Learning, Request
+from adamem_server.store.cue_rows import cue_key
 from adamem_server.store.data_file import DataFile
 from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.environment import Environment, ReadTransaction
+from adamem_server.store.history import Trail
 from adamem_server.types import (
     NO_ACCESS,
     Access,
     AdapterVersion,
     Durability,
+    Ending,
     FloatVector,
     Namespace,
     Slot,
     TaughtPair,
+    Trace,
     VectorType,
 )
 
@@ -49,6 +53,14 @@ _PURGED: Final = (
     "form_builds",
     "absorbed",
     "merges",
+    "versions",
+    "version_vectors",
+    "version_times",
+    "superseded",
+    "former_expiries",
+    "cue_rows",
+    "snapshots",
+    "histories",
     "heads",
 )
 # The tables of which a namespace's number begins the keys.
@@ -128,7 +140,7 @@ class ReadView:
 
     def slots(self, number: int, after: int = 0) -> Iterator[tuple[int, Slot]]:
         """(row, slot) in the order of rows, from the first behind `after`."""
-        for key, value in self._scan("slots", keys.row_key(number, after + 1), keys.number_key(number)):
+        for key, value in self.scan("slots", keys.row_key(number, after + 1), keys.number_key(number)):
             yield keys.row_of(key), codec.decode_slot(value)
 
     def access(self, number: int, row: int) -> Access:
@@ -156,7 +168,7 @@ class ReadView:
         prefix = keys.number_key(namespace.number)
         rows: list[int] = []
         values: list[bytes] = []
-        for key, value in self._scan(of, prefix, prefix):
+        for key, value in self.scan(of, prefix, prefix):
             rows.append(keys.row_of(key))
             values.append(value)
             if len(rows) == chunk:
@@ -169,13 +181,13 @@ class ReadView:
 
     def changes(self, number: int, after: int) -> Iterator[tuple[int, Change]]:
         """(sequence, change) of the journal, from the first behind `after`."""
-        for key, value in self._scan("journal", keys.journal_key(number, after + 1), keys.number_key(number)):
+        for key, value in self.scan("journal", keys.journal_key(number, after + 1), keys.number_key(number)):
             yield keys.sequence_of(key), codec.decode_change(value)
 
     def expiring(self, number: int) -> Iterator[tuple[int, int]]:
         """(expires_at, row) of the slots that expire, soonest first."""
         prefix = keys.number_key(number)
-        for key, _ in self._scan("expiries", prefix, prefix):
+        for key, _ in self.scan("expiries", prefix, prefix):
             yield keys.expiry_of(key)
 
     def request(self, number: int, request_id: str) -> Request | None:
@@ -192,13 +204,13 @@ class ReadView:
 
     def all_learning(self) -> Iterator[tuple[int, Learning]]:
         """(number, learning) of all namespaces that were taught anything."""
-        for key, value in self._scan("learning", b"", b""):
+        for key, value in self.scan("learning", b"", b""):
             yield keys.decode_u32(key), codec.decode_learning(value)
 
     def pairs(self, number: int) -> Iterator[tuple[int, TaughtPair]]:
         """(pair number, pair) of a namespace, in the order in which they were taught."""
         prefix = keys.number_key(number)
-        for key, value in self._scan("pairs", prefix, prefix):
+        for key, value in self.scan("pairs", prefix, prefix):
             yield keys.pair_of(key), codec.decode_pair(value)
 
     def pair(self, number: int, pair: int) -> TaughtPair | None:
@@ -209,7 +221,7 @@ class ReadView:
     def pairs_of(self, number: int, row: int) -> list[int]:
         """The numbers of the pairs that name a row."""
         prefix = keys.row_key(number, row)
-        return [keys.pair_row_of(key)[1] for key, _ in self._scan("pair_rows", prefix, prefix)]
+        return [keys.pair_row_of(key)[1] for key, _ in self.scan("pair_rows", prefix, prefix)]
 
     def adapter(self, number: int, version: int) -> tuple[AdapterVersion, bytes] | None:
         """A version of a namespace's adapter and its safetensors file."""
@@ -219,7 +231,7 @@ class ReadView:
     def adapters(self, number: int) -> Iterator[tuple[AdapterVersion, bytes]]:
         """The versions of a namespace's adapter, oldest first."""
         prefix = keys.number_key(number)
-        for key, value in self._scan("adapters", prefix, prefix):
+        for key, value in self.scan("adapters", prefix, prefix):
             yield codec.decode_adapter(keys.version_of(key), value)
 
     # For the other files of this room, each of which knows tables of its own
@@ -232,7 +244,8 @@ class ReadView:
         """A cursor over a table, for this view's time."""
         return self._txn.cursor(db=self._tables[table])
 
-    def _scan(self, table: str, start: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, table: str, start: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """(key, value) from `start` on, while keys begin with `prefix`."""
         cursor = self._txn.cursor(db=self._tables[table])
         if not cursor.set_range(start):
             return
@@ -248,9 +261,16 @@ class WriteBatch(ReadView):
     def __init__(self, environment: Environment, txn: ReadTransaction) -> None:
         super().__init__(environment, txn)
         self._puts: dict[str, list[tuple[bytes, bytes]]] = {}
+        self._trails: dict[int, Trail] = {}
 
     def flush(self) -> None:
-        """Hand the gathered puts to LMDB: one call a table, which lets go of the GIL once instead of once a slot."""
+        """Hand the gathered puts to LMDB: one call a table, which lets go of the GIL once instead of once a slot.
+
+        Also stores the counts of the histories.
+        """
+        for trail in self._trails.values():
+            trail.flush()
+        self._trails.clear()
         for table, items in self._puts.items():
             with self._txn.cursor(db=self._tables[table]) as cursor:
                 cursor.putmulti(items)
@@ -263,6 +283,13 @@ class WriteBatch(ReadView):
     def delete(self, table: str, key: bytes) -> bool:
         """Remove such a record; whether it was there."""
         return bool(self._txn.delete(key, db=self._tables[table]))
+
+    def trail(self, number: int) -> Trail:
+        """What this job leaves in the history of a namespace; `put_head` comes after all that is told to it."""
+        trail = self._trails.get(number)
+        if trail is None:
+            trail = self._trails[number] = Trail(self, number)
+        return trail
 
     def put_namespace(self, namespace: Namespace) -> None:
         """Store a namespace's properties and its name."""
@@ -309,16 +336,45 @@ class WriteBatch(ReadView):
         vector_type: VectorType,
         old: Slot | None,
         cue_vector: FloatVector | None = None,
+        *,
+        ending: Ending = Ending.UPDATED,
     ) -> int:
-        """Store a slot with its vector, and that of its cue, in place of `old`; returns its size in bytes."""
-        key = keys.row_key(number, row)
-        data = codec.encode_slot(slot)
+        """Store a slot with its vector, and that of its cue, in place of `old`; returns its size in bytes.
+
+        The history keeps `old`, which ended so.
+        """
         values = codec.encode_vector(vector, vector_type)
+        cue_values = b"" if cue_vector is None else codec.encode_vector(cue_vector, vector_type)
+        return self.put_stored(number, row, slot, codec.encode_slot(slot), values, cue_values, old, ending=ending)
+
+    def put_stored(
+        self,
+        number: int,
+        row: int,
+        slot: Slot,
+        data: bytes,
+        values: bytes,
+        cue_values: bytes,
+        old: Slot | None,
+        *,
+        at: int = 0,
+        ending: Ending = Ending.UPDATED,
+    ) -> int:
+        """As `put_slot`, of a slot and vectors in their stored forms; `cue_values` b"": its cue has no vector.
+
+        `at` is the time of the change, 0: the slot's `updated_at`.
+        """
+        key = keys.row_key(number, row)
+        trail = self.trail(number)
+        if old is not None:
+            trail.replaced(row, old, slot, values, cue_values, at or slot.updated_at, ending)
+        else:
+            trail.created(slot.id)
+        if trail.has_cue_rows:
+            self._put_cue_row(number, row, old, slot)
         self._gather("slots", key, data)
         self._gather("vectors", key, values)
-        cue_values = b""
-        if cue_vector is not None:
-            cue_values = codec.encode_vector(cue_vector, vector_type)
+        if cue_values:
             self._gather("cue_vectors", key, cue_values)
         elif old is not None:
             self._txn.delete(key, db=self._tables["cue_vectors"])
@@ -339,12 +395,32 @@ class WriteBatch(ReadView):
         """Whether a slot's cue has a vector."""
         return self._txn.get(keys.row_key(number, row), db=self._tables["cue_vectors"]) is not None
 
-    def delete_slot(self, number: int, row: int, slot: Slot, *, with_absorbed: bool = True) -> None:
-        """Remove every record of a slot but those of the journal; pairs that name it forget it.
+    def delete_slot(
+        self,
+        number: int,
+        row: int,
+        slot: Slot,
+        *,
+        with_absorbed: bool = True,
+        at: int = 0,
+        trace: Trace = Trace.NOTHING,
+    ) -> None:
+        """Remove a slot, at a time, but from the journal; pairs that name it forget it. `trace` stays of it.
 
         What it has absorbed goes too, unless it is itself being absorbed.
         """
+        self.trail(number).removed(row, slot, at or slot.updated_at, trace)
+        self._remove_slot(number, row, slot, with_absorbed=with_absorbed)
+
+    def supersede_slot(self, number: int, row: int, slot: Slot, *, end: int, newer: str) -> None:
+        """Take a slot out of those that are found: the slot `newer` holds from `end` on. What it absorbed goes."""
+        self.trail(number).superseded(row, slot, end, newer)
+        self._remove_slot(number, row, slot, with_absorbed=True)
+
+    def _remove_slot(self, number: int, row: int, slot: Slot, *, with_absorbed: bool) -> None:
         key = keys.row_key(number, row)
+        if self.trail(number).has_cue_rows:
+            self._put_cue_row(number, row, slot, None)
         for table in (*_OF_SLOTS, "accesses"):
             self._txn.delete(key, db=self._tables[table])
         self._txn.delete(keys.slot_id_key(number, codec.slot_id_bytes(slot.id)), db=self._tables["rows"])
@@ -437,6 +513,13 @@ class WriteBatch(ReadView):
         for other in versions[: max(len(versions) - max(n_others, 0), 0)]:
             self._txn.delete(keys.adapter_key(number, other), db=self._tables["adapters"])
 
+    def _put_cue_row(self, number: int, row: int, old: Slot | None, new: Slot | None) -> None:
+        before, after = (None if slot is None else cue_key(slot) for slot in (old, new))
+        if before is not None and before != after:
+            self.delete("cue_rows", keys.cue_row_key(number, before, row))
+        if after is not None:
+            self.put("cue_rows", keys.cue_row_key(number, after, row), b"")
+
     def _put_pair(self, number: int, pair: int, value: TaughtPair) -> None:
         self._txn.put(keys.pair_key(number, pair), codec.encode_pair(value), db=self._tables["pairs"])
 
@@ -456,7 +539,7 @@ class WriteBatch(ReadView):
     def _delete_absorbed(self, number: int, row: int) -> None:
         """Remove what a row has absorbed, and what that had absorbed before."""
         prefix = keys.row_key(number, row)
-        for key, value in list(self._scan("absorbed", prefix, prefix)):
+        for key, value in list(self.scan("absorbed", prefix, prefix)):
             self._delete_absorbed(number, decode_absorbed(value).row)
             self._txn.delete(key, db=self._tables["absorbed"])
 

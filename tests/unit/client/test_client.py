@@ -83,6 +83,8 @@ EXPORTED = sorted(
     """
     AbsorbedSlot AbsorbedSlotPage DuplicateAction DuplicateMatch DuplicatePair DuplicatePairPage DuplicatePolicy
     DuplicateScope RecalledAction
+    DiffKind Ending RestoredSlot SlotDiff SlotDiffPage SlotVersion SlotVersionPage Snapshot SnapshotPage Validity
+    SlotVersionNotFoundError SnapshotNotFoundError SnapshotExistsError
     AbortedError AdaMemError AdapterStatus AdapterVersion AdapterVersionNotFoundError FeedbackResult TrainingOutcome
     BackupInvalidError BackupResult DeleteNamespaceResult DeletionReceipt StructureCount
     TrainingReport ImportMode ImportResult PackageError PackageFormatError PackageInfo PackageModelError

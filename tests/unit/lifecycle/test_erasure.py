@@ -14,14 +14,16 @@ from adamem_server.errors import (
     StorageFullError,
 )
 from adamem_server.lifecycle.erasure import Erasure
+from adamem_server.lifecycle.snapshots import Snapshots
 from adamem_server.memory.jobs import StoreJob
 from adamem_server.store import erasing
 from adamem_server.store.slot_store import WriteBatch
-from adamem_server.types import DeletionReceipt, QueryMode, SlotInput
+from adamem_server.types import Condition, DeletionReceipt, NamespaceSpec, Operator, QueryMode, Scope, SlotInput
 from tests.unit.memory.engines import Lab, key, stored
 from tests.unit.store.test_codec import ADAPTER
 
 PATIENCE_S = 30
+VERSION_TABLES = ("versions", "version_vectors", "version_times", "superseded", "cue_rows", "snapshots", "histories")
 
 
 @pytest.fixture
@@ -182,3 +184,27 @@ def test_an_open_index_that_held_an_erased_slot_is_not_saved_and_the_next_one_is
     assert lab.query("anna", text="another", top_k=1, mode=QueryMode.LEXICAL) == ["another"]
     parts.maintenance.save(parts.registry.open_shards()[0])
     assert [path.name for path in files(1)] == ["1.idx", "1.lex"]
+
+
+def test_what_a_slot_was_is_erased_too(lab: Lab, erasure: Erasure) -> None:
+    """Former versions, superseded facts, and what a snapshot holds; the receipt counts them."""
+    lab.engine.create_namespace(NamespaceSpec(name="anna", supersede=True))
+    scope, cue = Scope(user_id="anna"), "Where does Anna live?"
+    lab.put("anna", "in Reykjavik", cue=cue, scope=scope, created_at=1)
+    (newer,) = lab.put("anna", "in Valparaiso", cue=cue, scope=scope, created_at=2)
+    (other,) = lab.put("anna", "parakeets", scope=scope)
+    lab.put("anna", "budgerigars", scope=scope, id=other)
+    Snapshots(lab.engine.parts).create("anna", "then")
+    lab.put("anna", "canaries", scope=scope, id=other)
+    (kept,) = lab.put("anna", "Bob's dog", scope=Scope(user_id="bob"))
+    lab.put("anna", "Bob's cat", scope=Scope(user_id="bob"), id=kept)
+    condition = Condition("user_id", Operator.EQ, "anna")
+    plain = erasure.delete_slots("anna", slot_ids=[newer])
+    assert counts(plain.receipt)["superseded"] == (1, 0)
+    result = erasure.delete_slots("anna", filter=condition, erase=True)
+    found = counts(result.receipt)
+    assert set(VERSION_TABLES) <= set(found)
+    assert [found[table] for table in ("versions", "version_vectors", "version_times")] == [(4, 1)] * 3
+    for word in (b"Reykjavik", b"Valparaiso", b"parakeets", b"budgerigars", b"canaries"):
+        assert word not in text(lab)
+    assert b"Bob's dog" in text(lab)

@@ -44,8 +44,9 @@ def test_the_first_format(packer: Packer) -> None:
             del manifest[name]
         for name in ("slots.jsonl",):
             del manifest["members"][name]["sha256"], manifest["members"][name]["n_bytes"]
-    # It came later; files without it have none.
-    assert told[1].pop("default_ttl_s") == 0
+    # They came later; files without them have these.
+    later = {"default_ttl_s": 0, "history_versions": 10, "supersede": False}
+    assert {name: told[1].pop(name) for name in later} == later
     assert told[0] == told[1]
     # The query above was counted.
     del golden["slots.jsonl"], today["slots.jsonl"]

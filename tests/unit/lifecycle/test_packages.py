@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -28,9 +29,23 @@ from adamem_server.packages.slots import PackagedSlot
 from adamem_server.store.bulk import read_slots
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.store.staging import all_staging
-from adamem_server.types import NamespaceSpec, Slot, SlotInput, VectorType
+from adamem_server.types import (
+    NO_DUPLICATE_POLICY,
+    Condition,
+    DuplicateAction,
+    NamespaceSpec,
+    Operator,
+    QueryMode,
+    Slot,
+    SlotInput,
+    SlotKind,
+    VectorType,
+)
 from tests.unit.lifecycle.packs import MAX_PACKAGE_BYTES, NAME, Packer, fill, pack, sealed, unpack
 from tests.unit.memory.engines import WORD_DIM, WordEmbedder
+from tests.unit.memory.support import NOW
+
+SKIPPING = replace(NO_DUPLICATE_POLICY, on_duplicate=DuplicateAction.SKIP)
 
 
 @pytest.fixture
@@ -543,3 +558,61 @@ def test_imports_and_writes_beside_each_other(packer: Packer) -> None:
     assert len(lab.slots("others")) == 50
     assert pack(sealed(unpack(data)))  # the parts fit together again: what hostile packages are made of
     assert n_left(packer) == 0
+
+
+def tell(packer: Packer, name: str, content: str, day: int) -> str:
+    fields = {"kind": SlotKind.FACT, "cue": "Where does Ann live?", "created_at": NOW + day}
+    (slot_id,) = packer.lab.put(name, content, **fields)
+    return slot_id
+
+
+def test_what_a_namespace_keeps_and_lets_supersede_goes_along(packer: Packer) -> None:
+    lab = packer.lab
+    lab.engine.create_namespace(NamespaceSpec(name="facts", history_versions=3, supersede=True))
+    tell(packer, "facts", "Ann lives in Riga", 1)
+    tell(packer, "facts", "Ann lives in Oslo", 2)
+    packer.load(packer.export("facts"), "copy")
+    copy = lab.engine.get_namespace("copy")
+    assert (copy.namespace.history_versions, copy.namespace.supersede) == (3, True)
+    # Its history stays where it was.
+    assert (lab.contents("copy"), copy.n_versions) == (["Ann lives in Oslo"], 0)
+    tell(packer, "copy", "Ann lives in Bergen", 3)
+    assert lab.contents("copy") == ["Ann lives in Bergen"]
+
+
+def test_merged_facts_supersede_each_other(packer: Packer) -> None:
+    lab = packer.lab
+    for name in ("facts", "older", "newer"):
+        lab.engine.create_namespace(NamespaceSpec(name=name, supersede=name == "facts"))
+    there = tell(packer, "facts", "Ann lives in Oslo", 5)
+    tell(packer, "older", "Ann lives in Riga", 1)
+    newer = tell(packer, "newer", "Ann lives in Bergen", 9)
+    for name in ("older", "newer"):
+        packer.load(packer.export(name), "facts", ImportMode.MERGE)
+        before = lab.contents("facts")
+        info = lab.engine.get_namespace("facts")
+        assert info.n_slots == len(before) == 1
+        for mode in QueryMode:
+            assert lab.query("facts", text="Ann lives", mode=mode) == before
+    assert before == ["Ann lives in Bergen"]
+    validity = lab.engine.get_slot("facts", there).validity
+    assert validity is not None
+    assert validity.superseded_by == newer
+    packer.restart()
+    assert lab.query("facts", text="Ann lives") == before
+    lab.engine.delete_slots("facts", slot_ids=[newer])
+    assert lab.contents("facts") == ["Ann lives in Oslo"]
+
+
+@pytest.mark.parametrize("mode", ImportMode)
+def test_a_duplicate_of_what_was_imported_is_none(packer: Packer, mode: ImportMode) -> None:
+    lab = packer.lab
+    lab.engine.create_namespace(NamespaceSpec(name="once", duplicates=SKIPPING))
+    lab.put("once", "Ann drinks tea without sugar")
+    name = "copy" if mode is ImportMode.CREATE else "once"
+    data = packer.export("once")
+    if mode is ImportMode.MERGE:
+        lab.engine.delete_slots("once", filter=Condition("kind", Operator.EQ, "fact"))
+    packer.load(data, name, mode)
+    lab.put(name, "Ann drinks tea without sugar.")
+    assert lab.contents(name) == ["Ann drinks tea without sugar"]

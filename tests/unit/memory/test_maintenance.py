@@ -104,7 +104,7 @@ class Rooms:
         """How many records of a namespace each table holds."""
         with self.store.read() as view:
             prefix = keys.number_key(number)
-            counts = {table: len(list(view._scan(table, prefix, prefix))) for table in TABLES}
+            counts = {table: len(list(view.scan(table, prefix, prefix))) for table in TABLES}
         return {table: n for table, n in counts.items() if n}
 
 

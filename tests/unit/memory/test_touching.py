@@ -8,6 +8,7 @@ import pytest
 from adamem_server.errors import InvalidArgumentError, NamespaceNotFoundError, RequestIdReusedError, SlotNotFoundError
 from adamem_server.memory import touching
 from adamem_server.memory.touching import NewExpiry
+from adamem_server.store.history import read_versions
 from adamem_server.types import (
     MAX_TIME_US,
     NO_EXPIRY,
@@ -176,3 +177,14 @@ def test_queries_find_what_lives_among_many_that_are_dead(lab: Lab, mode: QueryM
     lab.store.full = False
     wait_until(lambda: lab.engine.get_namespace("anna").n_slots == 3)
     assert len(lab.query("anna", text="rain", top_k=9, mode=mode)) == 3
+
+
+def test_a_renewal_is_no_version_of_a_slot(lab: Lab) -> None:
+    (first,) = lab.put("anna", "tea", expires_at=NOW + 10, ttl=10)
+    assert touch(lab, NewExpiry(ttl=30), first).n_touched == 1
+    assert lab.engine.get_namespace("anna").n_versions == 0
+    lab.put("anna", "coffee", id=first)
+    # What was replaced is kept with the expiry that it had been given by then.
+    number = lab.engine.get_namespace("anna").namespace.number
+    with lab.store.read() as view:
+        assert [each.slot.expires_at for each in read_versions(view, number, first)] == [NOW + 30]

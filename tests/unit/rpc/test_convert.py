@@ -224,6 +224,7 @@ def test_delete() -> None:
         ({"slot_ids": [ULID, "x"]}, "slot_ids[1]", "26"),
         ({"filter": types_pb2.Filter()}, "filter", None),
         ({"slot_ids": [ULID], "request_id": "x" * 129}, "request_id", "128"),
+        ({"slot_ids": [ULID], "erase": True, "keep_history": True}, "keep_history", None),
     ],
 )
 def test_delete_refused(fields: dict[str, Any], field: str, limit: str | None) -> None:
@@ -322,6 +323,7 @@ def test_namespace_as_described() -> None:
             created_at=1_500_000,
             adapter_version=7,
             default_ttl=2_500_000,
+            supersede=True,
         ),
         n_slots=1,
         n_bytes=2,
@@ -329,6 +331,8 @@ def test_namespace_as_described() -> None:
         snapshot_sequence=4,
         open=True,
         index_bytes=5,
+        n_versions=6,
+        version_bytes=7,
     )
     message = encode_namespace(info)
     assert {field.name for field, _ in message.ListFields()} == set(message.DESCRIPTOR.fields_by_name)

@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adamem_server.errors import DataCorruptError
-from adamem_server.store import codec
+from adamem_server.store import codec, history_codec
+from adamem_server.store.snapshot_types import Snapshot
 from adamem_server.types import (
     NO_DUPLICATE_POLICY,
     Access,
     AdapterVersion,
     DuplicateAction,
     DuplicatePolicy,
+    Ending,
     IndexKind,
     IndexParams,
     Job,
@@ -27,7 +29,9 @@ from adamem_server.types import (
     ScopeField,
     Slot,
     SlotKind,
+    SlotVersion,
     TaughtPair,
+    Validity,
     VectorType,
 )
 from tests.unit.store.strategies import slots
@@ -74,7 +78,33 @@ NAMESPACE = Namespace(
         scope=(ScopeField.USER_ID, ScopeField.TIME),
     ),
     default_ttl=86_400_000_000,
+    history_versions=4,
+    supersede=True,
 )
+VERSION = SlotVersion(
+    number=5,
+    slot=SLOT,
+    validity=Validity(1_700_000_000_000_001, 1_700_000_000_000_009, "01ARZ3NDEKTSV4RRFFQ69G5FAW"),
+    ending=Ending.SUPERSEDED,
+    row=70_000,
+    sequence=9,
+    held=True,
+    space="ab" * 8,
+)
+SNAPSHOT = Snapshot(
+    name="before",
+    description="до переезда",
+    created_at=1_700_000_000_000_000,
+    sequence=9,
+    next_row=4,
+    n_slots=2,
+    n_bytes=1234,
+    n_cues=1,
+    model_fingerprint="ab" * 32,
+    hidden=True,
+    deleting=True,
+)
+HISTORY = history_codec.History(3, 4567, 1, ((9, 4), (12, 7)), 2, "01ARZ3NDEKTSV4RRFFQ69G5FAX", (1, 2, 3))
 PAIR = TaughtPair(
     query="Что пьёт Anna?",
     helped=(1, 300),
@@ -155,6 +185,18 @@ RECORDS = {
         lambda data: codec.decode_staging(data) == codec.Staging(7, 300, 200, 60, 40),
     ),
     "job": (codec.encode_job(JOB), lambda data: codec.decode_job(JOB.id, data) == JOB),
+    "version": (
+        history_codec.encode_version(VERSION, (GOLDEN / "slot.v1.2.bin").read_bytes()),
+        lambda data: (
+            history_codec.decode_version(5, 9, data) == replace(VERSION, slot=replace(SLOT, recalled_from="", ttl=0))
+            and history_codec.slot_record_of(data) == (GOLDEN / "slot.v1.2.bin").read_bytes()
+        ),
+    ),
+    "snapshot": (
+        history_codec.encode_snapshot(SNAPSHOT),
+        lambda data: history_codec.decode_snapshot("before", data) == SNAPSHOT,
+    ),
+    "history": (history_codec.encode_history(HISTORY), lambda data: history_codec.decode_history(data) == HISTORY),
     "access": (codec.encode_access(Access(3, 4)), lambda data: codec.decode_access(data) == Access(3, 4)),
 }
 
@@ -176,7 +218,8 @@ def test_records_with_fewer_fields_are_read() -> None:
     assert codec.decode_slot(slot) == replace(SLOT, ttl=0)
     assert codec.decode_change((GOLDEN / "change.v1.bin").read_bytes()) == codec.Change(1, (2, 3), (4,))
     namespace = (GOLDEN / "namespace.v1.bin").read_bytes()
-    undecided = replace(NAMESPACE, duplicates=NO_DUPLICATE_POLICY, default_ttl=0)
+    unkept = replace(NAMESPACE, history_versions=10, supersede=False)
+    undecided = replace(unkept, duplicates=NO_DUPLICATE_POLICY, default_ttl=0)
     unadapted = replace(undecided, adapter_enabled=True, adapter_version=0)
     assert codec.decode_namespace(7, namespace) == replace(unadapted, ranking={})
     namespace = (GOLDEN / "namespace.v1.2.bin").read_bytes()
@@ -184,7 +227,9 @@ def test_records_with_fewer_fields_are_read() -> None:
     namespace = (GOLDEN / "namespace.v1.3.bin").read_bytes()
     assert codec.decode_namespace(7, namespace) == undecided
     namespace = (GOLDEN / "namespace.v1.4.bin").read_bytes()
-    assert codec.decode_namespace(7, namespace) == replace(NAMESPACE, default_ttl=0)
+    assert codec.decode_namespace(7, namespace) == replace(unkept, default_ttl=0)
+    namespace = (GOLDEN / "namespace.v1.5.bin").read_bytes()
+    assert codec.decode_namespace(7, namespace) == unkept
     assert codec.decode_request((GOLDEN / "request.v1.4.bin").read_bytes()).n_touched == 0
     assert codec.decode_request((GOLDEN / "request.v1.3.bin").read_bytes()).duplicates == ()
     assert codec.decode_request((GOLDEN / "request.v1.bin").read_bytes()).n_taught == 0

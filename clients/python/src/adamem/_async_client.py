@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
 from typing import Any, TypeVar
 
 import grpc
@@ -11,7 +10,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from adamem._async_bulk import send
-from adamem._backups import AsyncBackups
+from adamem._async_groups import AsyncGroups
 from adamem._bulk import BulkLoad
 from adamem._codec import (
     SlotInputLike,
@@ -28,13 +27,7 @@ from adamem._codec import (
     update_result_from_proto,
 )
 from adamem._connection import AsyncConnection
-from adamem._duplicate_types import (
-    DuplicatePolicyLike,
-)
-from adamem._duplicates import AsyncDuplicates
-from adamem._jobs import AsyncJobs
-from adamem._lifecycle import AsyncLifecycle
-from adamem._packages import AsyncPackages
+from adamem._duplicate_types import DuplicatePolicyLike
 from adamem._retry import Attempts
 from adamem.receipts import DeleteNamespaceResult, DeleteResult
 from adamem.types import (
@@ -70,7 +63,7 @@ RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
 
 
-class AsyncClient(AsyncConnection):
+class AsyncClient(AsyncGroups, AsyncConnection):
     """A connection to an AdaMem server for one event loop; its methods are those of `Client`.
 
         async with adamem.AsyncClient(namespace="alice") as memory:
@@ -80,31 +73,6 @@ class AsyncClient(AsyncConnection):
 
     `list_slots` and `list_namespaces` are asynchronous iterators: `async for slot in memory.list_slots()`.
     """
-
-    @cached_property
-    def jobs(self) -> AsyncJobs:
-        """Long work of the server: `get`, `list`, `cancel`, `watch`, `wait`."""
-        return AsyncJobs(self)
-
-    @cached_property
-    def lifecycle(self) -> AsyncLifecycle:
-        """What starts it: `verify`, `compact`, `compact_data`."""
-        return AsyncLifecycle(self)
-
-    @cached_property
-    def duplicates(self) -> AsyncDuplicates:
-        """Of a namespace: `merge`, `undo`, `pairs`, `absorbed`."""
-        return AsyncDuplicates(self)
-
-    @cached_property
-    def backups(self) -> AsyncBackups:
-        """Backups of the whole server."""
-        return AsyncBackups(self._channel, self._metadata)
-
-    @cached_property
-    def packages(self) -> AsyncPackages:
-        """Exports namespaces as files and imports them."""
-        return AsyncPackages(self)
 
     async def query(
         self,
@@ -124,6 +92,7 @@ class AsyncClient(AsyncConnection):
         asked_at: datetime | str | None = None,
         use_adapter: bool | None = None,
         rerank: int = 0,
+        as_of: datetime | str | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> QueryResult:
         """Finds the slots that matter most for a text or a vector.
@@ -146,6 +115,7 @@ class AsyncClient(AsyncConnection):
             asked_at: The time that "yesterday" in `text` is relative to. None: now.
             use_adapter: Whether `text` passes through what the namespace has learned. None: as the namespace says.
             rerank: How many of the best hits the server's cross-encoder reads, at some milliseconds each. 0: none.
+            as_of: Answers from what was valid at this time, changed or superseded since or not. None: now.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
 
         Returns:
@@ -167,6 +137,7 @@ class AsyncClient(AsyncConnection):
             asked_at=asked_at,
             use_adapter=use_adapter,
             rerank=rerank,
+            as_of=as_of,
         )
         return query_result_from_proto(await self._call(self._memory.Query, request, timeout_s))
 
@@ -394,6 +365,7 @@ class AsyncClient(AsyncConnection):
         *,
         filter: FilterLike | None = None,  # noqa: A002
         namespace: str | None = None,
+        keep_history: bool = False,
         request_id: str | None = None,
         erase: bool = False,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
@@ -404,13 +376,14 @@ class AsyncClient(AsyncConnection):
             slot_ids: One id or several. Exactly one of `slot_ids` and `filter` is given.
             filter: As in `query`; an empty one is refused, for it would delete everything.
             namespace: Deleted from. None: the client's.
+            keep_history: Keep them for `history.restore`; else their history goes too, but for what snapshots hold.
             request_id: As in `update`.
             erase: Wait until no byte of the slots is left in the files of the data directory: a pass over all of it,
                 some seconds for a gigabyte. The server forgets the requests that stored the slots, so that one that
                 is sent again stores them again.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
         """
-        request = self._delete_slots_request(slot_ids, filter, namespace, request_id, erase)
+        request = self._delete_slots_request(slot_ids, filter, namespace, request_id, erase, keep_history)
         response = await self._call(self._memory.DeleteSlots, request, timeout_s)
         return delete_result_from_proto(response)
 
@@ -523,6 +496,8 @@ class AsyncClient(AsyncConnection):
         external_vectors: bool = False,
         duplicates: DuplicatePolicyLike | None = None,
         default_ttl_s: float | None = None,
+        history_versions: int | None = None,
+        supersede: bool = False,
         request_id: str | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
@@ -540,6 +515,8 @@ class AsyncClient(AsyncConnection):
             external_vectors: Clients supply all vectors, so that text cannot be embedded for it.
             duplicates: What it does with duplicates. None: it stores all.
             default_ttl_s: Seconds after which slots expire that are written without an expiry. None or 0: they do not.
+            history_versions: How many former versions of each slot it keeps, 0 to 1000. None: 10.
+            supersede: A newer fact or preference takes over from older ones with the same cue, user and agent.
             request_id: As in `update`.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
 
@@ -557,6 +534,8 @@ class AsyncClient(AsyncConnection):
             external_vectors=external_vectors,
             duplicates=duplicates,
             default_ttl_s=default_ttl_s,
+            history_versions=history_versions,
+            supersede=supersede,
             request_id=request_id,
         )
         response = await self._call(self._admin.CreateNamespace, request, timeout_s)
@@ -617,6 +596,8 @@ class AsyncClient(AsyncConnection):
         adapter_enabled: bool | None = None,
         duplicates: DuplicatePolicyLike | None = None,
         default_ttl_s: float | None = None,
+        history_versions: int | None = None,
+        supersede: bool | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
         """Changes what is given and leaves the rest. Never retried: the call has no request id.
@@ -629,10 +610,20 @@ class AsyncClient(AsyncConnection):
             adapter_enabled: Turns its adapter and learning on or off.
             duplicates: Changes what it does with duplicates; takes some 0.1 ms a slot when it begins to find them.
             default_ttl_s: Seconds after which slots expire that are written from now on without an expiry; 0: none do.
+            history_versions: Replaces how many former versions of each slot it keeps, 0 to 1000.
+            supersede: Whether newer facts take over from older ones with the same cue, user and agent.
             timeout_s: Limit of the call. None: none. Left out: the client's.
         """
         request = self._update_namespace_request(
-            name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl_s
+            name,
+            description,
+            ef_search,
+            ranking,
+            adapter_enabled,
+            duplicates,
+            default_ttl_s,
+            history_versions,
+            supersede,
         )
         response = await self._call(self._admin.UpdateNamespace, request, timeout_s)
         return namespace_from_proto(response.namespace)

@@ -194,6 +194,7 @@ class BaseClient:
         asked_at: datetime | str | None,
         use_adapter: bool | None,
         rerank: int,
+        as_of: datetime | str | None,
     ) -> memory_pb.QueryRequest:
         if (text is None) == (vector is None):
             raise invalid("query", "exactly one of text and vector is expected")
@@ -214,6 +215,7 @@ class BaseClient:
                 rerank=rerank,
                 asked_at=None if asked_at is None else time_to_proto(asked_at, "asked_at"),
                 use_adapter=use_adapter,
+                as_of=None if as_of is None else time_to_proto(as_of, "as_of"),
             )
 
     def _feedback_request(
@@ -303,6 +305,7 @@ class BaseClient:
         namespace: str | None,
         request_id: str | None,
         erase: bool,
+        keep_history: bool,
     ) -> memory_pb.DeleteSlotsRequest:
         if (slot_ids is None) == (filter is None):
             raise invalid("slot_ids", "exactly one of slot_ids and filter is expected")
@@ -314,6 +317,7 @@ class BaseClient:
                 namespace=self._namespace_or_own(namespace),
                 slot_ids=ids,
                 filter=None if filter is None else filter_to_proto(filter),
+                keep_history=keep_history,
                 request_id=new_request_id() if request_id is None else request_id,
                 erase=erase,
             )
@@ -330,7 +334,7 @@ class BaseClient:
     ) -> memory_pb.TouchSlotsRequest:
         if expires_at is not None and ttl_s is not None:
             raise invalid("ttl_s", "only one of expires_at and ttl_s may be given")
-        named = self._delete_slots_request(slot_ids, filter, namespace, request_id, erase=False)
+        named = self._delete_slots_request(slot_ids, filter, namespace, request_id, erase=False, keep_history=False)
         with building("touch_slots"):
             never = ttl_s == inf
             return memory_pb.TouchSlotsRequest(
@@ -356,6 +360,8 @@ class BaseClient:
         external_vectors: bool,
         duplicates: DuplicatePolicyLike | None,
         default_ttl_s: float | None,
+        history_versions: int | None,
+        supersede: bool,
         request_id: str | None,
     ) -> admin_pb.CreateNamespaceRequest:
         with building("namespace"):
@@ -377,6 +383,8 @@ class BaseClient:
                 external_vectors=external_vectors,
                 duplicates=None if duplicates is None else policy_to_proto(duplicates),
                 default_ttl=None if default_ttl_s is None else duration_to_proto(default_ttl_s, "default_ttl_s"),
+                history_versions=history_versions,
+                supersede=supersede,
                 request_id=new_request_id() if request_id is None else request_id,
             )
 
@@ -399,6 +407,8 @@ class BaseClient:
         adapter_enabled: bool | None,
         duplicates: DuplicatePolicyLike | None,
         default_ttl_s: float | None,
+        history_versions: int | None,
+        supersede: bool | None,
     ) -> admin_pb.UpdateNamespaceRequest:
         with building("namespace"):
             return admin_pb.UpdateNamespaceRequest(
@@ -409,6 +419,8 @@ class BaseClient:
                 adapter_enabled=adapter_enabled,
                 duplicates=None if duplicates is None else policy_to_proto(duplicates),
                 default_ttl=None if default_ttl_s is None else duration_to_proto(default_ttl_s, "default_ttl_s"),
+                history_versions=history_versions,
+                supersede=supersede,
             )
 
     def _delete_namespace_request(self, name: str, erase: bool) -> admin_pb.DeleteNamespaceRequest:

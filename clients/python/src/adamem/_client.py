@@ -27,14 +27,14 @@ from adamem._codec import (
     update_result_from_proto,
 )
 from adamem._connection import Connection
-from adamem._duplicate_types import (
-    DuplicatePolicyLike,
-)
+from adamem._duplicate_types import DuplicatePolicyLike
 from adamem._duplicates import Duplicates
+from adamem._history import History
 from adamem._jobs import Jobs
 from adamem._lifecycle import Lifecycle
 from adamem._packages import Packages
 from adamem._retry import Attempts
+from adamem._snapshots import Snapshots
 from adamem.receipts import DeleteNamespaceResult, DeleteResult
 from adamem.types import (
     NOT_GIVEN,
@@ -85,6 +85,8 @@ class Client(Connection):
         duplicates: Of a namespace: `merge`, `undo`, `pairs`, `absorbed`.
         lifecycle: What starts it: `verify`, `compact`, `compact_data`.
         backups: Backups of the whole server: `save`.
+        history: Former versions of slots: `list`, `restore`.
+        snapshots: Named states of a namespace: `create`, `list`, `diff`, `restore`, `delete`; `clone`.
     """
 
     def _open(self) -> None:
@@ -94,6 +96,8 @@ class Client(Connection):
         self.duplicates = Duplicates(self)
         self.backups = Backups(self._channel, self._metadata)
         self.packages = Packages(self)
+        self.history = History(self)
+        self.snapshots = Snapshots(self)
 
     def _stream(self, load: BulkLoad[ItemT], batches: Iterator[Batch], attempts: Attempts) -> None:
         """Sends the batches over one stream; first, one by one, those that a broken stream left unanswered."""
@@ -135,6 +139,7 @@ class Client(Connection):
         asked_at: datetime | str | None = None,
         use_adapter: bool | None = None,
         rerank: int = 0,
+        as_of: datetime | str | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> QueryResult:
         """Finds the slots that matter most for a text or a vector.
@@ -157,6 +162,7 @@ class Client(Connection):
             asked_at: The time that "yesterday" in `text` is relative to. None: now.
             use_adapter: Whether `text` passes through what the namespace has learned. None: as the namespace says.
             rerank: How many of the best hits the server's cross-encoder reads, at some milliseconds each. 0: none.
+            as_of: Answers from what was valid at this time, changed or superseded since or not. None: now.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
 
         Returns:
@@ -178,6 +184,7 @@ class Client(Connection):
             asked_at=asked_at,
             use_adapter=use_adapter,
             rerank=rerank,
+            as_of=as_of,
         )
         return query_result_from_proto(self._call(self._memory.Query, request, timeout_s))
 
@@ -403,6 +410,7 @@ class Client(Connection):
         *,
         filter: FilterLike | None = None,  # noqa: A002
         namespace: str | None = None,
+        keep_history: bool = False,
         request_id: str | None = None,
         erase: bool = False,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
@@ -413,13 +421,14 @@ class Client(Connection):
             slot_ids: One id or several. Exactly one of `slot_ids` and `filter` is given.
             filter: As in `query`; an empty one is refused, for it would delete everything.
             namespace: Deleted from. None: the client's.
+            keep_history: Keep them for `history.restore`; else their history goes too, but for what snapshots hold.
             request_id: As in `update`.
             erase: Wait until no byte of the slots is left in the files of the data directory: a pass over all of it,
                 some seconds for a gigabyte. The server forgets the requests that stored the slots, so that one that
                 is sent again stores them again.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
         """
-        request = self._delete_slots_request(slot_ids, filter, namespace, request_id, erase)
+        request = self._delete_slots_request(slot_ids, filter, namespace, request_id, erase, keep_history)
         response = self._call(self._memory.DeleteSlots, request, timeout_s)
         return delete_result_from_proto(response)
 
@@ -532,6 +541,8 @@ class Client(Connection):
         external_vectors: bool = False,
         duplicates: DuplicatePolicyLike | None = None,
         default_ttl_s: float | None = None,
+        history_versions: int | None = None,
+        supersede: bool = False,
         request_id: str | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
@@ -549,6 +560,8 @@ class Client(Connection):
             external_vectors: Clients supply all vectors, so that text cannot be embedded for it.
             duplicates: What it does with duplicates. None: it stores all.
             default_ttl_s: Seconds after which slots expire that are written without an expiry. None or 0: they do not.
+            history_versions: How many former versions of each slot it keeps, 0 to 1000. None: 10.
+            supersede: A newer fact or preference takes over from older ones with the same cue, user and agent.
             request_id: As in `update`.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
 
@@ -566,6 +579,8 @@ class Client(Connection):
             external_vectors=external_vectors,
             duplicates=duplicates,
             default_ttl_s=default_ttl_s,
+            history_versions=history_versions,
+            supersede=supersede,
             request_id=request_id,
         )
         response = self._call(self._admin.CreateNamespace, request, timeout_s)
@@ -621,6 +636,8 @@ class Client(Connection):
         adapter_enabled: bool | None = None,
         duplicates: DuplicatePolicyLike | None = None,
         default_ttl_s: float | None = None,
+        history_versions: int | None = None,
+        supersede: bool | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
         """Changes what is given and leaves the rest. Never retried: the call has no request id.
@@ -633,10 +650,20 @@ class Client(Connection):
             adapter_enabled: Turns its adapter and learning on or off.
             duplicates: Changes what it does with duplicates; takes some 0.1 ms a slot when it begins to find them.
             default_ttl_s: Seconds after which slots expire that are written from now on without an expiry; 0: none do.
+            history_versions: Replaces how many former versions of each slot it keeps, 0 to 1000.
+            supersede: Whether newer facts take over from older ones with the same cue, user and agent.
             timeout_s: Limit of the call. None: none. Left out: the client's.
         """
         request = self._update_namespace_request(
-            name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl_s
+            name,
+            description,
+            ef_search,
+            ranking,
+            adapter_enabled,
+            duplicates,
+            default_ttl_s,
+            history_versions,
+            supersede,
         )
         response = self._call(self._admin.UpdateNamespace, request, timeout_s)
         return namespace_from_proto(response.namespace)

@@ -52,6 +52,7 @@ from adamem.types import (
     TrainingOutcome,
     TrainingReport,
     UpdateResult,
+    Validity,
     VectorType,
 )
 from adamem.v1 import admin_service_pb2 as admin_pb
@@ -172,6 +173,7 @@ def slot_from_proto(message: pb.Slot) -> Slot:
         language=message.language,
         ttl_s=seconds_from_proto(message.ttl) if message.HasField("ttl") else None,
         recalled_from=message.recalled_from,
+        validity=validity_from_proto(message.validity) if message.HasField("validity") else None,
     )
 
 
@@ -245,6 +247,15 @@ def _policy_from_proto(message: duplicates_pb.DuplicatePolicy) -> DuplicatePolic
         on_recalled=enum_from_proto(recalled, RecalledAction, "RECALLED_ACTION_"),
         threshold=_shortest(message.threshold),
         scope=tuple(enum_from_proto(name, DuplicateScope, "DUPLICATE_SCOPE_") for name in names),
+    )
+
+
+def validity_from_proto(message: pb.Validity) -> Validity:
+    """When a version was valid."""
+    return Validity(
+        valid_from=time_from_proto(message.valid_from) if message.HasField("valid_from") else None,
+        valid_to=time_from_proto(message.valid_to) if message.HasField("valid_to") else None,
+        superseded_by=message.superseded_by,
     )
 
 
@@ -355,6 +366,10 @@ def namespace_from_proto(message: admin_pb.Namespace) -> Namespace:
         adapter_version=message.adapter_version,
         duplicates=_policy_from_proto(message.duplicates),
         default_ttl_s=seconds_from_proto(message.default_ttl) if message.HasField("default_ttl") else None,
+        history_versions=message.history_versions,
+        supersede=message.supersede,
+        n_versions=message.n_versions,
+        version_bytes=message.version_bytes,
     )
 
 

@@ -8,9 +8,12 @@
     │   ├── NamespaceNotFoundError
     │   ├── SlotNotFoundError
     │   ├── AdapterVersionNotFoundError
-    │   └── JobNotFoundError
+    │   ├── JobNotFoundError
+    │   ├── SlotVersionNotFoundError    it has no such version, or it is not kept any more
+    │   └── SnapshotNotFoundError
     ├── AlreadyExistsError
-    │   └── NamespaceExistsError
+    │   ├── NamespaceExistsError
+    │   └── SnapshotExistsError
     ├── FailedPreconditionError         the request is right, the state it meets is not
     │   ├── DimensionMismatchError      a vector of another dimension than the namespace's
     │   ├── ModelMismatchError          text for a namespace whose vectors another encoder made
@@ -142,6 +145,18 @@ class AdapterVersionNotFoundError(NotFoundError):
     default_reason = "ADAPTER_VERSION_NOT_FOUND"
 
 
+class SlotVersionNotFoundError(NotFoundError):
+    """The slot has no former version of this number, or none that is still kept."""
+
+    default_reason = "SLOT_VERSION_NOT_FOUND"
+
+
+class SnapshotNotFoundError(NotFoundError):
+    """The namespace has no snapshot of this name."""
+
+    default_reason = "SNAPSHOT_NOT_FOUND"
+
+
 class JobNotFoundError(NotFoundError):
     """The server knows no job of this id, or does not any more."""
 
@@ -153,6 +168,12 @@ class AlreadyExistsError(AdaMemError):
 
     default_code = grpc.StatusCode.ALREADY_EXISTS
     default_reason = "ALREADY_EXISTS"
+
+
+class SnapshotExistsError(AlreadyExistsError):
+    """The namespace has a snapshot of this name."""
+
+    default_reason = "SNAPSHOT_EXISTS"
 
 
 class NamespaceExistsError(AlreadyExistsError):

@@ -130,6 +130,21 @@ class SlotInput(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Validity(Record):
+    """When a version of a slot was valid.
+
+    Attributes:
+        valid_from: When it began.
+        valid_to: When it ended. None: it still is valid.
+        superseded_by: The id of the slot with the newer fact, or "".
+    """
+
+    valid_from: datetime | None
+    valid_to: datetime | None
+    superseded_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Slot(Record):
     """One memory as stored.
 
@@ -157,6 +172,8 @@ class Slot(Record):
         recalled_from: The slot that a query had returned shortly before this one, which says the same, was stored; "".
         absorbed: The first duplicates that it absorbed; of `get_slot` alone. `duplicates.absorbed` has all.
         ttl_s: The time to live in seconds that it was given, by which `touch_slots` renews it. None: none.
+        validity: When this was valid, where it is not the present state: superseded, or a former version that `as_of`
+            found.
     """
 
     id: str
@@ -182,6 +199,7 @@ class Slot(Record):
     recalled_from: str = ""
     absorbed: "tuple[AbsorbedSlot, ...]" = ()
     ttl_s: float | None = None
+    validity: Validity | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -400,6 +418,10 @@ class Namespace(Record):
         adapter_version: The version of its adapter that serves. 0: none.
         duplicates: What it does with duplicates.
         default_ttl_s: Seconds after which slots expire that are written without an expiry. None: they do not.
+        history_versions: How many former versions of each slot it keeps.
+        supersede: A newer fact takes over from older ones with the same cue, user and agent.
+        n_versions: Former versions that it keeps, for its history and its snapshots.
+        version_bytes: Their size as stored.
     """
 
     name: str
@@ -423,6 +445,10 @@ class Namespace(Record):
     adapter_version: int = 0
     duplicates: DuplicatePolicy = field(default_factory=DuplicatePolicy)
     default_ttl_s: float | None = None
+    history_versions: int = 0
+    supersede: bool = False
+    n_versions: int = 0
+    version_bytes: int = 0
 
 
 class TrainingOutcome(StrEnum):

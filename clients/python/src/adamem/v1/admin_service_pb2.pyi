@@ -39,7 +39,7 @@ class IndexParams(_message.Message):
     def __init__(self, m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., ef_search: _Optional[int] = ...) -> None: ...
 
 class Namespace(_message.Message):
-    __slots__ = ("name", "description", "dim", "metric", "index_kind", "index_params", "vector_type", "model", "model_fingerprint", "n_slots", "n_bytes", "sequence", "snapshot_sequence", "open", "index_bytes", "created_at", "ranking", "adapter_enabled", "adapter_version", "duplicates", "default_ttl")
+    __slots__ = ("name", "description", "dim", "metric", "index_kind", "index_params", "vector_type", "model", "model_fingerprint", "n_slots", "n_bytes", "sequence", "snapshot_sequence", "open", "index_bytes", "created_at", "ranking", "adapter_enabled", "adapter_version", "duplicates", "default_ttl", "history_versions", "supersede", "n_versions", "version_bytes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     DIM_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +61,10 @@ class Namespace(_message.Message):
     ADAPTER_VERSION_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_TTL_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    SUPERSEDE_FIELD_NUMBER: _ClassVar[int]
+    N_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     dim: int
@@ -82,10 +86,14 @@ class Namespace(_message.Message):
     adapter_version: int
     duplicates: _duplicates_pb2.DuplicatePolicy
     default_ttl: _duration_pb2.Duration
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[_types_pb2.Metric, str]] = ..., index_kind: _Optional[_Union[_types_pb2.IndexKind, str]] = ..., index_params: _Optional[_Union[IndexParams, _Mapping]] = ..., vector_type: _Optional[_Union[_types_pb2.VectorType, str]] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., n_slots: _Optional[int] = ..., n_bytes: _Optional[int] = ..., sequence: _Optional[int] = ..., snapshot_sequence: _Optional[int] = ..., open: _Optional[bool] = ..., index_bytes: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., adapter_enabled: _Optional[bool] = ..., adapter_version: _Optional[int] = ..., duplicates: _Optional[_Union[_duplicates_pb2.DuplicatePolicy, _Mapping]] = ..., default_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    history_versions: int
+    supersede: bool
+    n_versions: int
+    version_bytes: int
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[_types_pb2.Metric, str]] = ..., index_kind: _Optional[_Union[_types_pb2.IndexKind, str]] = ..., index_params: _Optional[_Union[IndexParams, _Mapping]] = ..., vector_type: _Optional[_Union[_types_pb2.VectorType, str]] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., n_slots: _Optional[int] = ..., n_bytes: _Optional[int] = ..., sequence: _Optional[int] = ..., snapshot_sequence: _Optional[int] = ..., open: _Optional[bool] = ..., index_bytes: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., adapter_enabled: _Optional[bool] = ..., adapter_version: _Optional[int] = ..., duplicates: _Optional[_Union[_duplicates_pb2.DuplicatePolicy, _Mapping]] = ..., default_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., history_versions: _Optional[int] = ..., supersede: _Optional[bool] = ..., n_versions: _Optional[int] = ..., version_bytes: _Optional[int] = ...) -> None: ...
 
 class CreateNamespaceRequest(_message.Message):
-    __slots__ = ("name", "description", "dim", "metric", "index_kind", "index_params", "vector_type", "external_vectors", "request_id", "duplicates", "default_ttl")
+    __slots__ = ("name", "description", "dim", "metric", "index_kind", "index_params", "vector_type", "external_vectors", "request_id", "duplicates", "default_ttl", "history_versions", "supersede")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     DIM_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +105,8 @@ class CreateNamespaceRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_TTL_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    SUPERSEDE_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     dim: int
@@ -108,7 +118,9 @@ class CreateNamespaceRequest(_message.Message):
     request_id: str
     duplicates: _duplicates_pb2.DuplicatePolicy
     default_ttl: _duration_pb2.Duration
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[_types_pb2.Metric, str]] = ..., index_kind: _Optional[_Union[_types_pb2.IndexKind, str]] = ..., index_params: _Optional[_Union[IndexParams, _Mapping]] = ..., vector_type: _Optional[_Union[_types_pb2.VectorType, str]] = ..., external_vectors: _Optional[bool] = ..., request_id: _Optional[str] = ..., duplicates: _Optional[_Union[_duplicates_pb2.DuplicatePolicy, _Mapping]] = ..., default_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    history_versions: int
+    supersede: bool
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[_types_pb2.Metric, str]] = ..., index_kind: _Optional[_Union[_types_pb2.IndexKind, str]] = ..., index_params: _Optional[_Union[IndexParams, _Mapping]] = ..., vector_type: _Optional[_Union[_types_pb2.VectorType, str]] = ..., external_vectors: _Optional[bool] = ..., request_id: _Optional[str] = ..., duplicates: _Optional[_Union[_duplicates_pb2.DuplicatePolicy, _Mapping]] = ..., default_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., history_versions: _Optional[int] = ..., supersede: _Optional[bool] = ...) -> None: ...
 
 class CreateNamespaceResponse(_message.Message):
     __slots__ = ("namespace",)
@@ -147,7 +159,7 @@ class ListNamespacesResponse(_message.Message):
     def __init__(self, namespaces: _Optional[_Iterable[_Union[Namespace, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateNamespaceRequest(_message.Message):
-    __slots__ = ("name", "description", "ef_search", "ranking", "adapter_enabled", "duplicates", "default_ttl")
+    __slots__ = ("name", "description", "ef_search", "ranking", "adapter_enabled", "duplicates", "default_ttl", "history_versions", "supersede")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +167,8 @@ class UpdateNamespaceRequest(_message.Message):
     ADAPTER_ENABLED_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_TTL_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    SUPERSEDE_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     ef_search: int
@@ -162,7 +176,9 @@ class UpdateNamespaceRequest(_message.Message):
     adapter_enabled: bool
     duplicates: _duplicates_pb2.DuplicatePolicy
     default_ttl: _duration_pb2.Duration
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., ef_search: _Optional[int] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., adapter_enabled: _Optional[bool] = ..., duplicates: _Optional[_Union[_duplicates_pb2.DuplicatePolicy, _Mapping]] = ..., default_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    history_versions: int
+    supersede: bool
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., ef_search: _Optional[int] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., adapter_enabled: _Optional[bool] = ..., duplicates: _Optional[_Union[_duplicates_pb2.DuplicatePolicy, _Mapping]] = ..., default_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., history_versions: _Optional[int] = ..., supersede: _Optional[bool] = ...) -> None: ...
 
 class UpdateNamespaceResponse(_message.Message):
     __slots__ = ("namespace",)

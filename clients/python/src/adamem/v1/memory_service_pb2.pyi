@@ -15,7 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class QueryRequest(_message.Message):
-    __slots__ = ("namespaces", "text", "vector", "top_k", "filter", "min_score", "include_vectors", "ef_search", "mode", "language", "ranking", "diversity", "asked_at", "use_adapter", "rerank")
+    __slots__ = ("namespaces", "text", "vector", "top_k", "filter", "min_score", "include_vectors", "ef_search", "mode", "language", "ranking", "diversity", "asked_at", "use_adapter", "rerank", "as_of")
     NAMESPACES_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class QueryRequest(_message.Message):
     ASKED_AT_FIELD_NUMBER: _ClassVar[int]
     USE_ADAPTER_FIELD_NUMBER: _ClassVar[int]
     RERANK_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     namespaces: _containers.RepeatedScalarFieldContainer[str]
     text: str
     vector: _types_pb2.Vector
@@ -46,7 +47,8 @@ class QueryRequest(_message.Message):
     asked_at: _timestamp_pb2.Timestamp
     use_adapter: bool
     rerank: int
-    def __init__(self, namespaces: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., vector: _Optional[_Union[_types_pb2.Vector, _Mapping]] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., min_score: _Optional[float] = ..., include_vectors: _Optional[bool] = ..., ef_search: _Optional[int] = ..., mode: _Optional[_Union[_types_pb2.QueryMode, str]] = ..., language: _Optional[str] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., diversity: _Optional[float] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., use_adapter: _Optional[bool] = ..., rerank: _Optional[int] = ...) -> None: ...
+    as_of: _timestamp_pb2.Timestamp
+    def __init__(self, namespaces: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., vector: _Optional[_Union[_types_pb2.Vector, _Mapping]] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., min_score: _Optional[float] = ..., include_vectors: _Optional[bool] = ..., ef_search: _Optional[int] = ..., mode: _Optional[_Union[_types_pb2.QueryMode, str]] = ..., language: _Optional[str] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., diversity: _Optional[float] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., use_adapter: _Optional[bool] = ..., rerank: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
     __slots__ = ("hits", "timings", "confidence", "skipped_stages", "adapter_version")
@@ -213,18 +215,20 @@ class ListSlotsResponse(_message.Message):
     def __init__(self, slots: _Optional[_Iterable[_Union[_types_pb2.Slot, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class DeleteSlotsRequest(_message.Message):
-    __slots__ = ("namespace", "slot_ids", "filter", "request_id", "erase")
+    __slots__ = ("namespace", "slot_ids", "filter", "request_id", "erase", "keep_history")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SLOT_IDS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ERASE_FIELD_NUMBER: _ClassVar[int]
+    KEEP_HISTORY_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     slot_ids: _containers.RepeatedScalarFieldContainer[str]
     filter: _types_pb2.Filter
     request_id: str
     erase: bool
-    def __init__(self, namespace: _Optional[str] = ..., slot_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., request_id: _Optional[str] = ..., erase: _Optional[bool] = ...) -> None: ...
+    keep_history: bool
+    def __init__(self, namespace: _Optional[str] = ..., slot_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., request_id: _Optional[str] = ..., erase: _Optional[bool] = ..., keep_history: _Optional[bool] = ...) -> None: ...
 
 class DeleteSlotsResponse(_message.Message):
     __slots__ = ("n_deleted", "n_not_found", "sequence", "receipt")

@@ -47,11 +47,13 @@ class MemoryServiceStub:
     sender. An error of a whole batch ends the stream; batches already answered stay stored.
     """
     GetSlot: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.GetSlotRequest, _memory_service_pb2.GetSlotResponse]
-    """GetSlot reads one slot."""
+    """GetSlot reads one slot, also one that a newer fact superseded: validity is set then."""
     ListSlots: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.ListSlotsRequest, _memory_service_pb2.ListSlotsResponse]
     """ListSlots reads the slots of a namespace, in the order in which they were first stored."""
     DeleteSlots: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteSlotsRequest, _memory_service_pb2.DeleteSlotsResponse]
-    """DeleteSlots deletes slots by id, or all that pass a filter."""
+    """DeleteSlots deletes slots by id, or all that pass a filter; also superseded ones. What a deleted slot had superseded is
+    present again, unless it is deleted too.
+    """
     TouchSlots: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.TouchSlotsRequest, _memory_service_pb2.TouchSlotsResponse]
     """TouchSlots changes when slots expire, by id or all that pass a filter, and nothing else of them: updated_at stays."""
     Feedback: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.FeedbackRequest, _memory_service_pb2.FeedbackResponse]
@@ -78,11 +80,13 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
     sender. An error of a whole batch ends the stream; batches already answered stay stored.
     """
     GetSlot: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.GetSlotRequest, _memory_service_pb2.GetSlotResponse]  # type: ignore[assignment]
-    """GetSlot reads one slot."""
+    """GetSlot reads one slot, also one that a newer fact superseded: validity is set then."""
     ListSlots: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.ListSlotsRequest, _memory_service_pb2.ListSlotsResponse]  # type: ignore[assignment]
     """ListSlots reads the slots of a namespace, in the order in which they were first stored."""
     DeleteSlots: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteSlotsRequest, _memory_service_pb2.DeleteSlotsResponse]  # type: ignore[assignment]
-    """DeleteSlots deletes slots by id, or all that pass a filter."""
+    """DeleteSlots deletes slots by id, or all that pass a filter; also superseded ones. What a deleted slot had superseded is
+    present again, unless it is deleted too.
+    """
     TouchSlots: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.TouchSlotsRequest, _memory_service_pb2.TouchSlotsResponse]  # type: ignore[assignment]
     """TouchSlots changes when slots expire, by id or all that pass a filter, and nothing else of them: updated_at stays."""
     Feedback: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.FeedbackRequest, _memory_service_pb2.FeedbackResponse]  # type: ignore[assignment]
@@ -136,7 +140,7 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_service_pb2.GetSlotRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_memory_service_pb2.GetSlotResponse, _abc.Awaitable[_memory_service_pb2.GetSlotResponse]]:
-        """GetSlot reads one slot."""
+        """GetSlot reads one slot, also one that a newer fact superseded: validity is set then."""
 
     @_abc_1.abstractmethod
     def ListSlots(
@@ -152,7 +156,9 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_service_pb2.DeleteSlotsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_memory_service_pb2.DeleteSlotsResponse, _abc.Awaitable[_memory_service_pb2.DeleteSlotsResponse]]:
-        """DeleteSlots deletes slots by id, or all that pass a filter."""
+        """DeleteSlots deletes slots by id, or all that pass a filter; also superseded ones. What a deleted slot had superseded is
+        present again, unless it is deleted too.
+        """
 
     @_abc_1.abstractmethod
     def TouchSlots(
