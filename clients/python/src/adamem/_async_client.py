@@ -28,7 +28,6 @@ from adamem._codec import (
 )
 from adamem._connection import AsyncConnection
 from adamem._duplicate_types import DuplicatePolicyLike
-from adamem._retry import Attempts
 from adamem.receipts import DeleteNamespaceResult, DeleteResult
 from adamem.types import (
     NOT_GIVEN,
@@ -650,22 +649,3 @@ class AsyncClient(AsyncGroups, AsyncConnection):
         """Describes the server, its encoder and its limits."""
         request = admin_pb.GetServerInfoRequest()
         return server_info_from_proto(await self._call(self._admin.GetServerInfo, request, timeout_s))
-
-    async def wait_until_ready(self, timeout_s: float = 30.0) -> ServerInfo:
-        """Waits until the server answers.
-
-        Raises:
-            AdaMemError: It did not within `timeout_s`, or refused, as with a wrong API key.
-        """
-        attempts = Attempts(timeout_s, None)
-        while True:
-            try:
-                response = await self._admin.GetServerInfo(
-                    admin_pb.GetServerInfoRequest(),
-                    timeout=attempts.remaining_s(),
-                    metadata=self._metadata,
-                    wait_for_ready=True,
-                )
-                return server_info_from_proto(response)
-            except grpc.RpcError as error:
-                await asyncio.sleep(attempts.delay_s(error))

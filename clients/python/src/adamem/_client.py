@@ -690,22 +690,3 @@ class Client(Connection):
         """Describes the server, its encoder and its limits."""
         request = admin_pb.GetServerInfoRequest()
         return server_info_from_proto(self._call(self._admin.GetServerInfo, request, timeout_s))
-
-    def wait_until_ready(self, timeout_s: float = 30.0) -> ServerInfo:
-        """Waits until the server answers.
-
-        Raises:
-            AdaMemError: It did not within `timeout_s`, or refused, as with a wrong API key.
-        """
-        attempts = Attempts(timeout_s, None)
-        while True:
-            try:
-                response = self._admin.GetServerInfo(
-                    admin_pb.GetServerInfoRequest(),
-                    timeout=attempts.remaining_s(),
-                    metadata=self._metadata,
-                    wait_for_ready=True,
-                )
-                return server_info_from_proto(response)
-            except grpc.RpcError as error:
-                time.sleep(attempts.delay_s(error))

@@ -1,4 +1,4 @@
-"""What carries the calls of a client: its channel, and a call with its retries."""
+"""What carries the calls of a client: its channel, a call with its retries, and the wait for a server."""
 
 import asyncio
 import time
@@ -9,8 +9,10 @@ import grpc
 from google.protobuf.message import Message
 
 from adamem._base import BaseClient
+from adamem._codec import server_info_from_proto
 from adamem._retry import Attempts, is_repeatable
-from adamem.types import NotGiven
+from adamem.types import NotGiven, ServerInfo
+from adamem.v1 import admin_service_pb2 as admin_pb
 from adamem.v1 import admin_service_pb2_grpc as admin_grpc
 from adamem.v1 import memory_service_pb2_grpc as memory_grpc
 
@@ -52,6 +54,25 @@ class Connection(BaseClient):
         while True:
             try:
                 return method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
+            except grpc.RpcError as error:
+                time.sleep(attempts.delay_s(error))
+
+    def wait_until_ready(self, timeout_s: float = 30.0) -> ServerInfo:
+        """Waits until the server answers.
+
+        Raises:
+            AdaMemError: It did not within `timeout_s`, or refused, as with a wrong API key.
+        """
+        attempts = Attempts(timeout_s, None)
+        while True:
+            try:
+                response = self._admin.GetServerInfo(
+                    admin_pb.GetServerInfoRequest(),
+                    timeout=attempts.remaining_s(),
+                    metadata=self._metadata,
+                    wait_for_ready=True,
+                )
+                return server_info_from_proto(response)
             except grpc.RpcError as error:
                 time.sleep(attempts.delay_s(error))
 
@@ -98,5 +119,24 @@ class AsyncConnection(BaseClient):
         while True:
             try:
                 return await method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
+            except grpc.RpcError as error:
+                await asyncio.sleep(attempts.delay_s(error))
+
+    async def wait_until_ready(self, timeout_s: float = 30.0) -> ServerInfo:
+        """Waits until the server answers.
+
+        Raises:
+            AdaMemError: It did not within `timeout_s`, or refused, as with a wrong API key.
+        """
+        attempts = Attempts(timeout_s, None)
+        while True:
+            try:
+                response = await self._admin.GetServerInfo(
+                    admin_pb.GetServerInfoRequest(),
+                    timeout=attempts.remaining_s(),
+                    metadata=self._metadata,
+                    wait_for_ready=True,
+                )
+                return server_info_from_proto(response)
             except grpc.RpcError as error:
                 await asyncio.sleep(attempts.delay_s(error))
