@@ -23,7 +23,8 @@ from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.reading import find_namespace, remaining_s
 from adamem_server.store import erasing
 from adamem_server.store.slot_store import WriteBatch
-from adamem_server.types import DeleteResult, DeletionReceipt, Filter, RequestKey, StructureCount, Trace
+from adamem_server.store.version_types import Trace
+from adamem_server.types import DeleteResult, DeletionReceipt, Filter, RequestKey, StructureCount
 
 # Pages that are looked at while writes wait: some ten milliseconds.
 _PAGES: Final = 512

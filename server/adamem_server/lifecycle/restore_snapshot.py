@@ -21,12 +21,8 @@ from adamem_server.store.history import read_history
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.snapshot_types import Snapshot
 from adamem_server.store.snapshots import ended_since, read_snapshot, same_state, state_at
-from adamem_server.types import (
-    JsonObject,
-    Namespace,
-    Slot,
-    Trace,
-)
+from adamem_server.store.version_types import Trace
+from adamem_server.types import JsonObject, Namespace, Slot
 
 _FLUSH_SLOTS: Final = 1_000
 

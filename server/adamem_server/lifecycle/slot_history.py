@@ -30,15 +30,8 @@ from adamem_server.store.history import (
 )
 from adamem_server.store.history_codec import space_of
 from adamem_server.store.slot_store import ReadView, WriteBatch
-from adamem_server.types import (
-    FloatVector,
-    Namespace,
-    RequestKey,
-    SlotVersion,
-    UpdateResult,
-    Validity,
-    WriteResult,
-)
+from adamem_server.store.version_types import SlotVersion
+from adamem_server.types import FloatVector, Namespace, RequestKey, UpdateResult, Validity, WriteResult
 
 
 @dataclass(frozen=True, slots=True)

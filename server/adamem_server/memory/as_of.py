@@ -29,11 +29,11 @@ from adamem_server.store.codec import decode_vectors, vector_bytes
 from adamem_server.store.history import version_values
 from adamem_server.store.history_codec import decode_version, space_of
 from adamem_server.store.slot_store import ReadView
+from adamem_server.store.version_types import Ending, SlotVersion
 from adamem_server.types import (
     NO_ACCESS,
     AllOf,
     Condition,
-    Ending,
     Filter,
     FloatVector,
     Hit,
@@ -42,7 +42,6 @@ from adamem_server.types import (
     Operator,
     Query,
     Slot,
-    SlotVersion,
     SlotView,
 )
 

@@ -74,6 +74,7 @@ from adamem_server.memory.writer import Writer
 from adamem_server.store.codec import vector_fits
 from adamem_server.store.history import read_history, superseded_version
 from adamem_server.store.slot_store import ReadView, SlotStore
+from adamem_server.store.version_types import Trace
 from adamem_server.types import (
     DeleteResult,
     DuplicatePolicyChange,
@@ -90,7 +91,6 @@ from adamem_server.types import (
     RequestKey,
     SlotInput,
     SlotView,
-    Trace,
     UpdateResult,
 )
 

@@ -33,6 +33,7 @@ from adamem_server.store.codec import Change, Head, Request, decode_vectors, enc
 from adamem_server.store.history import set_cue_rows, superseded_by, superseded_version
 from adamem_server.store.keys import SERVER_NUMBER
 from adamem_server.store.slot_store import ReadView, WriteBatch
+from adamem_server.store.version_types import Trace
 from adamem_server.types import (
     DeleteResult,
     DuplicatePolicyChange,
@@ -42,7 +43,6 @@ from adamem_server.types import (
     RequestKey,
     Slot,
     SlotInput,
-    Trace,
     UpdateResult,
     VectorType,
     WriteResult,

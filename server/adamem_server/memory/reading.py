@@ -16,7 +16,8 @@ from adamem_server.store.history import (
     version_vector,
 )
 from adamem_server.store.slot_store import ReadView
-from adamem_server.types import NO_ACCESS, Filter, Namespace, Query, Slot, SlotVersion, SlotView, Trace
+from adamem_server.store.version_types import SlotVersion, Trace
+from adamem_server.types import NO_ACCESS, Filter, Namespace, Query, Slot, SlotView
 
 
 def find_namespace(view: ReadView, name: str) -> Namespace:

@@ -27,7 +27,8 @@ from adamem_server.store.history import (
 )
 from adamem_server.store.history_codec import space_of
 from adamem_server.store.slot_store import WriteBatch
-from adamem_server.types import Ending, FloatVector, Namespace, Slot, SlotVersion, Trace
+from adamem_server.store.version_types import Ending, SlotVersion, Trace
+from adamem_server.types import FloatVector, Namespace, Slot
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ from adamem_server.rpc.deadline import deadline_s
 from adamem_server.rpc.duplicates import encode_absorbed
 from adamem_server.rpc.pages import decode_row, encode_page_token
 from adamem_server.rpc.slots import encode_slot
-from adamem_server.types import Trace, UpdateResult
+from adamem_server.store.version_types import Trace
+from adamem_server.types import UpdateResult
 
 # gRPC's clients take messages of 4 MiB unless told otherwise; a page has fewer slots where they are large.
 _MAX_PAGE_BYTES: Final = 4_000_000

@@ -22,12 +22,8 @@ from adamem_server.rpc.jobs import encode_job
 from adamem_server.rpc.pages import decode_page_token, decode_position, decode_row, encode_page_token
 from adamem_server.rpc.slots import encode_slot, encode_time, encode_validity
 from adamem_server.store.snapshot_types import DiffKind, SlotDiff, Snapshot
-from adamem_server.types import (
-    NO_ACCESS,
-    Ending,
-    Slot,
-    SlotView,
-)
+from adamem_server.store.version_types import Ending
+from adamem_server.types import NO_ACCESS, Slot, SlotView
 
 # As in MemoryService: a page has fewer slots where they are large.
 _MAX_PAGE_BYTES: Final = 4_000_000

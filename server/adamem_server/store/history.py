@@ -23,7 +23,8 @@ from adamem_server.store.history_codec import (
     slot_record_of,
     space_of,
 )
-from adamem_server.types import Ending, FloatVector, Namespace, Slot, SlotVersion, Trace, Validity
+from adamem_server.store.version_types import Ending, SlotVersion, Trace
+from adamem_server.types import FloatVector, Namespace, Slot, Validity
 
 if TYPE_CHECKING:
     from adamem_server.store.slot_store import ReadView, WriteBatch

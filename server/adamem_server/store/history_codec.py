@@ -7,11 +7,8 @@ import msgspec
 from adamem_server.errors import DataCorruptError
 from adamem_server.store import codec
 from adamem_server.store.snapshot_types import Snapshot
-from adamem_server.types import (
-    Ending,
-    SlotVersion,
-    Validity,
-)
+from adamem_server.store.version_types import Ending, SlotVersion
+from adamem_server.types import Validity
 
 _VERSION: Final = b"\x01"
 _ENDINGS: Final = (Ending.UPDATED, Ending.DELETED, Ending.SUPERSEDED, Ending.RESTORED)

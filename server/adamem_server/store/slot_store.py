@@ -19,17 +19,16 @@ from adamem_server.store.data_file import DataFile
 from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.environment import Environment, ReadTransaction
 from adamem_server.store.history import Trail
+from adamem_server.store.version_types import Ending, Trace
 from adamem_server.types import (
     NO_ACCESS,
     Access,
     AdapterVersion,
     Durability,
-    Ending,
     FloatVector,
     Namespace,
     Slot,
     TaughtPair,
-    Trace,
     VectorType,
 )
 

@@ -8,11 +8,8 @@ from adamem_server.store.history import read_versions, version_record, version_v
 from adamem_server.store.history_codec import decode_snapshot, encode_snapshot
 from adamem_server.store.slot_store import ReadView, WriteBatch
 from adamem_server.store.snapshot_types import SlotDiff, Snapshot
-from adamem_server.types import (
-    Namespace,
-    Slot,
-    SlotVersion,
-)
+from adamem_server.store.version_types import SlotVersion
+from adamem_server.types import Namespace, Slot
 
 _TABLE = "snapshots"
 

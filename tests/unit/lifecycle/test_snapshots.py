@@ -27,18 +27,17 @@ from adamem_server.store import keys
 from adamem_server.store.history import read_history
 from adamem_server.store.snapshot_types import DiffKind
 from adamem_server.store.snapshots import put_snapshot
+from adamem_server.store.version_types import Ending, Trace
 from adamem_server.types import (
     Condition,
     DuplicateAction,
     DuplicatePolicyChange,
-    Ending,
     Job,
     JobState,
     NamespaceSpec,
     Operator,
     QueryMode,
     SlotInput,
-    Trace,
 )
 from tests.unit.lifecycle.labs import StoppedAtCheckpoint, ended, runner
 from tests.unit.lifecycle.packs import LIMITS, MAX_PACKAGE_BYTES

@@ -9,6 +9,7 @@ from adamem_server.errors import DataCorruptError, SlotNotFoundError
 from adamem_server.memory import as_of
 from adamem_server.store.history import read_history, read_versions
 from adamem_server.store.keys import row_key
+from adamem_server.store.version_types import Trace
 from adamem_server.types import (
     Condition,
     NamespaceSpec,
@@ -19,7 +20,6 @@ from adamem_server.types import (
     SlotInput,
     SlotKind,
     SlotView,
-    Trace,
 )
 from tests.unit.memory.engines import Lab
 from tests.unit.memory.support import NOW, wait_until

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from adamem_server.errors import DataCorruptError
 from adamem_server.store import codec, history_codec
 from adamem_server.store.snapshot_types import Snapshot
+from adamem_server.store.version_types import Ending, SlotVersion
 from adamem_server.types import (
     NO_DUPLICATE_POLICY,
     Access,
     AdapterVersion,
     DuplicateAction,
     DuplicatePolicy,
-    Ending,
     IndexKind,
     IndexParams,
     Job,
@@ -29,7 +29,6 @@ from adamem_server.types import (
     ScopeField,
     Slot,
     SlotKind,
-    SlotVersion,
     TaughtPair,
     Validity,
     VectorType,

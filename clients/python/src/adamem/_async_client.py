@@ -375,7 +375,8 @@ class AsyncClient(AsyncGroups, AsyncConnection):
             slot_ids: One id or several. Exactly one of `slot_ids` and `filter` is given.
             filter: As in `query`; an empty one is refused, for it would delete everything.
             namespace: Deleted from. None: the client's.
-            keep_history: Keep them for `history.restore`; else their history goes too, but for what snapshots hold.
+            keep_history: Keep them for `history.restore`, until they expire; not with `erase`. Else their history goes
+                too, but for what snapshots hold.
             request_id: As in `update`.
             erase: Wait until no byte of the slots is left in the files of the data directory: a pass over all of it,
                 some seconds for a gigabyte. The server forgets the requests that stored the slots, so that one that
