@@ -26,7 +26,7 @@ from tests.integration.conftest import NewServer
 from tests.integration.errors import refusal
 from tests.integration.process import ServerProcess, run_serve
 
-SERVICES = tuple(f"adamem.v1.{name}Service" for name in ("Memory", "Admin", "Lifecycle", "Job", "Backup"))
+SERVICES = tuple(f"adamem.v1.{name}Service" for name in ("Memory", "Admin", "Lifecycle", "Job", "Backup", "Package"))
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 KEY = "a-key-for-the-tests-of-the-edge"
