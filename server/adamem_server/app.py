@@ -3,6 +3,7 @@
 import os
 import signal
 from contextlib import ExitStack
+from functools import partial
 from ipaddress import ip_address
 from types import FrameType
 from typing import Final
@@ -12,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from adamem_server import __version__
 from adamem_server.config import Settings
 from adamem_server.embed import catalog
-from adamem_server.embed.base import ModelInfo
+from adamem_server.embed.base import Embedder, ModelInfo
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.embed.cross_encoder import CrossEncoder
 from adamem_server.errors import InsecureAddressError, StartupError
@@ -91,10 +92,17 @@ def build(settings: Settings) -> App:
                 max_versions=settings.adapter_max_versions,
             ),
             cross_encoder=cross_encoder,
+            load_encoder=partial(_load_encoder, settings),
         )
         resources.callback(engine.close)
         packages = _packages(settings, engine)
-        lifecycle = Lifecycle(engine, _job_settings(settings), packages, server_version=__version__)
+        lifecycle = Lifecycle(
+            engine,
+            _job_settings(settings),
+            packages,
+            server_version=__version__,
+            keep_former_s=settings.keep_former_vectors_s,
+        )
         resources.callback(lifecycle.close)
         lifecycle.start()
         server = RpcServer(engine, lifecycle, _server_options(settings))
@@ -146,7 +154,14 @@ def _is_loopback(host: str) -> bool:
 
 
 def _open_encoder(settings: Settings) -> EmbedBatcher:
-    embedder = catalog.load(settings.embed_model, settings.models_dir.expanduser())
+    return _serve(catalog.load(settings.embed_model, settings.models_dir.expanduser()), settings)
+
+
+def _load_encoder(settings: Settings, name: str) -> EmbedBatcher:
+    return _serve(catalog.load_local(name, settings.models_dir.expanduser()), settings)
+
+
+def _serve(embedder: Embedder, settings: Settings) -> EmbedBatcher:
     threads = settings.embed_threads or os.cpu_count() or 1
     return EmbedBatcher(embedder, threads=threads, cache_size=settings.query_cache_size)
 

@@ -1,10 +1,10 @@
 """What finding and reading slots have in common: which namespace, which slots are shown, how much time is left."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from adamem_server.adapt.adapter import Adapter
-from adamem_server.errors import DeadlineExceededError, NamespaceNotFoundError
+from adamem_server.errors import DeadlineExceededError, GenerationChangedError, NamespaceNotFoundError
 from adamem_server.memory.filters import is_expired, matches
 from adamem_server.memory.shard import Shard
 from adamem_server.store.slot_store import ReadView
@@ -24,12 +24,29 @@ def find_namespace(view: ReadView, name: str) -> Namespace:
 
 
 def view_slot(view: ReadView, namespace: Namespace, row: int, slot: Slot, include_vector: bool) -> SlotView:
-    """A slot with its use, and its vector where that is asked for."""
+    """A slot with its use, and its vector where that is asked for.
+
+    Raises:
+        GenerationChangedError: It has none any more of the generation that `namespace` names.
+    """
     vector = None
     if include_vector:
-        _, vectors = view.vectors(namespace, [row])
+        found, vectors = view.vectors(namespace, [row])
+        if not found:
+            raise GenerationChangedError(namespace.name)
         vector = vectors[0]
     return SlotView(namespace.name, slot, view.access(namespace.number, row), vector)
+
+
+def walk_slots(view: ReadView, number: int, rows: Sequence[int] | None, after: int) -> Iterator[tuple[int, Slot]]:
+    """(row, slot) of those rows that hold one; None: of all behind the row `after`, in order."""
+    if rows is None:
+        yield from view.slots(number, after)
+        return
+    for row in rows:
+        slot = view.slot(number, row)
+        if slot is not None:
+            yield row, slot
 
 
 def is_shown(slot: Slot, condition: Filter | None, now: int) -> bool:

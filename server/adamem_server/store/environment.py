@@ -55,6 +55,8 @@ TABLES: Final = (
     "form_builds",
     "absorbed",
     "merges",
+    "generations",
+    "stale",
 )
 
 _MIN_MAP_BYTES: Final = 16 << 20

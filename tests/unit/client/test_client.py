@@ -83,6 +83,7 @@ EXPORTED = sorted(
     """
     AbsorbedSlot AbsorbedSlotPage DuplicateAction DuplicateMatch DuplicatePair DuplicatePairPage DuplicatePolicy
     DuplicateScope RecalledAction
+    GenerationChangedError
     AbortedError AdaMemError AdapterStatus AdapterVersion AdapterVersionNotFoundError FeedbackResult TrainingOutcome
     BackupInvalidError BackupResult DeleteNamespaceResult DeletionReceipt StructureCount
     TrainingReport ImportMode ImportResult PackageError PackageFormatError PackageInfo PackageModelError

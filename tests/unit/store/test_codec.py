@@ -74,6 +74,11 @@ NAMESPACE = Namespace(
         scope=(ScopeField.USER_ID, ScopeField.TIME),
     ),
     default_ttl=86_400_000_000,
+    space=12,
+)
+GENERATIONS = codec.Generations(
+    next=codec.Generation(12, "intfloat/multilingual-e5-base", "ab", 768, 0, 9, 4, 0, "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    former=codec.Generation(3, "all-MiniLM-L6-v2", "cd", 384, 2, 7, 1, 1_700_000_000_000_000),
 )
 PAIR = TaughtPair(
     query="Что пьёт Anna?",
@@ -155,6 +160,10 @@ RECORDS = {
         lambda data: codec.decode_staging(data) == codec.Staging(7, 300, 200, 60, 40),
     ),
     "job": (codec.encode_job(JOB), lambda data: codec.decode_job(JOB.id, data) == JOB),
+    "generations": (
+        codec.encode_generations(GENERATIONS),
+        lambda data: codec.decode_generations(data) == GENERATIONS,
+    ),
     "access": (codec.encode_access(Access(3, 4)), lambda data: codec.decode_access(data) == Access(3, 4)),
 }
 
@@ -176,7 +185,8 @@ def test_records_with_fewer_fields_are_read() -> None:
     assert codec.decode_slot(slot) == replace(SLOT, ttl=0)
     assert codec.decode_change((GOLDEN / "change.v1.bin").read_bytes()) == codec.Change(1, (2, 3), (4,))
     namespace = (GOLDEN / "namespace.v1.bin").read_bytes()
-    undecided = replace(NAMESPACE, duplicates=NO_DUPLICATE_POLICY, default_ttl=0)
+    ungenerated = replace(NAMESPACE, space=0)
+    undecided = replace(ungenerated, duplicates=NO_DUPLICATE_POLICY, default_ttl=0)
     unadapted = replace(undecided, adapter_enabled=True, adapter_version=0)
     assert codec.decode_namespace(7, namespace) == replace(unadapted, ranking={})
     namespace = (GOLDEN / "namespace.v1.2.bin").read_bytes()
@@ -184,7 +194,9 @@ def test_records_with_fewer_fields_are_read() -> None:
     namespace = (GOLDEN / "namespace.v1.3.bin").read_bytes()
     assert codec.decode_namespace(7, namespace) == undecided
     namespace = (GOLDEN / "namespace.v1.4.bin").read_bytes()
-    assert codec.decode_namespace(7, namespace) == replace(NAMESPACE, default_ttl=0)
+    assert codec.decode_namespace(7, namespace) == replace(ungenerated, default_ttl=0)
+    namespace = (GOLDEN / "namespace.v1.5.bin").read_bytes()
+    assert codec.decode_namespace(7, namespace) == ungenerated
     assert codec.decode_request((GOLDEN / "request.v1.4.bin").read_bytes()).n_touched == 0
     assert codec.decode_request((GOLDEN / "request.v1.3.bin").read_bytes()).duplicates == ()
     assert codec.decode_request((GOLDEN / "request.v1.bin").read_bytes()).n_taught == 0
