@@ -15,7 +15,7 @@ from adamem_server import _index
 from bench.report import commit, machine, versions, write_report
 
 # In the order in which they run. Whoever adds a module adds its name.
-SCENARIOS: Final = ("sweep", "packages", "storage")
+SCENARIOS: Final = ("sweep", "packages", "storage", "reembed")
 
 
 def run(names: list[str], given: Mapping[str, int]) -> dict[str, Any]:
