@@ -36,6 +36,7 @@ from adamem_server.memory.generations import (
 )
 from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.reading import find_namespace
+from adamem_server.memory.shard import checked_params
 from adamem_server.store.codec import Generation
 from adamem_server.store.generations import lacks, read_generations, stale_rows, vectors_after
 from adamem_server.store.slot_store import ReadView
@@ -138,6 +139,7 @@ class Reembed:
                     namespace=namespace.name,
                     model=encoder.info.name,
                 )
+            checked_params(encoder.info.dim, namespace.index_params, namespace.index_kind)
             return encoder
         if former is None or (former.expires_at <= self._parts.now()):
             raise FailedPreconditionError(
