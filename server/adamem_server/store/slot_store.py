@@ -301,7 +301,8 @@ class WriteBatch(ReadView):
 
     def doom_space(self, space: int) -> None:
         """Let `purge` remove the vectors of a space that no generation names any more."""
-        self._txn.put(keys.number_key(space), _ONLY_VECTORS, db=self._tables["doomed"])
+        # Not in the place of a doom that takes more: the first space of a namespace has its number.
+        self._txn.put(keys.number_key(space), _ONLY_VECTORS, overwrite=False, db=self._tables["doomed"])
 
     def purge(self, number: int, most: int) -> bool:
         """Remove up to `most` records of a doomed namespace or space; True when none are left: the doom is lifted."""
