@@ -39,6 +39,7 @@ from adamem_server.memory.reading import find_namespace
 from adamem_server.memory.shard import checked_params
 from adamem_server.store.codec import Generation
 from adamem_server.store.generations import lacks, read_generations, stale_rows, vectors_after
+from adamem_server.store.keys import MAX_ROW
 from adamem_server.store.slot_store import ReadView
 from adamem_server.store.verification import rows_after
 from adamem_server.types import FloatVector, Job, JsonObject, Namespace, Slot
@@ -50,8 +51,8 @@ _AHEAD: Final = 2
 _INDEX_CHUNK: Final = 256
 _LINK_ROWS: Final = 64
 _CHECKPOINT_EVERY_S: Final = 0.5
-# So often the writes are followed before the switch may embed twice as many of them itself, and again.
-_ROUNDS: Final = 8
+# Where what is stale shrinks by less than this from one round to the next, the switch embeds more of it itself.
+_SHRINKS: Final = 2
 _MAX_WALKS: Final = 3
 # A switch waits for a package that is being merged: so often it is tried.
 _BUSY_S: Final = 0.05
@@ -171,6 +172,9 @@ class Reembed:
         """Embed all slots from the checkpoint on; how many slots it has come by."""
         number = target.namespace.number
         row, n_done = int(job.checkpoint["row"]), int(job.checkpoint["n_done"])
+        with self._parts.store.read() as view:
+            # What is stored from now on is marked, and followed.
+            last = view.head(number).next_row - 1
         under_way: deque[tuple[int, int, Embedding]] = deque()
         saved_at = time.monotonic()
         is_over = False
@@ -179,7 +183,7 @@ class Reembed:
                 with self._parts.store.read() as view:
                     rows = rows_after(view, number, row, _CHUNK)
                     read = _read(view, number, lacks(view, target.space, rows))
-                is_over = not rows
+                is_over = not rows or rows[-1] >= last
                 if rows:
                     row = rows[-1]
                     under_way.append((row, len(rows), Embedding(target.encoder, read)))
@@ -222,52 +226,57 @@ class Reembed:
 
     def _switch(self, job: RunningJob, target: _Target, index: GenerationIndex) -> tuple[Switched, int]:
         """Follow the writes and switch; how many slots were followed."""
-        n_followed = 0
-        most, n_rounds, n_walks = LAST_ROWS, 0, 0
+        n_followed = n_walks = n_before = 0
+        most = LAST_ROWS
         while True:
-            n_left = _CHUNK
-            while n_left >= _CHUNK and n_rounds < _ROUNDS:
-                n_left, n_embedded = self._follow(target, index)
-                n_followed += n_embedded
-                n_rounds += 1
-                job.pace()
-            now = self._parts.now()
-            switch = SwitchJob(
-                self._parts.registry,
-                target.namespace,
-                target.place,
-                target.space,
-                index,
-                lambda texts: self._embed(target.encoder, texts),
-                expires_at=now + self._keep_former_us if self._keep_former_us else 0,
-                now=now,
-                most=most,
-            )
-            switched = self._parts.writer.submit(switch).result()
+            n_stale = self._n_stale(target)
+            if n_stale > most:
+                if 0 < n_before < _SHRINKS * n_stale:
+                    # Writes come about as fast as they can be followed.
+                    most *= 2
+                n_before = n_stale
+                n_followed += self._follow(job, target, index, n_stale)
+                continue
+            switched = self._parts.writer.submit(self._switch_job(target, index, most)).result()
             if isinstance(switched, Switched):
                 return switched, n_followed + len(switched.last.rows)
             job.pace()
             if switched is Unready.BUSY:
                 time.sleep(_BUSY_S)
-                continue
-            if switched is Unready.BEHIND:
-                most, n_rounds = 2 * most, 0
-                continue
-            n_walks += 1
-            if n_walks == _MAX_WALKS:
-                raise DataCorruptError(f"slots of namespace {target.namespace.name!r} stay without a vector")
-            self._fill(job, target, index)
+            elif switched is Unready.INCOMPLETE:
+                n_walks += 1
+                if n_walks == _MAX_WALKS:
+                    raise DataCorruptError(f"slots of namespace {target.namespace.name!r} stay without a vector")
+                self._fill(job, target, index)
 
-    def _follow(self, target: _Target, index: GenerationIndex) -> tuple[int, int]:
-        """Embed what was written last; how many rows that were, and of how many the slots were embedded."""
-        number = target.namespace.number
-        with self._parts.store.read() as view:
-            read = _read(view, number, stale_rows(view, target.space, _CHUNK))
-        if not read:
-            return 0, 0
-        stored = self._store(target, Embedding(target.encoder, read).result())
-        index.take(stored)
-        return len(read), len(stored.rows)
+    def _switch_job(self, target: _Target, index: GenerationIndex, most: int) -> SwitchJob:
+        now = self._parts.now()
+        return SwitchJob(
+            self._parts.registry,
+            target.namespace,
+            target.place,
+            target.space,
+            index,
+            target.encoder.embed_documents,
+            expires_at=now + self._keep_former_us if self._keep_former_us else 0,
+            now=now,
+            most=most,
+        )
+
+    def _follow(self, job: RunningJob, target: _Target, index: GenerationIndex, n_rows: int) -> int:
+        """Embed what was written last, `n_rows` or a few more; of how many slots."""
+        number, n_read, n_embedded = target.namespace.number, 0, 0
+        while n_read < n_rows:
+            with self._parts.store.read() as view:
+                read = _read(view, number, stale_rows(view, target.space, _CHUNK))
+            if not read:
+                break
+            stored = self._store(target, Embedding(target.encoder, read).result())
+            index.take(stored)
+            n_read += len(read)
+            n_embedded += len(stored.rows)
+            job.pace()
+        return n_embedded
 
     def _fill(self, job: RunningJob, target: _Target, index: GenerationIndex) -> None:
         """Embed every slot that the generation lacks, marked or not."""
@@ -289,8 +298,9 @@ class Reembed:
         job = StoreVectorsJob(target.namespace, target.place, target.space, embedded)
         return self._parts.writer.submit(job).result()
 
-    def _embed(self, encoder: EmbedBatcher, texts: Sequence[str]) -> FloatVector:
-        return encoder.embed_documents(texts)
+    def _n_stale(self, target: _Target) -> int:
+        with self._parts.store.read() as view:
+            return len(stale_rows(view, target.space, MAX_ROW))
 
     def _learn(self, before: Namespace, after: Namespace, *, rollback: bool) -> None:
         """An adapter belongs to its model: it is trained anew from the pairs that taught it, in the background."""
