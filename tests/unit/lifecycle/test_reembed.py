@@ -16,6 +16,7 @@ from adamem_server.errors import (
     NamespaceNotFoundError,
 )
 from adamem_server.lifecycle import reembed
+from adamem_server.lifecycle.jobs import JobInterruptedError, RunningJob
 from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.lifecycle.packaging import Packages
 from adamem_server.lifecycle.reembed import Reembed
@@ -268,6 +269,35 @@ def test_stopped_it_goes_on_where_it_was(lab: Lab, monkeypatch: pytest.MonkeyPat
         assert ended(jobs, job).state is JobState.SUCCEEDED
     assert other.n_windows - n_before <= (N + 5 - seen[-1]) * 4 / 3 + 64
     check(lab, other)
+
+
+class StoppedBehindTheSwitch(Reembed):
+    """The server is stopped between the switch and the record of the job's end."""
+
+    def run(self, job: RunningJob) -> JsonObject:
+        super().run(job)
+        raise JobInterruptedError
+
+
+@pytest.mark.parametrize("rollback", [False, True])
+def test_stopped_behind_the_switch_it_does_not_switch_again(lab: Lab, rollback: bool) -> None:
+    fill(lab)
+    parts = lab.engine.parts
+    params: JsonObject = {"model": OTHER, "rollback": False}
+    if rollback:
+        with runner(lab, Reembed(parts, 3600.0)) as jobs:
+            assert ended(jobs, jobs.submit(Reembed.name, namespace="anna", params=params)).state is JobState.SUCCEEDED
+        params = {"model": "", "rollback": True}
+    model = "words" if rollback else OTHER
+    with runner(lab, StoppedBehindTheSwitch(parts, 3600.0)) as jobs:
+        job = jobs.submit(Reembed.name, namespace="anna", params=params)
+        wait_until(lambda: namespace(lab).model == model)
+    sequence = lab.engine.get_namespace("anna").sequence
+    with runner(lab, Reembed(parts, 3600.0)) as jobs:
+        done = ended(jobs, job)
+    assert (done.state, done.result["model"], done.n_resumes) == (JobState.SUCCEEDED, model, 1)
+    assert lab.engine.get_namespace("anna").sequence == sequence
+    check(lab, lab.embedder if rollback else lab.others[OTHER])
 
 
 def test_a_change_is_taken_back_with_what_was_written_since(lab: Lab, lifecycle: Lifecycle) -> None:
