@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Literal, TypeAlias
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -147,7 +146,7 @@ class KeepFormerJob(_Unseen):
         spaces = batch.spaces(namespace.number)
         former = spaces.generations.former
         if former is not None:
-            former = msgspec.structs.replace(former, expires_at=max(former.expires_at, self._expires_at))
+            former = former.kept_until(self._expires_at)
             spaces.put("former", former)
         return former
 
@@ -303,7 +302,7 @@ class SwitchJob:
         # A change of no rows: an index that was saved before it is known to be older.
         sequence = head.sequence + 1
         batch.put_change(number, sequence, Change(self._now))
-        batch.put_head(number, msgspec.structs.replace(head, sequence=sequence, n_bytes=n_bytes, n_cues=target.n_cues))
+        batch.put_head(number, head.at(sequence).with_slots(head.n_slots, n_bytes, target.n_cues))
         return Switched(changed, last, sequence, served.space)
 
     def committed(self, result: Switched | Unready, done: Callable[[], None]) -> None:

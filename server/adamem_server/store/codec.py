@@ -294,6 +294,10 @@ class Generation(msgspec.Struct, array_like=True, frozen=True):
     expires_at: int = 0
     job_id: str = ""
 
+    def kept_until(self, time: int) -> "Generation":
+        """The same, kept until a time at least."""
+        return msgspec.structs.replace(self, expires_at=max(self.expires_at, time))
+
 
 class Generations(msgspec.Struct, array_like=True, frozen=True):
     """The generations of a namespace beside the one that serves."""
