@@ -3,7 +3,6 @@
 import os
 import signal
 from contextlib import ExitStack
-from functools import partial
 from ipaddress import ip_address
 from types import FrameType
 from typing import Final
@@ -77,6 +76,13 @@ def build(settings: Settings) -> App:
         cross_encoder = None if rerank_model is None else CrossEncoder(rerank_model.expanduser())
         shard_bytes = _shard_bytes(settings.memory_budget_bytes)
         store = SlotStore(settings.data_dir, durability=settings.durability, max_bytes=settings.max_data_bytes)
+
+        def load_encoder(name: str) -> EmbedBatcher:
+            before = memory_bytes()
+            loaded = _serve(catalog.load_local(name, settings.models_dir.expanduser()), settings)
+            engine.parts.registry.lower_budget(memory_bytes() - before, at_least=_MIN_SHARD_BYTES)
+            return loaded
+
         engine = MemoryEngine(
             store,
             encoder,
@@ -92,7 +98,7 @@ def build(settings: Settings) -> App:
                 max_versions=settings.adapter_max_versions,
             ),
             cross_encoder=cross_encoder,
-            load_encoder=partial(_load_encoder, settings),
+            load_encoder=load_encoder,
         )
         resources.callback(engine.close)
         packages = _packages(settings, engine)
@@ -155,10 +161,6 @@ def _is_loopback(host: str) -> bool:
 
 def _open_encoder(settings: Settings) -> EmbedBatcher:
     return _serve(catalog.load(settings.embed_model, settings.models_dir.expanduser()), settings)
-
-
-def _load_encoder(settings: Settings, name: str) -> EmbedBatcher:
-    return _serve(catalog.load_local(name, settings.models_dir.expanduser()), settings)
 
 
 def _serve(embedder: Embedder, settings: Settings) -> EmbedBatcher:

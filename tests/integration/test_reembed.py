@@ -172,7 +172,10 @@ def killed(server: ServerProcess, encoders: dict[int, EmbedBatcher], n: int, n_k
     expected: dict[str, str] = {}
     with adamem.Client(server.address, namespace="anna") as client:
         fill(client, n)
+        budget = client.server_info().memory_budget_bytes
         job = client.lifecycle.reembed(model=LARGE)
+        # The other encoder takes its memory from the namespaces'.
+        assert client.server_info().memory_budget_bytes < budget - (10 << 20)
     for kill in range(n_kills):
         with adamem.Client(server.address, namespace="anna") as client:
             for told in client.jobs.watch(job):

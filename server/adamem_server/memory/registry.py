@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition, Lock
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import structlog
 
@@ -48,7 +48,7 @@ class ShardRegistry:
     """
 
     def __init__(self, store: SlotStore, index_dir: Path, budget_bytes: int) -> None:
-        self.budget_bytes: Final = budget_bytes
+        self.budget_bytes = budget_bytes
         self._store = store
         self._index_dir = index_dir
         self._lock = Lock()
@@ -230,6 +230,12 @@ class ShardRegistry:
         """Memory of the open shards as last measured."""
         with self._lock:
             return self._used_bytes
+
+    def lower_budget(self, n_bytes: int, *, at_least: int) -> None:
+        """Give up a part of the budget to something else that stays in memory, and close shards above what is left."""
+        with self._lock:
+            self.budget_bytes = max(self.budget_bytes - max(n_bytes, 0), min(at_least, self.budget_bytes))
+        self.evict()
 
     def n_open(self) -> int:
         """How many shards are open or being opened."""
