@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from adamem_server.adapt.adapter import Adapter
 from adamem_server.config import Settings
 from adamem_server.errors import (
     AdaMemError,
@@ -36,6 +37,7 @@ from adamem_server.types import (
     VectorType,
 )
 from tests.unit.lifecycle.labs import QUICK, StoppedAtCheckpoint, ended, runner
+from tests.unit.memory import lessons
 from tests.unit.memory.engines import WORD_DIM, Lab, WordEmbedder, key
 from tests.unit.memory.support import wait_until
 
@@ -43,6 +45,7 @@ DAY_US = 86_400_000_000
 OTHER = "wide"
 OTHER_DIM = 96
 N = 300
+UNHEARD = range(10, 13)
 
 
 @pytest.fixture
@@ -344,25 +347,38 @@ def test_nothing_is_left_of_a_deleted_namespace(lab: Lab, lifecycle: Lifecycle) 
     wait_until(lambda: not any(n_keys(lab, table, found.number) for table in ("slots", "generations", "heads")))
 
 
-def test_an_adapter_goes_and_its_questions_are_embedded_anew(lab: Lab, lifecycle: Lifecycle) -> None:
-    ids = fill(lab)
-    for i in range(60):
-        lab.engine.adaptation.feedback("anna", f"q{i} who w{i}", helped=[ids[i]])
-    lab.engine.adaptation.train_adapter("anna", wait=True)
+def test_an_adapter_is_trained_anew_from_the_pairs_that_taught_it(lab: Lab, lifecycle: Lifecycle) -> None:
+    lessons.teach(lab, "anna", lessons.fill(lab, "anna"), range(3))
+    adaptation = lab.engine.adaptation
+    assert adaptation.train_adapter("anna", wait=True).version == 1
     found = namespace(lab)
-    version = found.adapter_version
+    before = lessons.n_found(lab, "anna", UNHEARD)
+    assert pair_dims(lab, found) == {WORD_DIM}
+    with lab.others[OTHER].held() as gate:
+        job = lifecycle.reembed("anna", model=OTHER)
+        gate.wait_reached()
+        assert namespace(lab).adapter_version == 1
+    done(lifecycle, job)
+    # Nobody asks for it.
+    wait_until(lambda: namespace(lab).adapter_version == 2)
+    assert pair_dims(lab, found) == {OTHER_DIM}
     with lab.store.read() as view:
-        assert {len(pair.vector) for _, pair in view.pairs(found.number) if pair.vector is not None} == {WORD_DIM}
-    done(lifecycle, lifecycle.reembed("anna", model=OTHER))
-    assert namespace(lab).adapter_version in ({0} if not version else {0, version + 1})
-    lab.engine.adaptation.train_adapter("anna", wait=True)
+        adapters = {version.version: Adapter.from_bytes(data) for version, data in view.adapters(found.number)}
+    assert {version: adapter.model for version, adapter in adapters.items()} == {1: "words", 2: OTHER}
+    assert lessons.n_found(lab, "anna", UNHEARD) > before / 2
+    with pytest.raises(FailedPreconditionError, match="another model"):
+        adaptation.rollback_adapter("anna", 1)
+    done(lifecycle, lifecycle.reembed("anna", rollback=True))
+    assert namespace(lab).adapter_version == 1
+    assert lessons.n_found(lab, "anna", UNHEARD) == before
+    with pytest.raises(FailedPreconditionError, match="another model"):
+        adaptation.rollback_adapter("anna", 2)
+
+
+def pair_dims(lab: Lab, of: Namespace) -> set[int]:
+    """The dimensions of the questions' vectors, 0 for none."""
     with lab.store.read() as view:
-        dims = {0 if pair.vector is None else len(pair.vector) for _, pair in view.pairs(found.number)}
-    assert dims == {OTHER_DIM}
-    if version:
-        with pytest.raises(FailedPreconditionError, match="another model"):
-            lab.engine.adaptation.rollback_adapter("anna", version)
-    assert lab.query("anna", text="thing w5", top_k=1) == ["thing w5"]
+        return {0 if pair.vector is None else len(pair.vector) for _, pair in view.pairs(of.number)}
 
 
 def test_a_namespace_of_a_model_that_is_gone_is_refused_with_the_command_that_mends_it(lab: Lab) -> None:
