@@ -93,8 +93,8 @@ bench-retrieval: setup $(DONE)/bench ## what queries find, beside peers (OUT=fil
 	@$(PY) -m bench.run retrieval $(if $(OUT),--out $(OUT)) $(if $(LOCOMO),--locomo $(LOCOMO)) \
 		$(if $(XQUAD),--xquad $(XQUAD)) $(if $(VECTORS),--vectors $(VECTORS)) $(ARGS)
 
-bench-lifecycle: setup ## measure what happens to memories over their life (OUT=file.json)
-	@$(PY) -m bench.lifecycle.run $(if $(OUT),--out $(OUT)) $(ARGS)
+bench-lifecycle: setup ## measure what happens to memories over their life (OUT=file.json LOCOMO=file)
+	@$(PY) -m bench.lifecycle.run $(if $(OUT),--out $(OUT)) $(if $(LOCOMO),--locomo $(LOCOMO)) $(ARGS)
 
 # --- test ------------------------------------------------------------------------------------------------------------
 

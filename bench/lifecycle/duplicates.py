@@ -2,7 +2,7 @@
 
 Every turn of LoCoMo is stored twice, once reworded in case and punctuation, and so is every sentence of XQuAD where it
 is given; a pair is right when both slots are of one turn. Pairs that look alike and are not are stored beside. Then
-100,000 slots with vectors of their own, half of them copies.
+many slots with vectors of their own, half of them copies.
 """
 
 import json
@@ -10,7 +10,7 @@ import random
 import re
 import string
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -23,7 +23,9 @@ from bench.ingest import server
 from bench.retrieval.datasets import read_locomo
 
 SEED: Final = 20
-N_LARGE: Final = 100_000
+SIZES: Final = {"duplicates_slots": 100_000}
+# Turns that are made where no file is given.
+N_MADE: Final = 2_000
 N_TRIES: Final = 300
 DIM: Final = 384
 BATCH_SIZE: Final = 256
@@ -62,23 +64,27 @@ HARD: Final = (
 )
 
 
-def duplicates(locomo: Path, xquad: Path | None = None) -> dict[str, float]:
-    """The figures, through a server of its own.
-
-    Args:
-        locomo: LoCoMo's file.
-        xquad: A file of XQuAD.
-    """
+def figures(sizes: Mapping[str, int], data: Mapping[str, Path]) -> dict[str, float]:
+    """Measure on a server of its own. `data` may have LoCoMo's file, without which turns are made, and one of XQuAD."""
+    n_slots = sizes["duplicates_slots"]
     with (
         TemporaryDirectory() as folder,
         server(Path(folder)) as (endpoint, _),
         adamem.Client(endpoint, timeout_s=TIMEOUT_S) as client,
     ):
-        figures = _found(client, "locomo", list(_turns(locomo)))
-        if xquad is not None:
-            sentences = _found(client, "xquad", list(_sentences(xquad)))
-            figures |= {f"xquad_{name}": value for name, value in sentences.items()}
-        return figures | _hard(client) | _latency(client) | _large(client)
+        turns = _turns(data["locomo"]) if "locomo" in data else _made(N_MADE)
+        found = _found(client, "turns", list(turns))
+        if "xquad" in data:
+            sentences = _found(client, "sentences", list(_sentences(data["xquad"])))
+            found |= {f"xquad_{name}": value for name, value in sentences.items()}
+        others = _hard(client) | _latency(client) | _large(client, n_slots)
+        return found | {f"duplicates_{name}": value for name, value in others.items()}
+
+
+def _made(n_turns: int) -> Iterator[dict[str, Any]]:
+    for place in range(n_turns):
+        text = f"Person {place} met person {place * 7 % 1009} in town {place % 97}."
+        yield {"content": text, "kind": "message", "conversation_id": f"c{place % 10}"}
 
 
 def _turns(path: Path) -> Iterator[dict[str, Any]]:
@@ -127,22 +133,22 @@ def _hard(client: adamem.Client) -> dict[str, float]:
     return {"hard_negatives_merged": float(len(_merged(client, "hard")))}
 
 
-def _large(client: adamem.Client) -> dict[str, float]:
+def _large(client: adamem.Client, n_slots: int) -> dict[str, float]:
     """Seconds of a dry run, a change of the policy, a run and its undo on many slots."""
     client.create_namespace("large", dim=DIM, external_vectors=True)
-    vectors = np.random.default_rng(SEED).standard_normal((N_LARGE // 2, DIM)).astype(np.float32)
-    texts = [f"Person {place} met person {place * 7 % 1009} in town {place % 97}." for place in range(len(vectors))]
+    vectors = np.random.default_rng(SEED).standard_normal((n_slots // 2, DIM)).astype(np.float32)
+    texts = [turn["content"] for turn in _made(len(vectors))]
     for reword in (str, str.upper):
         slots = ({"content": reword(text), "vector": vector} for text, vector in zip(texts, vectors, strict=True))
         client.bulk_update(slots, namespace="large", batch_size=BATCH_SIZE)
     seconds, job = _timed(client, client.duplicates.merge("large", dry_run=True))
-    figures = {"dry_run_100k_s": seconds, "found_100k": job.result["n_duplicates"] / len(vectors)}
+    figures = {"dry_run_s": seconds, "found": job.result["n_duplicates"] / len(vectors)}
     started = time.perf_counter()
     client.update_namespace("large", duplicates={"on_duplicate": "skip"}, timeout_s=TIMEOUT_S)
-    figures["policy_100k_s"] = time.perf_counter() - started
+    figures["policy_s"] = time.perf_counter() - started
     seconds, job = _timed(client, client.duplicates.merge("large"))
-    figures["deduplicate_100k_s"] = seconds
-    figures["undo_100k_s"], _ = _timed(client, client.duplicates.undo(job_id=job.id, namespace="large"))
+    figures["merge_s"] = seconds
+    figures["undo_s"], _ = _timed(client, client.duplicates.undo(job_id=job.id, namespace="large"))
     return figures
 
 
@@ -179,9 +185,3 @@ def _timed(client: adamem.Client, job: adamem.Job) -> tuple[float, adamem.Job]:
     started = time.perf_counter()
     ended = client.jobs.wait(job)
     return time.perf_counter() - started, ended
-
-
-if __name__ == "__main__":
-    import sys
-
-    print(json.dumps(duplicates(*map(Path, sys.argv[1:3])), indent=2))

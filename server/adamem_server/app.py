@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from adamem_server import __version__
 from adamem_server.config import Settings
 from adamem_server.embed import catalog
-from adamem_server.embed.base import ModelInfo
+from adamem_server.embed.base import Embedder, ModelInfo
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.embed.cross_encoder import CrossEncoder
 from adamem_server.errors import InsecureAddressError, StartupError
@@ -76,6 +76,13 @@ def build(settings: Settings) -> App:
         cross_encoder = None if rerank_model is None else CrossEncoder(rerank_model.expanduser())
         shard_bytes = _shard_bytes(settings.memory_budget_bytes)
         store = SlotStore(settings.data_dir, durability=settings.durability, max_bytes=settings.max_data_bytes)
+
+        def load_encoder(name: str) -> EmbedBatcher:
+            before = memory_bytes()
+            loaded = _serve(catalog.load_local(name, settings.models_dir.expanduser()), settings)
+            engine.parts.registry.lower_budget(memory_bytes() - before, at_least=_MIN_SHARD_BYTES)
+            return loaded
+
         engine = MemoryEngine(
             store,
             encoder,
@@ -91,10 +98,17 @@ def build(settings: Settings) -> App:
                 max_versions=settings.adapter_max_versions,
             ),
             cross_encoder=cross_encoder,
+            load_encoder=load_encoder,
         )
         resources.callback(engine.close)
         packages = _packages(settings, engine)
-        lifecycle = Lifecycle(engine, _job_settings(settings), packages, server_version=__version__)
+        lifecycle = Lifecycle(
+            engine,
+            _job_settings(settings),
+            packages,
+            server_version=__version__,
+            keep_former_s=settings.keep_former_vectors_s,
+        )
         resources.callback(lifecycle.close)
         lifecycle.start()
         server = RpcServer(engine, lifecycle, _server_options(settings))
@@ -149,7 +163,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def _open_encoder(settings: Settings) -> EmbedBatcher:
-    embedder = catalog.load(settings.embed_model, settings.models_dir.expanduser())
+    return _serve(catalog.load(settings.embed_model, settings.models_dir.expanduser()), settings)
+
+
+def _serve(embedder: Embedder, settings: Settings) -> EmbedBatcher:
     threads = settings.embed_threads or os.cpu_count() or 1
     return EmbedBatcher(embedder, threads=threads, cache_size=settings.query_cache_size)
 

@@ -104,6 +104,13 @@ class Settings(BaseSettings):
     max_package_bytes: int = Field(
         16 * _GIB, ge=_MIB, description="Limit of a package that is imported, packed and unpacked."
     )
+    keep_former_vectors_s: float = Field(
+        7 * 86_400.0,
+        ge=0,
+        le=366 * 86_400,
+        description="How long vectors are kept that were replaced by those of another model, so that this can be"
+        " taken back; 0: not at all.",
+    )
     n_rpc_threads: int = Field(32, ge=2, le=1024, description="Calls worked on at once.")
     max_bulk_streams: int = Field(
         8, ge=1, le=512, description="Streams open at once, bulk updates and watched jobs; more are refused."

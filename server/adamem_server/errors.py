@@ -20,6 +20,7 @@ status code of a class is decided in `rpc/errors.py` alone.
     │   ├── JobRunningError             the namespace has an unfinished job of this kind
     │   └── PackageModelError           a package's vectors are of another encoder, and were to be kept
     ├── AbortedError                lost a race; the caller may read again and retry
+    │   └── GenerationChangedError      the namespace was embedded anew under the request
     ├── ResourceExhaustedError
     │   ├── StorageFullError            the disk or the map's limit is full
     │   ├── OverloadedError             too many requests of this kind at once
@@ -185,9 +186,15 @@ class ModelMismatchError(FailedPreconditionError):
 
     def __init__(self, namespace: str, expected: str, serving: str) -> None:
         made_by = f"made by {expected!r}" if expected else "supplied by its clients"
+        remedy = "send a vector instead"
+        if expected:
+            remedy = (
+                f"`adamem namespace reembed {namespace}` embeds it anew; until then send a vector, or put the files of"
+                " that encoder back"
+            )
         super().__init__(
             f"the vectors of namespace {namespace!r} are {made_by}; the serving encoder is {serving!r}, so text cannot"
-            " be embedded for it: send a vector instead, or start the server with that encoder",
+            f" be embedded for it: {remedy}",
             namespace=namespace,
             expected=expected,
             serving=serving,
@@ -222,6 +229,15 @@ class AbortedError(AdaMemError):
     """The request lost a race with another one; read again and retry."""
 
     reason = "ABORTED"
+
+
+class GenerationChangedError(AbortedError):
+    """The vectors that a request was prepared for were replaced by those of another model; made anew it succeeds."""
+
+    reason = "GENERATION_CHANGED"
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(f"namespace {namespace!r} was embedded anew meanwhile: try again", namespace=namespace)
 
 
 class ResourceExhaustedError(AdaMemError):

@@ -514,8 +514,15 @@ class Namespace:
     adapter_version: int = 0
     duplicates: DuplicatePolicy = NO_DUPLICATE_POLICY
     default_ttl: int = 0
+    # The number under which its vectors and its index are kept; 0: its own. See store/generations.py.
+    space: int = 0
     history_versions: int = DEFAULT_HISTORY_VERSIONS
     supersede: bool = False
+
+    @property
+    def vector_space(self) -> int:
+        """The number under which the vectors of the generation that serves are kept."""
+        return self.space or self.number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

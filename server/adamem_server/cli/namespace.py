@@ -1,4 +1,4 @@
-"""`adamem namespace list | create | show | update | clone | verify | compact | delete`."""
+"""`adamem namespace list | create | show | update | clone | verify | compact | reembed | delete`."""
 
 from itertools import islice
 from typing import Any
@@ -23,7 +23,7 @@ _FIELDS = ("description", "dim", "metric", "index_kind", "vector_type", "externa
 
 @click.group()
 def namespace() -> None:
-    """List, create, show, change, clone, verify, compact and delete namespaces."""
+    """List, create, show, change, clone, verify, compact, embed anew and delete namespaces."""
 
 
 @namespace.command("list")
@@ -132,6 +132,23 @@ def compact(session: Session, name: str | None, wait: bool) -> None:
     """Take deleted slots out of the index now, and save it."""
     with session.client() as client:
         finish(session, client, client.lifecycle.compact(name), wait=wait)
+
+
+@namespace.command()
+@click.argument("name", required=False)
+@option(
+    "--model", default="", help="A bundled or pulled encoder of the server's machine; the server's own unless given."
+)
+@option("--rollback", is_flag=True, help="Take the last change of the model back.")
+@wait_option
+@json_option
+@pass_session
+def reembed(session: Session, name: str | None, model: str, rollback: bool, wait: bool) -> None:
+    """Give a namespace the vectors of another model; queries go on by those that serve until all are there."""
+    if model and rollback:
+        raise click.UsageError("--rollback takes no --model: the former one is kept with its vectors")
+    with session.client() as client:
+        finish(session, client, client.lifecycle.reembed(name, model=model, rollback=rollback), wait=wait)
 
 
 @namespace.command()

@@ -61,6 +61,24 @@ def load(model: str, models_dir: Path) -> OnnxEmbedder:
     return OnnxEmbedder(pull_model(model, models_dir), model)
 
 
+def load_local(model: str, models_dir: Path) -> OnnxEmbedder:
+    """Load an encoder that is bundled or was pulled: no directory that a caller names, and nothing from the hub.
+
+    Raises:
+        ModelNotFoundError: There is none of this name.
+        ModelFileMissingError, ModelError: As `load`.
+    """
+    entries = list_models(models_dir)
+    for entry in entries:
+        if entry.name == model:
+            return OnnxEmbedder(entry.path, model)
+    known = ", ".join(entry.name for entry in entries)
+    raise ModelNotFoundError(
+        f"no model {model!r} on the server's machine, which has {known}; `adamem model pull` gets one there",
+        model=model,
+    )
+
+
 def list_models(models_dir: Path) -> list[ModelEntry]:
     """The encoders at hand: bundled ones, then those pulled into `models_dir` where that can be read, by name."""
     bundled = [ModelEntry(path.name, path, True) for path in sorted(BUNDLED.iterdir()) if path.is_dir()]

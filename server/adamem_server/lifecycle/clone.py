@@ -115,7 +115,7 @@ class Clone:
                 own = keys.number_key(source.number)
                 for key, value in list(batch.scan(table, own, own)):
                     batch.put(table, prefix + key[len(prefix) :], value)
-            copied = replace(present, number=number, name=target, created_at=self._parts.now())
+            copied = replace(present, number=number, name=target, created_at=self._parts.now(), space=0)
             batch.put_namespace(copied)
             batch.put_head(number, head)
             set_cue_rows(batch, number, kept=present.supersede)

@@ -224,7 +224,10 @@ class Erasure:
     def _erase(self, numbers: set[int]) -> tuple[int, int]:
         """One pass: (when it was complete, bytes overwritten)."""
         started = time.monotonic()
-        for number in sorted(numbers):
+        with self._store.read() as view:
+            # Vectors of another model that a deleted namespace had are doomed by numbers of their own.
+            doomed = view.doomed()
+        for number in sorted({*numbers, *doomed}):
             self._purge(number)
             self._registry.erase_snapshots(number)
         # Not before a backup has ended that reads old pages.

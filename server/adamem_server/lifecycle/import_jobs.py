@@ -199,7 +199,7 @@ class MergeJob:
         target = None if staging is None else batch.namespace(staging.target)
         if staging is None or target is None:
             raise AbortedError("the namespace that the package is merged into was deleted meanwhile")
-        found = read_slots(batch, replace(target, number=self._number), staging.row, MERGE_SLOTS)
+        found = read_slots(batch, replace(target, number=self._number, space=0), staging.row, MERGE_SLOTS)
         if not found.rows:
             self._merge_pairs(batch, target)
             abandon_staging(batch, self._number)

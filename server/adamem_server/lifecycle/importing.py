@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from adamem_server.errors import AbortedError, PackageError, StorageFullError
+from adamem_server.errors import AbortedError, GenerationChangedError, PackageError, StorageFullError
 from adamem_server.lifecycle.import_jobs import BeginJob, MergeJob, PublishJob, StagedSlots, StageJob, TeachJob
 from adamem_server.lifecycle.import_plan import ImportSpec, Plan, import_name, plan_import, read_adapter
 from adamem_server.memory.building import IndexedSlots, ShardBuilder
@@ -30,7 +30,7 @@ from adamem_server.packages.slots import PackagedPair, PackagedSlot, SlotLimits,
 from adamem_server.store.codec import Head, Learning, Staging, slot_id_bytes
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.staging import abandon_staging, put_staging
-from adamem_server.types import AdapterVersion, FloatVector, TaughtPair, VectorType
+from adamem_server.types import AdapterVersion, FloatVector, Namespace, TaughtPair, VectorType
 
 # Slots of one transaction, which other writers wait for: with 256, a write beside an import of 100,000 slots took up to
 # 55 ms (p99), with 64 it takes 13, and the import is as fast.
@@ -159,7 +159,7 @@ class Import:
             if builder is not None:
                 self._publish(plan, staged, builder, adapter, manifest)
             else:
-                self._submit(StoreJob(partial(_decide, staged.number, plan.namespace.number), frees=False)).result()
+                self._submit(StoreJob(partial(_decide, staged.number, plan.namespace), frees=False)).result()
         except BaseException:
             if builder is not None:
                 builder.cancel()
@@ -313,8 +313,11 @@ class _RowOf:
         return int(self._order[at]) + 1 if at < end and self._keys[1][at] == np.uint64(low) else None
 
 
-def _decide(number: int, target: int, batch: WriteBatch) -> bool:
-    put_staging(batch, number, Staging(target))
+def _decide(number: int, target: Namespace, batch: WriteBatch) -> bool:
+    present = batch.namespace(target.number)
+    if present is not None and present.vector_space != target.vector_space:
+        raise GenerationChangedError(target.name)
+    put_staging(batch, number, Staging(target.number))
     return True
 
 

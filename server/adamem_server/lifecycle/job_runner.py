@@ -27,7 +27,7 @@ from adamem_server.errors import (
     ShuttingDownError,
     UnavailableError,
 )
-from adamem_server.lifecycle.jobs import JobInterruptedError, JobKind, JobSettings, RunningJob
+from adamem_server.lifecycle.jobs import AbandonableKind, JobInterruptedError, JobKind, JobSettings, RunningJob
 from adamem_server.memory.jobs import StoreJob, known_request, remember
 from adamem_server.memory.pacing import Activity, Pacer, lower_priority
 from adamem_server.memory.reading import find_namespace
@@ -386,6 +386,13 @@ class JobRunner:
 
     def _end(self, unfinished: _Unfinished, **fields: Any) -> None:
         """Record the end, then tell it. Where the disk refuses, a restart runs the job again."""
+        kind: object = self._kinds.get(unfinished.job.kind)
+        if fields["state"] is not JobState.SUCCEEDED and isinstance(kind, AbandonableKind):
+            try:
+                kind.abandon(unfinished.job)
+            except AdaMemError as error:
+                # The next job of the kind meets what is left.
+                _log.warning("job_not_abandoned", job_id=unfinished.job.id, problem=error.message)
         with self._changed:
             unfinished.is_ending = True
             job = replace(unfinished.job, finished_at=self._now(), **fields)

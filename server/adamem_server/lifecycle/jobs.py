@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from adamem_server.types import Job, JsonObject, Namespace
 
@@ -27,6 +27,15 @@ class JobKind(Protocol):
 
     def run(self, job: "RunningJob") -> JsonObject:
         """Do the work."""
+        ...
+
+
+@runtime_checkable
+class AbandonableKind(Protocol):
+    """A kind that leaves something behind when a job of it is cancelled or fails."""
+
+    def abandon(self, job: Job) -> None:
+        """Let go what a job has made, which is not run again; it may never have run."""
         ...
 
 

@@ -13,6 +13,7 @@ from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.lifecycle.jobs import JobKind, JobSettings
 from adamem_server.lifecycle.packaging import Packages
+from adamem_server.lifecycle.reembed import Reembed
 from adamem_server.lifecycle.restore_snapshot import RestoreSnapshot, check_model
 from adamem_server.lifecycle.slot_history import SlotHistory
 from adamem_server.lifecycle.snapshots import Snapshots
@@ -27,12 +28,23 @@ from adamem_server.types import Job, JsonObject, RequestKey
 class Lifecycle:
     """The operations on one engine, the runner of their jobs, and the packages. Thread-safe.
 
+    `keep_former_s` is how long vectors are kept that were replaced by those of another model.
+
     Every operation that starts a job raises what `JobRunner.submit` raises.
     """
 
-    def __init__(self, engine: MemoryEngine, settings: JobSettings, packages: Packages, *, server_version: str) -> None:
+    def __init__(
+        self,
+        engine: MemoryEngine,
+        settings: JobSettings,
+        packages: Packages,
+        *,
+        server_version: str,
+        keep_former_s: float = 7 * 86_400.0,
+    ) -> None:
         parts = engine.parts
-        self._parts = parts
+        self._parts: Final = parts
+        self._reembed: Final = Reembed(parts, keep_former_s)
         self.packages: Final = packages
         self.snapshots: Final = Snapshots(parts)
         self.slot_history: Final = SlotHistory(parts)
@@ -40,10 +52,11 @@ class Lifecycle:
             Verify(parts.store),
             Compact(parts.registry, parts.maintenance.save),
             Deduplicate(parts.store, parts.writer, parts.registry, parts.now),
-            UndoDeduplicate(parts.store, parts.writer, parts.registry, parts.encoder, parts.now),
+            UndoDeduplicate(parts.store, parts.writer, parts.registry, parts.encoders, parts.now),
             CompactData(parts.store, parts.writer),
             RestoreSnapshot(parts),
             Clone(parts, self.snapshots),
+            self._reembed,
         ]
         self.jobs: Final = JobRunner(parts.store, parts.writer, kinds, parts.activity, settings, now=parts.now)
         self.duplicates: Final = Duplicates(parts.store, self.jobs.get)
@@ -125,3 +138,20 @@ class Lifecycle:
                 raise NamespaceExistsError(target)
         params: JsonObject = {"target": target, "snapshot": snapshot}
         return self.jobs.submit(Clone.name, namespace=namespace, params=params, request=request)
+
+    def reembed(
+        self, namespace: str, *, model: str = "", rollback: bool = False, request: RequestKey | None = None
+    ) -> Job:
+        """Give a namespace the vectors of another model ("": the server's), or of the former one.
+
+        Raises:
+            ModelNotFoundError, ModelFileMissingError, ModelError: The model is not on this machine.
+            FailedPreconditionError: The vectors are the clients', that model has made them, or none are kept.
+            ModelMismatchError: The former model is not on this machine.
+        """
+        with self._parts.store.read() as view:
+            known = known_request(view, find_namespace(view, namespace).number, request)
+        if known is None:
+            self._reembed.check(namespace, model, rollback=rollback)
+        params: JsonObject = {"model": model, "rollback": rollback}
+        return self.jobs.submit(Reembed.name, namespace=namespace, params=params, request=request)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from adamem_server.embed.batcher import EmbedBatcher
+from adamem_server.embed.encoders import Encoders
 from adamem_server.lifecycle.jobs import RunningJob
 from adamem_server.memory.merging import RestoreJob, Vectors
 from adamem_server.memory.registry import ShardRegistry
@@ -25,12 +25,12 @@ class UndoDeduplicate:
     unit = "slots"
 
     def __init__(
-        self, store: SlotStore, writer: Writer, registry: ShardRegistry, encoder: EmbedBatcher, now: Callable[[], int]
+        self, store: SlotStore, writer: Writer, registry: ShardRegistry, encoders: Encoders, now: Callable[[], int]
     ) -> None:
         self._store = store
         self._writer = writer
         self._registry = registry
-        self._encoder = encoder
+        self._encoders = encoders
         self._now = now
 
     def run(self, job: RunningJob) -> JsonObject:
@@ -81,10 +81,11 @@ class UndoDeduplicate:
                     for each in entries
                     if each.slot.id == pair.duplicate_id and each.model_fingerprint != namespace.model_fingerprint
                 ]
-        if not stale or namespace.model_fingerprint != self._encoder.info.fingerprint:
+        encoder = self._encoders.of(namespace.model, namespace.model_fingerprint)
+        if not stale or encoder is None:
             return {}
         texts = [text for each in stale for text in (each.slot.content, each.slot.cue or each.slot.content)]
-        made = self._encoder.embed_documents(texts)
+        made = encoder.embed_documents(texts)
         return {
             each.slot.id: (made[2 * place], made[2 * place + 1] if each.slot.cue else None)
             for place, each in enumerate(stale)

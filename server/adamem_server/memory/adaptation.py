@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
-from adamem_server.embed.base import ModelInfo
-from adamem_server.errors import DeadlineExceededError, ModelMismatchError
+from adamem_server.errors import DeadlineExceededError
 from adamem_server.memory.adapter_jobs import FeedbackJob, RollbackJob, known_feedback
 from adamem_server.memory.learning import Learner
+from adamem_server.memory.models import Models
 from adamem_server.memory.reading import find_namespace, remaining_s
 from adamem_server.memory.writer import Writer
 from adamem_server.store.slot_store import SlotStore
@@ -17,12 +17,12 @@ class Adaptation:
     """What an engine does for learning, over its parts. Thread-safe."""
 
     def __init__(
-        self, store: SlotStore, writer: Writer, learner: Learner, model: ModelInfo, now: Callable[[], int]
+        self, store: SlotStore, writer: Writer, learner: Learner, models: Models, now: Callable[[], int]
     ) -> None:
         self._store = store
         self._writer = writer
         self._learner = learner
-        self._model = model
+        self._models = models
         self._now = now
 
     def feedback(
@@ -111,5 +111,4 @@ class Adaptation:
 
     def _check_model(self, namespace: Namespace) -> None:
         """Questions of a namespace can be embedded only by the encoder that made its vectors."""
-        if not namespace.model or namespace.model_fingerprint != self._model.fingerprint:
-            raise ModelMismatchError(namespace.name, namespace.model, self._model.name)
+        self._models.of(namespace)

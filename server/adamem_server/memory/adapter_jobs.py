@@ -3,7 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from adamem_server.errors import AbortedError, AdapterVersionNotFoundError, NamespaceNotFoundError
+from adamem_server.adapt.adapter import Adapter
+from adamem_server.errors import (
+    AbortedError,
+    AdapterVersionNotFoundError,
+    FailedPreconditionError,
+    GenerationChangedError,
+    NamespaceNotFoundError,
+)
 from adamem_server.memory.jobs import known_request, remember
 from adamem_server.store.codec import Request
 from adamem_server.store.slot_store import ReadView, WriteBatch
@@ -99,6 +106,8 @@ class TrainedJob(_AdapterJob):
         namespace = batch.namespace(number)
         if namespace is None:
             raise NamespaceNotFoundError(self._namespace.name)
+        if namespace.vector_space != self._namespace.vector_space:
+            raise GenerationChangedError(namespace.name)
         if namespace.adapter_version != self._namespace.adapter_version:
             raise AbortedError("another version of the adapter was made to serve during the training")
         batch.put_learning(number, batch.learning(number).trained(self._report, self._trained_to))
@@ -126,8 +135,16 @@ class RollbackJob(_AdapterJob):
         namespace = batch.find_namespace(self._name)
         if namespace is None:
             raise NamespaceNotFoundError(self._name)
-        if self._version and batch.adapter(namespace.number, self._version) is None:
-            raise AdapterVersionNotFoundError(self._name, self._version)
+        if self._version:
+            stored = batch.adapter(namespace.number, self._version)
+            if stored is None:
+                raise AdapterVersionNotFoundError(self._name, self._version)
+            if Adapter.from_bytes(stored[1]).model_revision != namespace.model_fingerprint:
+                raise FailedPreconditionError(
+                    f"version: {self._version} of the adapter of namespace {self._name!r} belongs to another model than"
+                    f" {namespace.model!r}, which has embedded it since",
+                    version=str(self._version),
+                )
         changed = replace(namespace, adapter_version=self._version)
         batch.put_namespace(changed)
         return changed

@@ -16,14 +16,15 @@ from adamem_server.adapt.adapter import Adapter
 from adamem_server.embed.base import ModelInfo
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.embed.cross_encoder import CrossEncoder
+from adamem_server.embed.encoders import Encoders
 from adamem_server.errors import (
     AbortedError,
     AdaMemError,
     DeadlineExceededError,
     DimensionMismatchError,
     FailedPreconditionError,
+    GenerationChangedError,
     InvalidArgumentError,
-    ModelMismatchError,
     NamespaceExistsError,
     NamespaceNotFoundError,
     SlotNotFoundError,
@@ -46,6 +47,7 @@ from adamem_server.memory.jobs import (
 from adamem_server.memory.learning import Learner, LearningSettings
 from adamem_server.memory.maintenance import AccessCounter, Maintenance
 from adamem_server.memory.merging import absorbed_page
+from adamem_server.memory.models import Models, anew
 from adamem_server.memory.pacing import Activity, now_us
 from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.pending import PendingUpdate
@@ -67,7 +69,7 @@ from adamem_server.memory.reading import (
 )
 from adamem_server.memory.recalls import Recalls
 from adamem_server.memory.registry import ShardRegistry
-from adamem_server.memory.shard import Shard, checked_params
+from adamem_server.memory.shard import Shard
 from adamem_server.memory.sweeper import Sweeper
 from adamem_server.memory.touching import Toucher
 from adamem_server.memory.writer import Writer
@@ -117,6 +119,8 @@ class MemoryEngine:
         learning: When and how much is learned from what is taught.
         now: The wall clock, microseconds since the epoch.
         cross_encoder: Re-ranks the hits of queries that ask for it; None: these are refused.
+        load_encoder: Loads another encoder of this machine by its name, for namespaces that it has embedded; None: text
+            for these is refused.
     """
 
     def __init__(
@@ -131,16 +135,19 @@ class MemoryEngine:
         learning: LearningSettings | None = None,
         now: Callable[[], int] = now_us,
         cross_encoder: CrossEncoder | None = None,
+        load_encoder: Callable[[str], EmbedBatcher] | None = None,
     ) -> None:
         self._store = store
         self._encoder = encoder
+        self._encoders = Encoders(encoder, load_encoder)
+        self._models = Models(self._encoders)
         self._auto_create = auto_create
         self._now = now
         self._registry = ShardRegistry(store, index_dir, memory_budget_bytes)
         self._writer = Writer(store)
         self._accesses = AccessCounter()
         self._plain = PlainSearch(store, self._registry)
-        self._hybrid = HybridSearch(store, self._registry, encoder, self._accesses, now, cross_encoder)
+        self._hybrid = HybridSearch(store, self._registry, self._accesses, now, cross_encoder)
         self._activity = Activity()
         self._recalls = Recalls()
         self._maintenance = Maintenance(
@@ -150,13 +157,22 @@ class MemoryEngine:
             self._accesses,
             activity=self._activity,
             snapshot_interval_s=snapshot_interval_s,
+            now=now,
         )
         self._learner = Learner(
-            store, self._writer, self._registry, encoder, self._activity, learning or LearningSettings(), now=now
+            store, self._writer, self._registry, self._models, self._activity, learning or LearningSettings(), now=now
         )
-        self.adaptation: Final = Adaptation(store, self._writer, self._learner, encoder.info, now)
+        self.adaptation: Final = Adaptation(store, self._writer, self._learner, self._models, now)
         self.parts: Final = EngineParts(
-            store, self._writer, self._registry, encoder, self._activity, self._maintenance, self._learner, now
+            store,
+            self._writer,
+            self._registry,
+            encoder,
+            self._activity,
+            self._maintenance,
+            self._learner,
+            now,
+            self._encoders,
         )
         self.toucher: Final = Toucher(store, self._writer, self._registry, now)
         self._sweeper = Sweeper(store, self._writer, self._registry, self._activity, now=now)
@@ -170,6 +186,7 @@ class MemoryEngine:
         self._sweeper.close()
         self._maintenance.close()
         self._writer.close()
+        self._encoders.close()
         self._store.close()
 
     # Finding
@@ -188,7 +205,7 @@ class MemoryEngine:
         with self._activity.counted():
             while True:
                 try:
-                    result = self._query(dated_query)
+                    result = anew(lambda: self._query(dated_query))
                     break
                 except StateReplacedError:
                     remaining_s(query.deadline_s)
@@ -201,13 +218,13 @@ class MemoryEngine:
         started = time.perf_counter()
         with self._store.read() as view:
             namespaces = [find_namespace(view, name) for name in query.namespaces]
-        self._check_query(query, namespaces)
+        encoder = self._check_query(query, namespaces)
         if query.mode is QueryMode.HYBRID:
-            return self._hybrid.query(query, namespaces, started)
+            return self._hybrid.query(query, namespaces, started, encoder)
         vector = query.vector
         if vector is None and query.mode is QueryMode.DENSE:
             assert query.text is not None
-            vector = self._encoder.embed_query(query.text, timeout_s=remaining_s(query.deadline_s))
+            vector = encoder.embed_query(query.text, timeout_s=remaining_s(query.deadline_s))
         embedded = time.perf_counter()
         now = self._now()
         hits: list[Hit] = []
@@ -234,15 +251,16 @@ class MemoryEngine:
             adapter_version=first_version(adapters),
         )
 
-    def _check_query(self, query: Query, namespaces: list[Namespace]) -> None:
+    def _check_query(self, query: Query, namespaces: list[Namespace]) -> EmbedBatcher:
+        """Refuse what cannot be answered; the encoder of the namespaces, where the query is to be embedded."""
         if query.mode is not QueryMode.LEXICAL and len({namespace.metric for namespace in namespaces}) > 1:
             raise FailedPreconditionError("namespaces: they have different metrics, so their scores cannot be compared")
+        if query.vector is None:
+            return self._encoder if query.mode is QueryMode.LEXICAL else self._models.of_all(namespaces)
         for namespace in namespaces:
-            if query.vector is None:
-                if query.mode is not QueryMode.LEXICAL:
-                    self._check_model(namespace)
-            elif len(query.vector) != namespace.dim:
+            if len(query.vector) != namespace.dim:
                 raise DimensionMismatchError("vector.values", namespace.dim, len(query.vector))
+        return self._encoder
 
     # Writing
 
@@ -268,6 +286,9 @@ class MemoryEngine:
         while True:
             try:
                 return self._update(self._prepare(namespace, items, request, received_at), deadline_s)
+            except GenerationChangedError:
+                # It is embedded by another model since it was read.
+                continue
             except NamespaceNotFoundError:
                 # It was deleted under the update, which comes after the deletion then and makes it anew.
                 if not self._auto_create:
@@ -290,7 +311,7 @@ class MemoryEngine:
             return PendingUpdate.done(known)
         if not prepared.items:
             return PendingUpdate.done(self._nothing(prepared))
-        vectors = self._encoder.submit_documents(prepared.texts)
+        vectors = self._models.of_documents(prepared.namespace).submit_documents(prepared.texts)
 
         def write() -> "Future[Written]":
             return self._submit_update(prepared, vectors.result())
@@ -298,7 +319,7 @@ class MemoryEngine:
         def answer(written: "Future[Written]") -> UpdateResult:
             try:
                 return self._answer(prepared, written.result())
-            except NamespaceNotFoundError:
+            except (NamespaceNotFoundError, GenerationChangedError):
                 return self.update(namespace, items, request=request, received_at=received_at)
 
         return PendingUpdate(vectors, write, answer)
@@ -369,7 +390,8 @@ class MemoryEngine:
             return known
         if not prepared.items:
             return self._nothing(prepared)
-        vectors = self._encoder.embed_documents(prepared.texts, timeout_s=remaining_s(deadline_s))
+        encoder = self._models.of_documents(prepared.namespace)
+        vectors = encoder.embed_documents(prepared.texts, timeout_s=remaining_s(deadline_s))
         return self._answer(prepared, self._wait(self._submit_update(prepared, vectors), deadline_s))
 
     def _submit_update(self, prepared: Prepared, vectors: FloatVector) -> "Future[Written]":
@@ -383,9 +405,9 @@ class MemoryEngine:
             namespace = view.find_namespace(name)
         if namespace is None and not self._auto_create:
             raise NamespaceNotFoundError(name)
-        namespace = namespace or self._planned(NamespaceSpec(name=name))
+        namespace = namespace or self._models.planned(NamespaceSpec(name=name), self._now())
         now = received_at or self._now()
-        served = self._serves(namespace)
+        served = self._models.find(namespace) is not None
         errors = self._check_items(namespace, items, now, served=served)
         kept: list[SlotInput] = []
         fresh: list[bool] = []
@@ -418,7 +440,7 @@ class MemoryEngine:
         if is_expired(item, now):
             return InvalidArgumentError(f"{path}.expires_at", "has passed")
         if item.vector is None:
-            return None if served else self._model_mismatch(namespace)
+            return None if served else self._models.mismatch(namespace)
         if len(item.vector) != namespace.dim:
             return DimensionMismatchError(f"{path}.vector.values", namespace.dim, len(item.vector))
         if not vector_fits(item.vector, namespace.vector_type):
@@ -441,7 +463,7 @@ class MemoryEngine:
         if known is None or record is None:
             return None
         # Its items are checked as of then: an expires_at may have passed since, and the server's model have changed.
-        for served in (self._serves(prepared.namespace), True):
+        for served in (self._models.find(prepared.namespace) is not None, True):
             errors = self._check_items(prepared.namespace, prepared.given, record.time, served=served)
             if len(errors) + len(known.results) == len(prepared.given):
                 return merge_results(errors, known)
@@ -541,6 +563,8 @@ class MemoryEngine:
         with self._store.read() as view:
             if shard is not None:
                 check_state(view, shard)
+            # As of this view: vectors of another model may serve since.
+            target = view.namespace(target.number) or target
             for row, slot in walk(view, target.number, passing, after):
                 if not is_shown(slot, condition, now):
                     continue
@@ -559,7 +583,9 @@ class MemoryEngine:
             NamespaceExistsError, RequestIdReusedError, StorageFullError.
             InvalidArgumentError: An index parameter is out of range.
         """
-        return self._info(self._writer.submit(CreateNamespaceJob(self._planned(spec), request)).result())
+        return self._info(
+            self._writer.submit(CreateNamespaceJob(self._models.planned(spec, self._now()), request)).result()
+        )
 
     def get_namespace(self, name: str) -> NamespaceInfo:
         """Describe a namespace.
@@ -638,40 +664,6 @@ class MemoryEngine:
     def model(self) -> ModelInfo:
         """The serving encoder."""
         return self._encoder.info
-
-    def _planned(self, spec: NamespaceSpec) -> Namespace:
-        """The namespace that a specification describes, with the number 0: it does not exist yet."""
-        model = self.model
-        external = spec.external_vectors or (spec.dim not in (0, model.dim))
-        dim = spec.dim or model.dim
-        params = checked_params(dim, spec.index_params, spec.index_kind)
-        return Namespace(
-            number=0,
-            name=spec.name,
-            description=spec.description,
-            dim=dim,
-            metric=spec.metric,
-            index_kind=spec.index_kind,
-            index_params=params,
-            vector_type=spec.vector_type,
-            model="" if external else model.name,
-            model_fingerprint="" if external else model.fingerprint,
-            created_at=self._now(),
-            duplicates=spec.duplicates,
-            default_ttl=spec.default_ttl,
-            history_versions=spec.history_versions,
-            supersede=spec.supersede,
-        )
-
-    def _serves(self, namespace: Namespace) -> bool:
-        return bool(namespace.model) and namespace.model_fingerprint == self.model.fingerprint
-
-    def _model_mismatch(self, namespace: Namespace) -> ModelMismatchError:
-        return ModelMismatchError(namespace.name, namespace.model, self.model.name)
-
-    def _check_model(self, namespace: Namespace) -> None:
-        if not self._serves(namespace):
-            raise self._model_mismatch(namespace)
 
     def _info(self, namespace: Namespace) -> NamespaceInfo:
         with self._store.read() as view:

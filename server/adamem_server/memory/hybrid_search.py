@@ -43,21 +43,21 @@ class HybridSearch:
         self,
         store: SlotStore,
         registry: ShardRegistry,
-        encoder: EmbedBatcher,
         accesses: AccessCounter,
         now: Callable[[], int],
         cross_encoder: CrossEncoder | None,
     ) -> None:
         self._store = store
         self._registry = registry
-        self._encoder = encoder
         self._accesses = accesses
         self._now = now
         self._cross_encoder = cross_encoder
         self._clock = StageClock()
 
-    def query(self, query: Query, namespaces: list[Namespace], started: float) -> QueryResult:
-        """Answer a query of HYBRID mode; `started` is the time.perf_counter() of its arrival.
+    def query(self, query: Query, namespaces: list[Namespace], started: float, encoder: EmbedBatcher) -> QueryResult:
+        """Answer a query of HYBRID mode.
+
+        `started` is the time.perf_counter() of its arrival, `encoder` the one that has embedded the namespaces.
 
         Raises:
             DeadlineExceededError, ShardStaleError, NamespaceNotFoundError.
@@ -69,11 +69,11 @@ class HybridSearch:
             raise FailedPreconditionError("rerank: this server has no cross-encoder; ADAMEM_RERANK_MODEL names one")
         now = self._now()
         asked_at = query.asked_at or now
-        vector, skipped = self._embed_in_time(text, query.deadline_s, len(namespaces))
+        vector, skipped = self._embed_in_time(encoder, text, query.deadline_s, len(namespaces))
         embedded = time.perf_counter()
         gathered, sources, adapters, times = self._gather_all(query, namespaces, vector, now, skipped)
         pool = Pool.of(gathered)
-        n_tokens = 0 if vector is None else self._encoder.n_tokens(text)
+        n_tokens = 0 if vector is None else encoder.n_tokens(text)
         features = QueryFeatures(
             language_trust=language_trust(n_tokens, n_words(text)),
             cosine=namespaces[0].metric is Metric.COSINE,
@@ -133,6 +133,7 @@ class HybridSearch:
         for namespace in namespaces:
             remaining_s(query.deadline_s)
             with self._registry.use(namespace) as shard:
+                shard.check_generation(namespace)
                 # Words and turns may have to be read first; where that takes too long, the maintenance does it.
                 has_words = by_words and (vector is None or clock.has_time(shard.words_delay_s(), query.deadline_s))
                 has_turns = in_context and clock.has_time(shard.context_delay_s(), query.deadline_s)
@@ -163,14 +164,14 @@ class HybridSearch:
         return past
 
     def _embed_in_time(
-        self, text: str, deadline_s: float | None, n_namespaces: int
+        self, encoder: EmbedBatcher, text: str, deadline_s: float | None, n_namespaces: int
     ) -> tuple[FloatVector | None, list[str]]:
         """A query's vector; none where the deadline leaves no time for it but enough to look for words."""
         remaining = remaining_s(deadline_s)
         if remaining is not None:
             remaining -= self._clock.reserve_s(LEXICAL, CONTEXT, n_times=n_namespaces)
         try:
-            return self._encoder.embed_query(text, timeout_s=None if remaining is None else max(remaining, 0.0)), []
+            return encoder.embed_query(text, timeout_s=None if remaining is None else max(remaining, 0.0)), []
         except DeadlineExceededError:
             remaining_s(deadline_s)
             return None, [DENSE]

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from adamem_server.errors import (
+    GenerationChangedError,
     NamespaceExistsError,
     NamespaceNotFoundError,
     RequestIdReusedError,
@@ -127,6 +128,8 @@ class UpdateJob(_SlotJob):
     def run(self, batch: WriteBatch) -> Written:
         """See `Job.run`."""
         namespace = self._check_namespace(batch)
+        if namespace.vector_space != self._namespace.vector_space:
+            raise GenerationChangedError(namespace.name)
         number = namespace.number
         if (known := known_update(batch, number, self._request)) is not None:
             return Written(known, None, repeated=True)

@@ -15,9 +15,15 @@ import structlog
 
 from adamem_server.adapt.pairs import retained
 from adamem_server.embed.batcher import EmbedBatcher
-from adamem_server.errors import AdaMemError, NamespaceNotFoundError, ShuttingDownError
+from adamem_server.errors import (
+    AdaMemError,
+    GenerationChangedError,
+    NamespaceNotFoundError,
+    ShuttingDownError,
+)
 from adamem_server.memory.adapter_jobs import TrainedJob
 from adamem_server.memory.jobs import StoreJob
+from adamem_server.memory.models import Models
 from adamem_server.memory.pacing import Activity, Pacer, lower_priority
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.training import Trained, Training
@@ -64,7 +70,7 @@ class Learner:
         store: SlotStore,
         writer: Writer,
         registry: ShardRegistry,
-        encoder: EmbedBatcher,
+        models: Models,
         activity: Activity,
         settings: LearningSettings,
         *,
@@ -73,7 +79,7 @@ class Learner:
         self._store = store
         self._writer = writer
         self._registry = registry
-        self._encoder = encoder
+        self._models = models
         self._activity = activity
         self._settings = settings
         self._now = now
@@ -188,16 +194,18 @@ class Learner:
     def _train(self, namespace: Namespace, learning: Learning) -> TrainingReport | None:
         number = namespace.number
         pacer = Pacer(self._activity, self._settings.cpu_share, self._stop)
+        encoder = self._models.of(namespace)
         self._forget(number)
         try:
-            if not self._embed(number, pacer):
+            if not self._embed(namespace, encoder, pacer):
                 return None
             with self._registry.use(namespace) as shard:
+                shard.check_generation(namespace)
                 training = Training(
                     self._store,
                     shard,
                     namespace,
-                    n_tokens=self._encoder.n_tokens,
+                    n_tokens=encoder.n_tokens,
                     should_stop=pacer,
                     now=self._now,
                 )
@@ -247,19 +255,24 @@ class Learner:
 
             self._writer.submit(StoreJob(work, frees=True)).result()
 
-    def _embed(self, number: int, should_stop: Callable[[], bool]) -> bool:
+    def _embed(self, namespace: Namespace, encoder: EmbedBatcher, should_stop: Callable[[], bool]) -> bool:
         """Give the pairs their vectors that have none yet; False if it was stopped."""
         with self._store.read() as view:
-            lacking = [(pair, value.query) for pair, value in view.pairs(number) if value.vector is None]
+            lacking = [(pair, value.query) for pair, value in view.pairs(namespace.number) if value.vector is None]
         for start in range(0, len(lacking), _EMBEDDED_AT_ONCE):
             if should_stop():
                 return False
             some = lacking[start : start + _EMBEDDED_AT_ONCE]
-            self._put_vectors(number, some, self._encoder.submit_queries([query for _, query in some]).result())
+            self._put_vectors(namespace, some, encoder.submit_queries([query for _, query in some]).result())
         return True
 
-    def _put_vectors(self, number: int, pairs: Sequence[tuple[int, str]], vectors: FloatVector) -> None:
+    def _put_vectors(self, namespace: Namespace, pairs: Sequence[tuple[int, str]], vectors: FloatVector) -> None:
+        number = namespace.number
+
         def work(batch: WriteBatch) -> bool:
+            present = batch.namespace(number)
+            if present is not None and present.vector_space != namespace.vector_space:
+                raise GenerationChangedError(namespace.name)
             for (pair, query), vector in zip(pairs, vectors, strict=True):
                 batch.put_pair_vector(number, pair, query, vector)
             return True

@@ -13,8 +13,9 @@ from typing import Final
 import structlog
 
 from adamem_server.errors import AdaMemError, ShardStaleError
+from adamem_server.memory.generations import drop_expired
 from adamem_server.memory.jobs import StoreJob
-from adamem_server.memory.pacing import Activity, lower_priority
+from adamem_server.memory.pacing import Activity, lower_priority, now_us
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.restoring import remove_snapshots
 from adamem_server.memory.shard import Shard
@@ -65,6 +66,7 @@ class Maintenance:
     Args:
         activity: Of queries, to which repairs give way.
         snapshot_interval_s: How long changes of an open shard may wait for a snapshot; bounds the replay at opening.
+        now: The wall clock in microseconds.
         monotonic: The clock of the intervals, in seconds.
     """
 
@@ -77,6 +79,7 @@ class Maintenance:
         *,
         activity: Activity,
         snapshot_interval_s: float,
+        now: Callable[[], int] = now_us,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -85,6 +88,7 @@ class Maintenance:
         self._accesses = accesses
         self._activity = activity
         self._snapshot_interval_s = snapshot_interval_s
+        self._now = now
         self._monotonic = monotonic
         self._last_flush = monotonic()
         self._saving = Lock()
@@ -114,6 +118,7 @@ class Maintenance:
             self._last_flush = self._monotonic()
             self._attempt(self.flush_accesses)
             self._attempt(self._snapshots)
+            self._attempt(lambda: drop_expired(self._store, self._run, self._now()))
             self._attempt(self._evict)
         return busy
 
@@ -212,7 +217,7 @@ class Maintenance:
             if view.namespace(number) is None:
                 return
             head = view.head(number)
-        path = self._registry.snapshot_path(number)
+        path = self._registry.snapshot_path(shard.namespace.vector_space)
         if shard.sequence == sequence or (shard.sequence == head.checkpoint and shard.has_files(path)):
             self._saved[number] = (shard.sequence, self._monotonic())
             return

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from adamem_server.errors import NamespaceNotFoundError
+from adamem_server.errors import GenerationChangedError, NamespaceNotFoundError
 from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.cues import teach_cue
 from adamem_server.memory.duplicates import compare, cosine, scope_keys
@@ -87,6 +87,8 @@ class _RowsJob:
         namespace = batch.namespace(self._namespace.number)
         if namespace is None:
             raise NamespaceNotFoundError(self._namespace.name)
+        if namespace.vector_space != self._namespace.vector_space:
+            raise GenerationChangedError(namespace.name)
         rows = _Rows(batch, namespace, self._now)
         n_done = sum(self._step(rows, pair) for pair in self._pairs)
         return Merged(n_done, len(self._pairs) - n_done, rows.finish())
@@ -137,8 +139,8 @@ class MergeJob(_RowsJob):
             slot=duplicate,
             row=row,
             access=batch.access(number, row),
-            vector=batch.get("vectors", row_key(number, row)) or b"",
-            cue_vector=batch.get("cue_vectors", row_key(number, row)) or b"",
+            vector=batch.get("vectors", row_key(rows.namespace.vector_space, row)) or b"",
+            cue_vector=batch.get("cue_vectors", row_key(rows.namespace.vector_space, row)) or b"",
             model_fingerprint=rows.namespace.model_fingerprint,
             match=match,
             similarity=similarity,

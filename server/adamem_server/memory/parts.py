@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from adamem_server.embed.batcher import EmbedBatcher
+from adamem_server.embed.encoders import Encoders
 from adamem_server.memory.learning import Learner
 from adamem_server.memory.maintenance import Maintenance
 from adamem_server.memory.pacing import Activity
@@ -24,3 +25,4 @@ class EngineParts:
     maintenance: Maintenance
     learner: Learner
     now: Callable[[], int]
+    encoders: Encoders

@@ -33,6 +33,7 @@ class PlainSearch:
         Hits that are former versions have no row. Adds to what was skipped.
         """
         with self._registry.use(namespace) as shard:
+            shard.check_generation(namespace)
             adapter = None if vector is None or query.text is None else adapter_for(query, shard, namespace)
             if vector is not None and adapter is not None:
                 vector = adapter.apply(vector)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from adamem_server.adapt.adapter import Adapter
-from adamem_server.errors import DeadlineExceededError, NamespaceNotFoundError
+from adamem_server.errors import DeadlineExceededError, GenerationChangedError, NamespaceNotFoundError
 from adamem_server.memory.filters import is_expired, matches
 from adamem_server.memory.shard import Shard
 from adamem_server.store.history import (
@@ -47,10 +47,16 @@ def check_state(view: ReadView, shard: Shard) -> None:
 
 
 def view_slot(view: ReadView, namespace: Namespace, row: int, slot: Slot, include_vector: bool) -> SlotView:
-    """A slot with its use, and its vector where that is asked for."""
+    """A slot with its use, and its vector where that is asked for.
+
+    Raises:
+        GenerationChangedError: It has none any more of the generation that `namespace` names.
+    """
     vector = None
     if include_vector:
-        _, vectors = view.vectors(namespace, [row])
+        found, vectors = view.vectors(namespace, [row])
+        if not found:
+            raise GenerationChangedError(namespace.name)
         vector = vectors[0]
     return SlotView(namespace.name, slot, view.access(namespace.number, row), vector)
 

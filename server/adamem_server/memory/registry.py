@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition, Lock
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import structlog
 
-from adamem_server.errors import AdaMemError, ShardStaleError
+from adamem_server.errors import AdaMemError, GenerationChangedError, ShardStaleError
 from adamem_server.memory.restoring import MIN_SNAPSHOT_SLOTS, remove_snapshots
 from adamem_server.memory.shard import Applied, Shard
 from adamem_server.store.slot_store import SlotStore
@@ -48,7 +48,7 @@ class ShardRegistry:
     """
 
     def __init__(self, store: SlotStore, index_dir: Path, budget_bytes: int) -> None:
-        self.budget_bytes: Final = budget_bytes
+        self.budget_bytes = budget_bytes
         self._store = store
         self._index_dir = index_dir
         self._lock = Lock()
@@ -66,9 +66,9 @@ class ShardRegistry:
         for cut_short in index_dir.glob("*.tmp"):
             cut_short.unlink(missing_ok=True)
 
-    def snapshot_path(self, number: int) -> Path:
-        """Where a namespace's index is saved."""
-        return self._index_dir / f"{number}.idx"
+    def snapshot_path(self, space: int) -> Path:
+        """Where the index of a namespace's vector space is saved."""
+        return self._index_dir / f"{space}.idx"
 
     @contextmanager
     def saving(self, shard: Shard) -> Iterator[bool]:
@@ -90,8 +90,11 @@ class ShardRegistry:
         return len(files)
 
     def snapshot_files(self, number: int) -> list[Path]:
-        """The index files of a namespace."""
-        return sorted(self._index_dir.glob(f"{number}.*"))
+        """The index files of a namespace, or of a vector space alone."""
+        with self._store.read() as view:
+            namespace = view.namespace(number)
+        spaces = {number, number if namespace is None else namespace.vector_space}
+        return sorted(file for space in spaces for file in self._index_dir.glob(f"{space}.*"))
 
     @contextmanager
     def use(self, namespace: Namespace) -> Iterator[Shard]:
@@ -171,6 +174,22 @@ class ShardRegistry:
             self._grown.discard(number)
         self.measure(shard)
 
+    def swap(self, number: int, make: Callable[[Shard], Shard]) -> None:
+        """Put a shard of another generation in the place of the open one; called by the writer, as `apply`."""
+        with self._lock:
+            entry = self._entries.get(number)
+        if entry is None:
+            return
+        with entry.ready:
+            shard = entry.shard
+            if shard is not None:
+                entry.shard = make(shard)
+        if shard is None:
+            # It is being opened with the generation that served before: those who wait for it try again.
+            self.drop(number)
+        else:
+            self.measure(entry.shard or shard)
+
     def open_shards(self) -> list[Shard]:
         """All open shards, the least recently used first."""
         with self._lock:
@@ -199,7 +218,7 @@ class ShardRegistry:
     def discard(self, shard: Shard) -> None:
         """Forget a shard whose saved index is damaged, and the file: the next use builds it anew from the store."""
         if self.find(shard.namespace.number) is shard:
-            remove_snapshots(self.snapshot_path(shard.namespace.number))
+            remove_snapshots(self.snapshot_path(shard.namespace.vector_space))
             self.drop(shard.namespace.number)
 
     def expect_expiry(self, expires_at: int) -> None:
@@ -211,6 +230,12 @@ class ShardRegistry:
         """Memory of the open shards as last measured."""
         with self._lock:
             return self._used_bytes
+
+    def lower_budget(self, n_bytes: int, *, at_least: int) -> None:
+        """Give up a part of the budget to something else that stays in memory, and close shards above what is left."""
+        with self._lock:
+            self.budget_bytes = max(self.budget_bytes - max(n_bytes, 0), min(at_least, self.budget_bytes))
+        self.evict()
 
     def n_open(self) -> int:
         """How many shards are open or being opened."""
@@ -243,7 +268,13 @@ class ShardRegistry:
         deferred: list[_Deferred] = []
         n_erasures = self._n_erasures.get(namespace.number, 0)
         try:
-            shard = Shard.open(self._store, namespace, self.snapshot_path(namespace.number))
+            try:
+                shard = Shard.open(self._store, namespace, self.snapshot_path(namespace.vector_space))
+            except GenerationChangedError:
+                # It was read a while ago; those who ask for another end than its vectors need no other reading.
+                with self._store.read() as view:
+                    namespace = view.namespace(namespace.number) or namespace
+                shard = Shard.open(self._store, namespace, self.snapshot_path(namespace.vector_space))
             shard.n_erasures = n_erasures
             # What the writer left meanwhile is applied before anybody sees the shard; it may be in it already.
             while True:

@@ -4,6 +4,7 @@ The store is the truth. A shard opens from the snapshots of its indexes plus the
 where there is no usable one (`restoring.py`); the writer then applies every committed change. Rows are the ids in both.
 """
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pyroaring import BitMap
 
 from adamem_server import _index
 from adamem_server.adapt.adapter import Adapter
-from adamem_server.errors import InvalidArgumentError, NamespaceNotFoundError, ShardStaleError
+from adamem_server.errors import GenerationChangedError, InvalidArgumentError, NamespaceNotFoundError, ShardStaleError
 from adamem_server.memory.columns import FilterColumns, SlotChange
 from adamem_server.memory.expiries import Expiries, best_unexpired
 from adamem_server.memory.indexes import VectorIndex, new_index
@@ -150,11 +151,15 @@ class Shard:
 
         Raises:
             NamespaceNotFoundError: It was deleted.
+            GenerationChangedError: Another generation of its vectors serves now.
             DataCorruptError: The stored vectors cannot be read.
         """
         with store.read() as view:
-            if view.namespace(namespace.number) is None:
+            stored = view.namespace(namespace.number)
+            if stored is None:
                 raise NamespaceNotFoundError(namespace.name)
+            if stored.vector_space != namespace.vector_space:
+                raise GenerationChangedError(namespace.name)
             index = restore_vectors(view, namespace, snapshot)
             cues = restore_cues(view, namespace, cues_path(snapshot))
             head = view.head(namespace.number)
@@ -195,6 +200,28 @@ class Shard:
         with store.read() as view:
             expiries = Expiries(*expiry_arrays(view, namespace.number), partial(_rows, store, namespace.number))
         return cls(store, namespace, index, cues, words, 1, expiries, n_slots, words_are_saved=False)
+
+    def regenerated(self, namespace: Namespace, index: VectorIndex, cues: VectorIndex | None, sequence: int) -> "Shard":
+        """The same slots with the vectors of another model. From now on writes go to the new shard only.
+
+        This one answers the queries that use it already; words, columns and turns are one and the same.
+        """
+        shard = copy.copy(self)
+        shard.namespace = namespace
+        shard.sequence = sequence
+        shard._index = index
+        shard._cues = cues
+        shard._adapter = (0, None)
+        return shard
+
+    def check_generation(self, namespace: Namespace) -> None:
+        """Refuse a query that was embedded for another generation of the vectors than this shard holds.
+
+        Raises:
+            GenerationChangedError.
+        """
+        if self.namespace.vector_space != namespace.vector_space:
+            raise GenerationChangedError(namespace.name)
 
     def adapter(self, version: int) -> Adapter | None:
         """A version of the namespace's adapter, read when it is first asked for; None where it cannot be used.

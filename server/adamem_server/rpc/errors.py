@@ -35,6 +35,7 @@ STATUS_CODES: Final[Mapping[type[AdaMemError], StatusCode]] = {
     errors.RequestIdReusedError: StatusCode.FAILED_PRECONDITION,
     errors.JobRunningError: StatusCode.FAILED_PRECONDITION,
     errors.AbortedError: StatusCode.ABORTED,
+    errors.GenerationChangedError: StatusCode.ABORTED,
     errors.ResourceExhaustedError: StatusCode.RESOURCE_EXHAUSTED,
     errors.StorageFullError: StatusCode.RESOURCE_EXHAUSTED,
     errors.OverloadedError: StatusCode.RESOURCE_EXHAUSTED,

@@ -1,16 +1,20 @@
 """LifecycleService: one method for each RPC: decode and check, call the operation, encode."""
 
+from typing import Final
+
 import grpc
 
 from adamem.v1 import lifecycle_service_pb2 as pb
 from adamem.v1.lifecycle_service_pb2_grpc import LifecycleServiceServicer
 from adamem_server.errors import InvalidArgumentError
 from adamem_server.lifecycle.operations import Lifecycle
-from adamem_server.rpc.checks import check_page_size, check_ulid
+from adamem_server.rpc.checks import check_bytes, check_page_size, check_ulid
 from adamem_server.rpc.convert import RequestDecoder, request_key
 from adamem_server.rpc.duplicates import MAX_PAGE_BYTES, decode_deduplication, encode_absorbed_slot, encode_pair
 from adamem_server.rpc.jobs import encode_job
 from adamem_server.rpc.pages import decode_row, encode_page_token
+
+_MAX_MODEL_BYTES: Final = 256
 
 
 class LifecycleService(LifecycleServiceServicer):
@@ -107,3 +111,18 @@ class LifecycleService(LifecycleServiceServicer):
         """Give the free pages of the data file back to the disk."""
         job = self._lifecycle.compact_data(request=request_key("compact-data", request))
         return pb.CompactDataResponse(job=encode_job(job))
+
+    def ReembedNamespace(
+        self,
+        request: pb.ReembedNamespaceRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.ReembedNamespaceResponse:
+        """Give a namespace the vectors of another model, or those of the former one."""
+        namespace = self._decoder.namespace(request.namespace)
+        check_bytes(request.model, "model", _MAX_MODEL_BYTES)
+        if request.rollback and request.model:
+            raise InvalidArgumentError("rollback", "goes with no model: the former one is kept with its vectors")
+        job = self._lifecycle.reembed(
+            namespace, model=request.model, rollback=request.rollback, request=request_key("reembed", request)
+        )
+        return pb.ReembedNamespaceResponse(job=encode_job(job))

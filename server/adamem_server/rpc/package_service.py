@@ -71,6 +71,8 @@ class PackageService(PackageServiceServicer):
             raise InvalidArgumentError("options", "must come first")
         spec = _import_spec(first.options)
         with self._packages.upload(spec) as upload:
+            # A client that sends while it is refused may hear of that alone: so it can wait for this.
+            yield pb.ImportNamespaceResponse(progress=pb.ImportProgress())
             n_bytes = _receive(request_iterator, upload)
             task = self._packages.import_from(upload, spec)
             told_at = 0.0

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from adamem_server.errors import DataCorruptError
+from adamem_server.errors import DataCorruptError, GenerationChangedError
 from adamem_server.store import codec, keys
 from adamem_server.store.slot_store import ReadView
 from adamem_server.types import NO_ACCESS, Access, Namespace, Slot
@@ -23,7 +23,11 @@ class StoredSlots:
 
 
 def read_slots(view: ReadView, namespace: Namespace, after: int, most: int) -> StoredSlots:
-    """Up to `most` slots from the first behind the row `after`."""
+    """Up to `most` slots from the first behind the row `after`.
+
+    Raises:
+        GenerationChangedError: Vectors of another model serve since `namespace` was read.
+    """
     prefix = keys.number_key(namespace.number)
     cursor = view.cursor("slots")
     found: list[tuple[bytes, bytes]] = []
@@ -39,9 +43,13 @@ def read_rows(view: ReadView, namespace: Namespace, rows: Sequence[int]) -> Stor
 
 
 def _with_all(view: ReadView, namespace: Namespace, found: Sequence[tuple[bytes, bytes]]) -> StoredSlots:
+    present = view.namespace(namespace.number)
+    if present is not None and present.vector_space != namespace.vector_space:
+        raise GenerationChangedError(namespace.name)
     wanted = [key for key, _ in found]
-    vectors = [value for _, value in view.cursor("vectors").getmulti(wanted)]
-    cues = view.cursor("cue_vectors").getmulti(wanted)
+    of_vectors = [keys.row_key(namespace.vector_space, keys.row_of(key)) for key in wanted]
+    vectors = [value for _, value in view.cursor("vectors").getmulti(of_vectors)]
+    cues = view.cursor("cue_vectors").getmulti(of_vectors)
     accesses = dict(view.cursor("accesses").getmulti(wanted))
     n_bytes = codec.vector_bytes(namespace.dim, namespace.vector_type)
     if len(vectors) != len(wanted) or any(len(value) != n_bytes for value in vectors):

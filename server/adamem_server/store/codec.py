@@ -95,6 +95,7 @@ class _NamespaceRecord(msgspec.Struct, array_like=True):
     duplicate_threshold: float = NO_DUPLICATE_POLICY.threshold
     duplicate_scope: tuple[ScopeField, ...] = NO_DUPLICATE_POLICY.scope
     default_ttl: int = 0
+    space: int = 0
     history_versions: int = DEFAULT_HISTORY_VERSIONS
     supersede: bool = False
 
@@ -269,10 +270,44 @@ class Learning(msgspec.Struct, array_like=True, frozen=True):
             next_version=max(self.next_version, report.version + 1),
         )
 
+    def untrained(self) -> "Learning":
+        """The same with all pairs to be learned from again."""
+        return msgspec.structs.replace(self, trained_to=0)
+
     def with_pairs(self, n_more: int) -> "Learning":
         """After pairs were added (each takes a number) or removed."""
         taken = max(n_more, 0)
         return msgspec.structs.replace(self, next_pair=self.next_pair + taken, n_pairs=self.n_pairs + n_more)
+
+
+class Generation(msgspec.Struct, array_like=True, frozen=True):
+    """The vectors of a namespace that one model made: a space that does not serve, being made or kept.
+
+    Queries alone pass through adapters: `adapter_version` is the one that served with them, 0 for none, and no vector
+    depends on it. `n_vectors` and `n_cues` are those that are there and of the slots' present texts. `expires_at` is
+    when a former one goes, microseconds; `job_id` of the job that makes it.
+    """
+
+    space: int
+    model: str
+    model_fingerprint: str
+    dim: int
+    adapter_version: int = 0
+    n_vectors: int = 0
+    n_cues: int = 0
+    expires_at: int = 0
+    job_id: str = ""
+
+    def kept_until(self, time: int) -> "Generation":
+        """The same, kept until a time at least."""
+        return msgspec.structs.replace(self, expires_at=max(self.expires_at, time))
+
+
+class Generations(msgspec.Struct, array_like=True, frozen=True):
+    """The generations of a namespace beside the one that serves."""
+
+    next: Generation | None = None
+    former: Generation | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -286,6 +321,7 @@ _learning_decoder: Final = msgspec.msgpack.Decoder(Learning)
 _adapter_decoder: Final = msgspec.msgpack.Decoder(_AdapterRecord)
 _job_decoder: Final = msgspec.msgpack.Decoder(_JobRecord)
 _staging_decoder: Final = msgspec.msgpack.Decoder(Staging)
+_generations_decoder: Final = msgspec.msgpack.Decoder(Generations)
 _access_decoder: Final = msgspec.msgpack.Decoder(tuple[int, int])
 
 
@@ -375,6 +411,7 @@ def encode_namespace(namespace: Namespace) -> bytes:
             namespace.duplicates.threshold,
             namespace.duplicates.scope,
             namespace.default_ttl,
+            namespace.space,
             namespace.history_versions,
             namespace.supersede,
         )
@@ -406,6 +443,7 @@ def decode_namespace(number: int, data: bytes) -> Namespace:
             scope=record.duplicate_scope,
         ),
         default_ttl=record.default_ttl,
+        space=record.space,
         history_versions=record.history_versions,
         supersede=record.supersede,
     )
@@ -560,6 +598,16 @@ def decode_job(job_id: str, data: bytes) -> Job:
     """The inverse of `encode_job`."""
     record = decode_record(_job_decoder, data)
     return Job(id=job_id, **{name: getattr(record, name) for name in _JobRecord.__struct_fields__})
+
+
+def encode_generations(generations: Generations) -> bytes:
+    """The generations beside the one that serves, as stored."""
+    return _VERSION + _encode(generations)
+
+
+def decode_generations(data: bytes) -> Generations:
+    """The inverse of `encode_generations`."""
+    return decode_record(_generations_decoder, data)
 
 
 def encode_vector(vector: FloatVector, vector_type: VectorType) -> bytes:

@@ -55,6 +55,8 @@ TABLES: Final = (
     "form_builds",
     "absorbed",
     "merges",
+    "generations",
+    "stale",
     "versions",
     "version_vectors",
     "version_times",

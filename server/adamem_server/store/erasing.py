@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Final
 
 from adamem_server.store import codec, keys
+from adamem_server.store.generations import read_generations
 from adamem_server.store.history import read_history
-from adamem_server.store.slot_store import OF_NAMESPACE, ReadView, WriteBatch
+from adamem_server.store.slot_store import OF_NAMESPACE, OF_SPACES, ReadView, WriteBatch
 
 _ERASING: Final = b"erasing"
 _NUMBER_BYTES: Final = 4
@@ -19,8 +20,19 @@ _NUMBER_BYTES: Final = 4
 
 def count_records(view: ReadView, number: int) -> dict[str, int]:
     """How many records a namespace has in each table. Cost: O(records), some millions a second."""
-    prefix = keys.number_key(number)
-    return {table: sum(1 for _ in _keys(view, table, prefix)) for table in OF_NAMESPACE}
+    namespace = view.namespace(number)
+    others = read_generations(view, number)
+    spaces = {number} | {each.space for each in (others.next, others.former) if each is not None}
+    if namespace is not None:
+        spaces.add(namespace.vector_space)
+    return {
+        table: sum(
+            1
+            for each in (spaces if table in OF_SPACES else {number})
+            for _ in _keys(view, table, keys.number_key(each))
+        )
+        for table in OF_NAMESPACE
+    }
 
 
 def known_counts(view: ReadView, number: int) -> dict[str, int]:

@@ -284,7 +284,7 @@ class Trail:
         return History(**{**values, **fields})
 
     def _stored_values(self, row: int) -> bytes:
-        key = keys.row_key(self._number, row)
+        key = keys.row_key(self._batch.spaces(self._number).serving, row)
         return (self._batch.get("vectors", key) or b"") + (self._batch.get("cue_vectors", key) or b"")
 
     def _is_held(self, last: SlotVersion | None, row: int) -> bool:

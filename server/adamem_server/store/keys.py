@@ -7,14 +7,15 @@
     heads        number u32                                              codec.encode_head
     slots        number u32 | row u32                                    codec.encode_slot
     rows         number u32 | slot id (ULID) 16 bytes                    row u32
-    vectors      number u32 | row u32                                    values, little endian float32 or float16
-    cue_vectors  number u32 | row u32                                    as vectors, of the cue; of slots that have one
+    vectors      space u32 | row u32                                     values, little endian float32 or float16
+    cue_vectors  space u32 | row u32                                     as vectors, of the cue; of slots that have one
     journal      number u32 | sequence u64                               codec.encode_change
     expiries     number u32 | expires_at u64, microseconds | row u32     empty
     accesses     number u32 | row u32                                    codec.encode_access
     requests     number u32 | SHA-256 of the request id, first 16 bytes  codec.encode_request
     request_ages time u64, microseconds | key of requests                empty
-    doomed       number u32                                              empty: a deleted namespace with data left
+    doomed       number or space u32                                     empty: a deleted namespace with data left;
+                                                                         "vectors": only its vectors are to go
     staging      number u32                                              codec.encode_staging: one that nobody sees yet
     learning     number u32                                              codec.encode_learning
     pairs        number u32 | pair u64                                   codec.encode_pair
@@ -26,6 +27,8 @@
     form_builds  number u32                                              rows without their forms: first u32, last u32
     absorbed     number u32 | row of the survivor u32 | ordinal u32      duplicate_codec.encode_absorbed
     merges       number u32 | dry run u8 | job id 16 bytes | n u32       duplicate_codec.encode_merge
+    generations  number u32                                              codec.encode_generations
+    stale        space u32 | row u32                                     empty: the row was written after its vector
     versions     number u32 | slot id 16 bytes | sequence u64 | version u32   history_codec.encode_version
     version_vectors  as versions                                         values of the content's vector, then the cue's
     version_times  number u32 | sequence u64 | slot id 16 bytes | version u32   valid from u64 | to u64, microseconds
@@ -38,6 +41,9 @@
 A row is the number of a slot inside its namespace: counted up from 1, never used again, and the id under which the
 vector index knows the slot. Pairs and versions of adapters are counted up from 1 likewise. Namespace number 0 is the
 server itself (request ids of CreateNamespace).
+
+A space holds vectors of one model and dimension, so that its number is the stamp of each of them. It is named by a
+number of its own; the first one of a namespace by the namespace's (see generations.py).
 """
 
 from hashlib import sha256

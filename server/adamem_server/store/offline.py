@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -10,7 +11,9 @@ import lmdb
 
 from adamem_server.errors import AdaMemError, BackupInvalidError
 from adamem_server.store import codec, keys
+from adamem_server.store.codec import Generations
 from adamem_server.store.environment import FORMAT, TABLES, ReadTransaction
+from adamem_server.store.generations import read_generations
 from adamem_server.store.manifest import DATA_MEMBER, Contents, CopiedNamespace
 from adamem_server.store.slot_store import ReadView
 from adamem_server.types import Namespace, VectorType
@@ -29,12 +32,21 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "pairs": codec.decode_pair,
     "adapters": lambda value: codec.decode_adapter(0, value),
     "jobs": lambda value: codec.decode_job("", value),
+    "generations": codec.decode_generations,
 }
 _VECTORS: Final = ("vectors", "cue_vectors")
 _COUNTED: Final = ("slots", "rows", *_VECTORS)
 _VALUE_BYTES: Final = {VectorType.FLOAT32: 4, VectorType.FLOAT16: 2}
 # Records after which the progress of a check is told.
 _TOLD_EVERY: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Space:
+    """A vector space: of which namespace, and how long its vectors are in bytes."""
+
+    namespace: str
+    n_bytes: int
 
 
 class OfflineDatabase:
@@ -118,13 +130,13 @@ class OfflineDatabase:
                 )
             _compare(expected, found)
             view = ReadView(self, txn)
-            namespaces = {each.number: view.namespace(each.number) for each in found.namespaces}
+            spaces = _spaces(view, found.namespaces, has_generations="generations" in self.tables)
             n_read = 0
             for table in self.tables:
                 counts: dict[int, int] = {}
                 for key, value in txn.cursor(db=self.tables[table]):
                     try:
-                        _check_record(table, key, value, namespaces, counts)
+                        _check_record(table, key, value, spaces, counts)
                     except AdaMemError as error:
                         raise BackupInvalidError(DATA_MEMBER, f"table {table}: {error.message}") from error
                     n_read += 1
@@ -133,6 +145,22 @@ class OfflineDatabase:
                 _check_counts(table, view, found.namespaces, counts)
         on_record(n_read)
         return n_read
+
+
+def _spaces(view: ReadView, copied: Iterable[CopiedNamespace], *, has_generations: bool) -> dict[int, _Space]:
+    """The vector spaces of all namespaces, those that do not serve too."""
+    spaces: dict[int, _Space] = {}
+    for each in copied:
+        namespace = view.namespace(each.number)
+        if namespace is None:
+            continue
+        item_bytes = _VALUE_BYTES[namespace.vector_type]
+        spaces[namespace.vector_space] = _Space(namespace.name, namespace.dim * item_bytes)
+        others = read_generations(view, namespace.number) if has_generations else Generations()
+        for generation in (others.next, others.former):
+            if generation is not None:
+                spaces[generation.space] = _Space(namespace.name, generation.dim * item_bytes)
+    return spaces
 
 
 def _copied(view: ReadView, namespace: Namespace) -> CopiedNamespace:
@@ -149,18 +177,16 @@ def _copied(view: ReadView, namespace: Namespace) -> CopiedNamespace:
     )
 
 
-def _check_record(
-    table: str, key: bytes, value: bytes, namespaces: Mapping[int, Namespace | None], counts: dict[int, int]
-) -> None:
+def _check_record(table: str, key: bytes, value: bytes, spaces: Mapping[int, _Space], counts: dict[int, int]) -> None:
     """Read a record, and count it where that can be compared."""
     _CHECKS.get(table, bytes)(value)
     if table in _COUNTED:
         number = keys.decode_u32(key[:4])
         counts[number] = counts.get(number, 0) + 1
         # Of a deleted namespace whose data is still being removed nothing else is known.
-        namespace = namespaces.get(number) if table in _VECTORS else None
-        if namespace is not None and len(value) != namespace.dim * _VALUE_BYTES[namespace.vector_type]:
-            raise BackupInvalidError(DATA_MEMBER, f"a vector of namespace {namespace.name!r} has the wrong length")
+        space = spaces.get(number) if table in _VECTORS else None
+        if space is not None and len(value) != space.n_bytes:
+            raise BackupInvalidError(DATA_MEMBER, f"a vector of namespace {space.namespace!r} has the wrong length")
 
 
 def _check_counts(table: str, view: ReadView, namespaces: Iterable[CopiedNamespace], counts: Mapping[int, int]) -> None:
@@ -169,7 +195,9 @@ def _check_counts(table: str, view: ReadView, namespaces: Iterable[CopiedNamespa
         return
     for namespace in namespaces:
         expected = view.head(namespace.number).n_cues if table == "cue_vectors" else namespace.n_slots
-        found = counts.get(namespace.number, 0)
+        stored = view.namespace(namespace.number)
+        serves = namespace.number if stored is None else stored.vector_space
+        found = counts.get(serves if table in _VECTORS else namespace.number, 0)
         if found != expected:
             raise BackupInvalidError(
                 DATA_MEMBER, f"namespace {namespace.name!r} has {found} records in {table}, {expected} are expected"

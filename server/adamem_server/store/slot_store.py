@@ -18,6 +18,7 @@ from adamem_server.store.cue_rows import cue_key
 from adamem_server.store.data_file import DataFile
 from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.environment import Environment, ReadTransaction
+from adamem_server.store.generations import Spaces, read_generations
 from adamem_server.store.history import Trail
 from adamem_server.store.version_types import Ending, Trace
 from adamem_server.types import (
@@ -34,10 +35,12 @@ from adamem_server.types import (
 
 VectorTable: TypeAlias = Literal["vectors", "cue_vectors"]
 _T = TypeVar("_T")
-# What a slot takes in bytes.
-_OF_SLOTS: Final = ("slots", "vectors", "cue_vectors")
+# What is kept of a space, and what of a namespace besides.
+OF_SPACES: Final = ("vectors", "cue_vectors", "stale")
+_ONLY_VECTORS: Final = b"vectors"
 _PURGED: Final = (
-    *_OF_SLOTS,
+    *OF_SPACES,
+    "slots",
     "rows",
     "journal",
     "expiries",
@@ -61,6 +64,7 @@ _PURGED: Final = (
     "snapshots",
     "histories",
     "heads",
+    "generations",
 )
 # The tables of which a namespace's number begins the keys.
 OF_NAMESPACE: Final = _PURGED
@@ -154,7 +158,7 @@ class ReadView:
         found: list[int] = []
         values: list[bytes] = []
         for row in rows:
-            value = self._txn.get(keys.row_key(namespace.number, row), db=self._tables[of])
+            value = self._txn.get(keys.row_key(namespace.vector_space, row), db=self._tables[of])
             if value is not None:
                 found.append(row)
                 values.append(value)
@@ -164,7 +168,7 @@ class ReadView:
         self, namespace: Namespace, chunk: int = 1024, *, of: VectorTable = "vectors"
     ) -> Iterator[tuple[list[int], FloatVector]]:
         """All vectors of a namespace, in the order of rows, in chunks as `vectors` returns them."""
-        prefix = keys.number_key(namespace.number)
+        prefix = keys.number_key(namespace.vector_space)
         rows: list[int] = []
         values: list[bytes] = []
         for key, value in self.scan(of, prefix, prefix):
@@ -260,6 +264,7 @@ class WriteBatch(ReadView):
     def __init__(self, environment: Environment, txn: ReadTransaction) -> None:
         super().__init__(environment, txn)
         self._puts: dict[str, list[tuple[bytes, bytes]]] = {}
+        self._spaces: dict[int, Spaces] = {}
         self._trails: dict[int, Trail] = {}
 
     def flush(self) -> None:
@@ -267,6 +272,8 @@ class WriteBatch(ReadView):
 
         Also stores the counts of the histories.
         """
+        for spaces in self._spaces.values():
+            spaces.flush(self)
         for trail in self._trails.values():
             trail.flush()
         self._trails.clear()
@@ -292,6 +299,8 @@ class WriteBatch(ReadView):
 
     def put_namespace(self, namespace: Namespace) -> None:
         """Store a namespace's properties and its name."""
+        if (spaces := self._spaces.pop(namespace.number, None)) is not None:
+            spaces.flush(self)
         key = keys.number_key(namespace.number)
         self._txn.put(key, codec.encode_namespace(namespace), db=self._tables["namespaces"])
         self._txn.put(namespace.name.encode(), key, db=self._tables["names"])
@@ -307,15 +316,26 @@ class WriteBatch(ReadView):
     def doom_namespace(self, namespace: Namespace) -> None:
         """Make a namespace unknown at once; `purge` removes its data."""
         key = keys.number_key(namespace.number)
+        generations = read_generations(self, namespace.number)
+        others = {each.space for each in (generations.next, generations.former) if each is not None}
+        for space in {namespace.vector_space, *others} - {namespace.number}:
+            self.doom_space(space)
+        self._spaces.pop(namespace.number, None)
         self._txn.delete(namespace.name.encode(), db=self._tables["names"])
         self._txn.delete(key, db=self._tables["namespaces"])
         self._txn.put(key, b"", db=self._tables["doomed"])
 
+    def doom_space(self, space: int) -> None:
+        """Let `purge` remove the vectors of a space that no generation names any more."""
+        # Not in the place of a doom that takes more: the first space of a namespace has its number.
+        self._txn.put(keys.number_key(space), _ONLY_VECTORS, overwrite=False, db=self._tables["doomed"])
+
     def purge(self, number: int, most: int) -> bool:
-        """Remove up to `most` records of a doomed namespace; True when none are left and the doom is lifted."""
+        """Remove up to `most` records of a doomed namespace or space; True when none are left: the doom is lifted."""
         prefix = keys.number_key(number)
         left = most
-        for table in _PURGED:
+        only_vectors = self._txn.get(prefix, db=self._tables["doomed"]) == _ONLY_VECTORS
+        for table in OF_SPACES if only_vectors else _PURGED:
             left -= self._delete_range(table, prefix, None, left)
             if left <= 0:
                 return False
@@ -371,12 +391,15 @@ class WriteBatch(ReadView):
             trail.created(slot.id)
         if trail.has_cue_rows:
             self._put_cue_row(number, row, old, slot)
+        spaces = self.spaces(number)
+        vector_key = keys.row_key(spaces.serving, row)
+        spaces.forget(self, row)
         self._gather("slots", key, data)
-        self._gather("vectors", key, values)
+        self._gather("vectors", vector_key, values)
         if cue_values:
-            self._gather("cue_vectors", key, cue_values)
+            self._gather("cue_vectors", vector_key, cue_values)
         elif old is not None:
-            self._txn.delete(key, db=self._tables["cue_vectors"])
+            self._txn.delete(vector_key, db=self._tables["cue_vectors"])
         if old is None:
             self._gather("rows", keys.slot_id_key(number, codec.slot_id_bytes(slot.id)), keys.encode_u32(row))
         if old is not None and old.expires_at:
@@ -387,12 +410,23 @@ class WriteBatch(ReadView):
 
     def slot_bytes(self, number: int, row: int) -> int:
         """Size of a stored slot with its vector, in bytes; 0 when there is none."""
-        key = keys.row_key(number, row)
-        return sum(len(self._txn.get(key, b"", db=self._tables[table])) for table in _OF_SLOTS)
+        vector_key = keys.row_key(self.spaces(number).serving, row)
+        where = {"slots": keys.row_key(number, row), "vectors": vector_key, "cue_vectors": vector_key}
+        return sum(len(self._txn.get(key, b"", db=self._tables[table])) for table, key in where.items())
 
     def has_cue_vector(self, number: int, row: int) -> bool:
         """Whether a slot's cue has a vector."""
-        return self._txn.get(keys.row_key(number, row), db=self._tables["cue_vectors"]) is not None
+        key = keys.row_key(self.spaces(number).serving, row)
+        return self._txn.get(key, db=self._tables["cue_vectors"]) is not None
+
+    def spaces(self, number: int) -> Spaces:
+        """Where the vectors of a namespace are; kept for the time of the transaction."""
+        spaces = self._spaces.get(number)
+        if spaces is None:
+            namespace = self.namespace(number)
+            serving = number if namespace is None else namespace.vector_space
+            spaces = self._spaces[number] = Spaces(number, serving, read_generations(self, number))
+        return spaces
 
     def delete_slot(
         self,
@@ -420,8 +454,12 @@ class WriteBatch(ReadView):
         key = keys.row_key(number, row)
         if self.trail(number).has_cue_rows:
             self._put_cue_row(number, row, slot, None)
-        for table in (*_OF_SLOTS, "accesses"):
+        spaces = self.spaces(number)
+        spaces.forget(self, row)
+        for table in ("slots", "accesses"):
             self._txn.delete(key, db=self._tables[table])
+        for table in ("vectors", "cue_vectors"):
+            self._txn.delete(keys.row_key(spaces.serving, row), db=self._tables[table])
         self._txn.delete(keys.slot_id_key(number, codec.slot_id_bytes(slot.id)), db=self._tables["rows"])
         if slot.expires_at:
             self._txn.delete(keys.expiry_key(number, slot.expires_at, row), db=self._tables["expiries"])
@@ -492,6 +530,12 @@ class WriteBatch(ReadView):
         stored = self.pair(number, pair)
         if stored is not None and stored.query == query:
             self._put_pair(number, pair, replace(stored, vector=vector))
+
+    def forget_pair_vectors(self, number: int) -> None:
+        """Let all pairs get their vectors anew, and count as new: another model serves."""
+        for pair, stored in list(self.pairs(number)):
+            self._put_pair(number, pair, replace(stored, vector=None))
+        self.put_learning(number, self.learning(number).untrained())
 
     def unteach(self, number: int, pair: int) -> None:
         """Remove a pair; nothing when it is gone."""

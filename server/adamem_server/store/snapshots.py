@@ -34,7 +34,7 @@ class State:
         """Its vector's values and its cue's (b"": it has none) as they are stored."""
         if self.version is not None:
             return version_values(view, namespace, self.version)
-        key = keys.row_key(namespace.number, self.row)
+        key = keys.row_key(namespace.vector_space, self.row)
         return view.get("vectors", key) or b"", view.get("cue_vectors", key) or b""
 
 

@@ -85,6 +85,7 @@ EXPORTED = sorted(
     DuplicateScope RecalledAction
     DiffKind Ending RestoredSlot SlotDiff SlotDiffPage SlotVersion SlotVersionPage Snapshot SnapshotPage Validity
     SlotVersionNotFoundError SnapshotNotFoundError SnapshotExistsError
+    GenerationChangedError
     AbortedError AdaMemError AdapterStatus AdapterVersion AdapterVersionNotFoundError FeedbackResult TrainingOutcome
     BackupInvalidError BackupResult DeleteNamespaceResult DeletionReceipt StructureCount
     TrainingReport ImportMode ImportResult PackageError PackageFormatError PackageInfo PackageModelError

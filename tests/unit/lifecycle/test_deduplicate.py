@@ -46,7 +46,7 @@ def kinds(lab: Lab) -> tuple[Deduplicate, UndoDeduplicate]:
     parts = lab.engine.parts
     return (
         Deduplicate(parts.store, parts.writer, parts.registry, parts.now),
-        UndoDeduplicate(parts.store, parts.writer, parts.registry, parts.encoder, parts.now),
+        UndoDeduplicate(parts.store, parts.writer, parts.registry, parts.encoders, parts.now),
     )
 
 

@@ -532,7 +532,7 @@ def test_every_property_of_a_namespace_is_in_a_manifest() -> None:
     from adamem_server.packages.manifest import Manifest
     from adamem_server.types import Namespace
 
-    elsewhere = {"number", "index_kind", "index_params", "model_fingerprint", "adapter_version", "default_ttl"}
+    elsewhere = {"number", "index_kind", "index_params", "model_fingerprint", "adapter_version", "default_ttl", "space"}
     assert "default_ttl_s" in Manifest.__struct_fields__
     assert {field.name for field in fields(Namespace)} - elsewhere <= set(Manifest.__struct_fields__)
 

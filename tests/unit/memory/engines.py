@@ -11,7 +11,7 @@ import numpy as np
 from adamem_server.embed.base import EmbedRole, ModelInfo, Window
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.embed.cross_encoder import CrossEncoder
-from adamem_server.errors import StorageFullError
+from adamem_server.errors import ModelNotFoundError, StorageFullError
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.memory.learning import LearningSettings
 from adamem_server.store.slot_store import SlotStore, WriteBatch
@@ -26,11 +26,11 @@ _T = TypeVar("_T")
 class WordEmbedder:
     """A text is the sum of the vectors of its words; calls can be held, and are counted by windows."""
 
-    def __init__(self, name: str = "words") -> None:
+    def __init__(self, name: str = "words", dim: int = WORD_DIM) -> None:
         self.info = ModelInfo(
             name=name,
             fingerprint=f"fingerprint of {name}",
-            dim=WORD_DIM,
+            dim=dim,
             max_tokens=100,
             pooling="mean",
             query_prompt="",
@@ -46,7 +46,8 @@ class WordEmbedder:
         if self._gate is not None:
             self._gate.stop()
         self.n_windows += len(windows)
-        return np.array([sum(word_vector(i) for i in window.ids.tolist()) for window in windows], np.float32)
+        dim = self.info.dim
+        return np.array([sum(word_vector(i, dim) for i in window.ids.tolist()) for window in windows], np.float32)
 
     @contextmanager
     def held(self) -> Iterator[Gate]:
@@ -59,8 +60,8 @@ class WordEmbedder:
             gate.open()
 
 
-def word_vector(number: int) -> FloatVector:
-    vector = np.random.default_rng(number).standard_normal(WORD_DIM).astype(np.float32)
+def word_vector(number: int, dim: int = WORD_DIM) -> FloatVector:
+    vector = np.random.default_rng(number).standard_normal(dim).astype(np.float32)
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
 
@@ -91,7 +92,7 @@ class FaultyStore(SlotStore):
 
 
 class Lab:
-    """An engine on a folder, its clock and its encoder."""
+    """An engine on a folder, its clock and its encoder; `others` are the encoders that it finds by their names."""
 
     def __init__(
         self,
@@ -100,7 +101,9 @@ class Lab:
         auto_create: bool = True,
         cross_encoder: CrossEncoder | None = None,
         learning: LearningSettings | None = None,
+        others: Sequence[WordEmbedder] = (),
     ) -> None:
+        self.others = {other.info.name: other for other in others}
         self._cross_encoder = cross_encoder
         self.now = NOW
         self._learning = learning
@@ -122,7 +125,13 @@ class Lab:
             learning=self._learning,
             now=lambda: self.now,
             cross_encoder=self._cross_encoder,
+            load_encoder=self._load,
         )
+
+    def _load(self, name: str) -> EmbedBatcher:
+        if name not in self.others:
+            raise ModelNotFoundError(f"no model {name!r}", model=name)
+        return EmbedBatcher(self.others[name], threads=1, cache_size=0)
 
     def close(self) -> None:
         self.engine.close()

@@ -351,6 +351,20 @@ def test_the_least_recently_used_go_first_when_the_budget_is_passed(tmp_path: Pa
     room.close()
 
 
+def test_a_budget_that_is_lowered_closes_what_is_above_it(room: Room) -> None:
+    for name in "abc":
+        namespace = create(room.store, name=name)
+        room.update(namespace, {n: n for n in range(300)}).result(PATIENCE_S)
+        room.rows(namespace)
+    whole, one = room.registry.budget_bytes, room.registry.used_bytes() // 3
+    room.registry.lower_budget(-1, at_least=one)
+    assert room.registry.budget_bytes == whole
+    room.registry.lower_budget(whole - 2 * one, at_least=one)
+    assert [shard.namespace.name for shard in room.registry.open_shards()] == ["b", "c"]
+    room.registry.lower_budget(whole, at_least=one)
+    assert (room.registry.budget_bytes, room.registry.n_open()) == (one, 1)
+
+
 def test_a_shard_that_was_replaced_is_not_measured(room: Room, namespace: Namespace) -> None:
     room.update(namespace, {n: n for n in range(300)}).result(PATIENCE_S)
     with room.registry.use(namespace) as old:

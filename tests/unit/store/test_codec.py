@@ -77,8 +77,13 @@ NAMESPACE = Namespace(
         scope=(ScopeField.USER_ID, ScopeField.TIME),
     ),
     default_ttl=86_400_000_000,
+    space=12,
     history_versions=4,
     supersede=True,
+)
+GENERATIONS = codec.Generations(
+    next=codec.Generation(12, "intfloat/multilingual-e5-base", "ab", 768, 0, 9, 4, 0, "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    former=codec.Generation(3, "all-MiniLM-L6-v2", "cd", 384, 2, 7, 1, 1_700_000_000_000_000),
 )
 VERSION = SlotVersion(
     number=5,
@@ -196,6 +201,10 @@ RECORDS = {
         lambda data: history_codec.decode_snapshot("before", data) == SNAPSHOT,
     ),
     "history": (history_codec.encode_history(HISTORY), lambda data: history_codec.decode_history(data) == HISTORY),
+    "generations": (
+        codec.encode_generations(GENERATIONS),
+        lambda data: codec.decode_generations(data) == GENERATIONS,
+    ),
     "access": (codec.encode_access(Access(3, 4)), lambda data: codec.decode_access(data) == Access(3, 4)),
 }
 
@@ -218,7 +227,8 @@ def test_records_with_fewer_fields_are_read() -> None:
     assert codec.decode_change((GOLDEN / "change.v1.bin").read_bytes()) == codec.Change(1, (2, 3), (4,))
     namespace = (GOLDEN / "namespace.v1.bin").read_bytes()
     unkept = replace(NAMESPACE, history_versions=10, supersede=False)
-    undecided = replace(unkept, duplicates=NO_DUPLICATE_POLICY, default_ttl=0)
+    ungenerated = replace(unkept, space=0)
+    undecided = replace(ungenerated, duplicates=NO_DUPLICATE_POLICY, default_ttl=0)
     unadapted = replace(undecided, adapter_enabled=True, adapter_version=0)
     assert codec.decode_namespace(7, namespace) == replace(unadapted, ranking={})
     namespace = (GOLDEN / "namespace.v1.2.bin").read_bytes()
@@ -226,8 +236,10 @@ def test_records_with_fewer_fields_are_read() -> None:
     namespace = (GOLDEN / "namespace.v1.3.bin").read_bytes()
     assert codec.decode_namespace(7, namespace) == undecided
     namespace = (GOLDEN / "namespace.v1.4.bin").read_bytes()
-    assert codec.decode_namespace(7, namespace) == replace(unkept, default_ttl=0)
+    assert codec.decode_namespace(7, namespace) == replace(ungenerated, default_ttl=0)
     namespace = (GOLDEN / "namespace.v1.5.bin").read_bytes()
+    assert codec.decode_namespace(7, namespace) == ungenerated
+    namespace = (GOLDEN / "namespace.v1.6.bin").read_bytes()
     assert codec.decode_namespace(7, namespace) == unkept
     assert codec.decode_request((GOLDEN / "request.v1.4.bin").read_bytes()).n_touched == 0
     assert codec.decode_request((GOLDEN / "request.v1.3.bin").read_bytes()).duplicates == ()

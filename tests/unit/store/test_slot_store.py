@@ -1,5 +1,6 @@
 """Slots, vectors, journal and requests: what a transaction puts is what a view reads, and a doomed namespace goes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ from adamem_server.store.codec import Change, Head, Request
 from adamem_server.store.slot_store import SlotStore, WriteBatch
 from adamem_server.types import Access, Slot, VectorType
 from tests.unit.store.strategies import slots
-from tests.unit.store.test_codec import NAMESPACE, SLOT
+from tests.unit.store.test_codec import NAMESPACE as ANY_NAMESPACE
+from tests.unit.store.test_codec import SLOT
+
+NAMESPACE = replace(ANY_NAMESPACE, space=0)
 
 DIM = 384
 

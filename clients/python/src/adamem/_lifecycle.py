@@ -35,6 +35,18 @@ def _compact_data_request(request_id: str | None) -> pb.CompactDataRequest:
         return pb.CompactDataRequest(request_id=new_request_id() if request_id is None else request_id)
 
 
+def _reembed_request(
+    client: BaseClient, namespace: str | None, model: str, rollback: bool, request_id: str | None
+) -> pb.ReembedNamespaceRequest:
+    with building("reembed"):
+        return pb.ReembedNamespaceRequest(
+            namespace=client._namespace_or_own(namespace),
+            request_id=new_request_id() if request_id is None else request_id,
+            model=model,
+            rollback=rollback,
+        )
+
+
 class Lifecycle:
     """Work on what a namespace keeps. Each call starts a job, which `client.jobs` watches, waits for and cancels."""
 
@@ -94,6 +106,35 @@ class Lifecycle:
         """
         request = _compact_data_request(request_id)
         return job_from_proto(self._client._call(self._stub.CompactData, request, timeout_s).job)
+
+    def reembed(
+        self,
+        namespace: str | None = None,
+        *,
+        model: str = "",
+        rollback: bool = False,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> Job:
+        """Starts giving a namespace the vectors of another model; those that serve go on to serve until all are there.
+
+        The result has `model`, `model_fingerprint` and `dim` that serve now, `n_slots`, `n_embedded` of them in this
+        job, `former_model`, and `former_kept_s`, for how many seconds its vectors are kept.
+
+        Args:
+            namespace: To embed anew. None: the client's, else the server's default.
+            model: Bundled, or pulled on the server's machine. "": the server's own.
+            rollback: Take the last change back; what was written since is embedded by the former model.
+            request_id: Makes the call idempotent for 24 hours. None: a random one.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+
+        Raises:
+            JobRunningError: The namespace is being embedded anew.
+            NotFoundError: There is no such namespace, or the model is not on the server's machine.
+            FailedPreconditionError: Clients supply the vectors, that model has made them, or none are kept.
+        """
+        request = _reembed_request(self._client, namespace, model, rollback, request_id)
+        return job_from_proto(self._client._call(self._stub.ReembedNamespace, request, timeout_s).job)
 
 
 class AsyncLifecycle:
@@ -157,3 +198,32 @@ class AsyncLifecycle:
         """
         request = _compact_data_request(request_id)
         return job_from_proto((await self._client._call(self._stub.CompactData, request, timeout_s)).job)
+
+    async def reembed(
+        self,
+        namespace: str | None = None,
+        *,
+        model: str = "",
+        rollback: bool = False,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> Job:
+        """Starts giving a namespace the vectors of another model; those that serve go on to serve until all are there.
+
+        The result has `model`, `model_fingerprint` and `dim` that serve now, `n_slots`, `n_embedded` of them in this
+        job, `former_model`, and `former_kept_s`, for how many seconds its vectors are kept.
+
+        Args:
+            namespace: To embed anew. None: the client's, else the server's default.
+            model: Bundled, or pulled on the server's machine. "": the server's own.
+            rollback: Take the last change back; what was written since is embedded by the former model.
+            request_id: Makes the call idempotent for 24 hours. None: a random one.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+
+        Raises:
+            JobRunningError: The namespace is being embedded anew.
+            NotFoundError: There is no such namespace, or the model is not on the server's machine.
+            FailedPreconditionError: Clients supply the vectors, that model has made them, or none are kept.
+        """
+        request = _reembed_request(self._client, namespace, model, rollback, request_id)
+        return job_from_proto((await self._client._call(self._stub.ReembedNamespace, request, timeout_s)).job)

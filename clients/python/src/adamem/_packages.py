@@ -1,5 +1,6 @@
 """`client.packages`: a namespace as one file, and back; for `Client` and `AsyncClient`."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -209,14 +210,16 @@ class AsyncPackages:
         options = _import_options(namespace, mode, keep_vectors, verify_key)
         attempts = Attempts(timeout_s, 1)
         with _read(file) as source:
+            accepted = asyncio.Event()
             answers = self._stub.ImportNamespace(
-                _requests_async(options, source, on_progress),
+                _requests_async(options, source, on_progress, accepted),
                 timeout=attempts.remaining_s(),
                 metadata=self._client._metadata,
             )
             result = None
             try:
                 async for answer in answers:
+                    accepted.set()
                     result = _import_answer(answer, on_progress) or result
             except grpc.RpcError as error:
                 raise error_from_rpc(error) from error
@@ -314,9 +317,12 @@ def _requests(
 
 
 async def _requests_async(
-    options: pb.ImportOptions, source: IO[bytes], on_progress: OnProgress | None
+    options: pb.ImportOptions, source: IO[bytes], on_progress: OnProgress | None, accepted: asyncio.Event
 ) -> AsyncIterator[pb.ImportNamespaceRequest]:
     for request in _requests(options, source, on_progress):
+        if request.WhichOneof("part") == "chunk":
+            # gRPC's asyncio forgets why a call was refused where that comes while it sends.
+            await accepted.wait()
         yield request
 
 
@@ -334,8 +340,8 @@ def _import_answer(answer: pb.ImportNamespaceResponse, on_progress: OnProgress |
             adapter_version=result.adapter_version,
             replaced=result.replaced,
         )
-    if on_progress is not None:
-        progress = answer.progress
+    progress = answer.progress
+    if on_progress is not None and progress.n_slots_total:
         on_progress(PackageProgress("merge" if progress.merging else "store", progress.n_slots, progress.n_slots_total))
     return None
 

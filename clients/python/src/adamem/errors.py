@@ -23,6 +23,7 @@
     │   ├── PackageSignatureError       a package that is not signed as it has to be
     │   └── PackageModelError           a package's vectors are of another encoder, and were to be kept
     ├── AbortedError                    lost a race; read again and retry
+    │   ├── GenerationChangedError      the namespace was embedded anew under the call: try again
     │   └── JobCancelledError           the job that was waited for was cancelled
     ├── ResourceExhaustedError
     │   ├── StorageFullError
@@ -236,6 +237,12 @@ class AbortedError(AdaMemError):
 
     default_code = grpc.StatusCode.ABORTED
     default_reason = "ABORTED"
+
+
+class GenerationChangedError(AbortedError):
+    """The vectors that a call was prepared for were replaced by those of another model; made anew it succeeds."""
+
+    default_reason = "GENERATION_CHANGED"
 
 
 class JobCancelledError(AbortedError):

@@ -127,3 +127,21 @@ class CompactDataResponse(_message.Message):
     JOB_FIELD_NUMBER: _ClassVar[int]
     job: _job_service_pb2.Job
     def __init__(self, job: _Optional[_Union[_job_service_pb2.Job, _Mapping]] = ...) -> None: ...
+
+class ReembedNamespaceRequest(_message.Message):
+    __slots__ = ("namespace", "request_id", "model", "rollback")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ROLLBACK_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    request_id: str
+    model: str
+    rollback: bool
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., model: _Optional[str] = ..., rollback: _Optional[bool] = ...) -> None: ...
+
+class ReembedNamespaceResponse(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: _job_service_pb2.Job
+    def __init__(self, job: _Optional[_Union[_job_service_pb2.Job, _Mapping]] = ...) -> None: ...

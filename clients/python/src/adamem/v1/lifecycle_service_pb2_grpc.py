@@ -46,6 +46,11 @@ class LifecycleServiceStub:
                 request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactNamespaceRequest.SerializeToString,
                 response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactNamespaceResponse.FromString,
                 _registered_method=True)
+        self.ReembedNamespace = channel.unary_unary(
+                '/adamem.v1.LifecycleService/ReembedNamespace',
+                request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ReembedNamespaceRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ReembedNamespaceResponse.FromString,
+                _registered_method=True)
         self.DeduplicateNamespace = channel.unary_unary(
                 '/adamem.v1.LifecycleService/DeduplicateNamespace',
                 request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.DeduplicateNamespaceRequest.SerializeToString,
@@ -87,6 +92,16 @@ class LifecycleServiceServicer:
 
     def CompactNamespace(self, request, context):
         """CompactNamespace starts a job "compact": it takes deleted slots out of the index now, and saves it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReembedNamespace(self, request, context):
+        """ReembedNamespace starts a job "reembed": it makes the vectors of another model beside those that serve, follows the writes that
+        come meanwhile, and switches in one step. Cancelled or failed it leaves the vectors that serve as they are. The former ones are
+        kept for some days (ADAMEM_KEEP_FORMER_VECTORS_S), so that the change can be taken back. An adapter belongs to its model: it
+        stops to serve, and is trained anew from the pairs that taught it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,6 +155,11 @@ def add_LifecycleServiceServicer_to_server(servicer, server):
                     servicer.CompactNamespace,
                     request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactNamespaceRequest.FromString,
                     response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactNamespaceResponse.SerializeToString,
+            ),
+            'ReembedNamespace': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReembedNamespace,
+                    request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ReembedNamespaceRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ReembedNamespaceResponse.SerializeToString,
             ),
             'DeduplicateNamespace': grpc.unary_unary_rpc_method_handler(
                     servicer.DeduplicateNamespace,
@@ -223,6 +243,33 @@ class LifecycleService:
             '/adamem.v1.LifecycleService/CompactNamespace',
             adamem_dot_v1_dot_lifecycle__service__pb2.CompactNamespaceRequest.SerializeToString,
             adamem_dot_v1_dot_lifecycle__service__pb2.CompactNamespaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReembedNamespace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.LifecycleService/ReembedNamespace',
+            adamem_dot_v1_dot_lifecycle__service__pb2.ReembedNamespaceRequest.SerializeToString,
+            adamem_dot_v1_dot_lifecycle__service__pb2.ReembedNamespaceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,12 @@ class LifecycleServiceStub:
     """VerifyNamespace starts a job "verify": it reads every slot and checks that its records are whole and agree. Changes nothing."""
     CompactNamespace: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.CompactNamespaceRequest, _lifecycle_service_pb2.CompactNamespaceResponse]
     """CompactNamespace starts a job "compact": it takes deleted slots out of the index now, and saves it."""
+    ReembedNamespace: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ReembedNamespaceRequest, _lifecycle_service_pb2.ReembedNamespaceResponse]
+    """ReembedNamespace starts a job "reembed": it makes the vectors of another model beside those that serve, follows the writes that
+    come meanwhile, and switches in one step. Cancelled or failed it leaves the vectors that serve as they are. The former ones are
+    kept for some days (ADAMEM_KEEP_FORMER_VECTORS_S), so that the change can be taken back. An adapter belongs to its model: it
+    stops to serve, and is trained anew from the pairs that taught it.
+    """
     DeduplicateNamespace: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.DeduplicateNamespaceRequest, _lifecycle_service_pb2.DeduplicateNamespaceResponse]
     """DeduplicateNamespace starts a job "deduplicate": it merges duplicates without loss (see AbsorbedSlot), or lists what it would merge."""
     UndoDeduplication: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.UndoDeduplicationRequest, _lifecycle_service_pb2.UndoDeduplicationResponse]
@@ -63,6 +69,12 @@ class LifecycleServiceAsyncStub(LifecycleServiceStub):
     """VerifyNamespace starts a job "verify": it reads every slot and checks that its records are whole and agree. Changes nothing."""
     CompactNamespace: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.CompactNamespaceRequest, _lifecycle_service_pb2.CompactNamespaceResponse]  # type: ignore[assignment]
     """CompactNamespace starts a job "compact": it takes deleted slots out of the index now, and saves it."""
+    ReembedNamespace: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ReembedNamespaceRequest, _lifecycle_service_pb2.ReembedNamespaceResponse]  # type: ignore[assignment]
+    """ReembedNamespace starts a job "reembed": it makes the vectors of another model beside those that serve, follows the writes that
+    come meanwhile, and switches in one step. Cancelled or failed it leaves the vectors that serve as they are. The former ones are
+    kept for some days (ADAMEM_KEEP_FORMER_VECTORS_S), so that the change can be taken back. An adapter belongs to its model: it
+    stops to serve, and is trained anew from the pairs that taught it.
+    """
     DeduplicateNamespace: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.DeduplicateNamespaceRequest, _lifecycle_service_pb2.DeduplicateNamespaceResponse]  # type: ignore[assignment]
     """DeduplicateNamespace starts a job "deduplicate": it merges duplicates without loss (see AbsorbedSlot), or lists what it would merge."""
     UndoDeduplication: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.UndoDeduplicationRequest, _lifecycle_service_pb2.UndoDeduplicationResponse]  # type: ignore[assignment]
@@ -96,6 +108,18 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_lifecycle_service_pb2.CompactNamespaceResponse, _abc.Awaitable[_lifecycle_service_pb2.CompactNamespaceResponse]]:
         """CompactNamespace starts a job "compact": it takes deleted slots out of the index now, and saves it."""
+
+    @_abc_1.abstractmethod
+    def ReembedNamespace(
+        self,
+        request: _lifecycle_service_pb2.ReembedNamespaceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.ReembedNamespaceResponse, _abc.Awaitable[_lifecycle_service_pb2.ReembedNamespaceResponse]]:
+        """ReembedNamespace starts a job "reembed": it makes the vectors of another model beside those that serve, follows the writes that
+        come meanwhile, and switches in one step. Cancelled or failed it leaves the vectors that serve as they are. The former ones are
+        kept for some days (ADAMEM_KEEP_FORMER_VECTORS_S), so that the change can be taken back. An adapter belongs to its model: it
+        stops to serve, and is trained anew from the pairs that taught it.
+        """
 
     @_abc_1.abstractmethod
     def DeduplicateNamespace(
