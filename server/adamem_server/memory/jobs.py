@@ -293,6 +293,13 @@ class DeleteJob(_SlotJob):
             return Written(answer, None)
         return Written(answer, applied_of(namespace, sequence, back, changes))
 
+    def committed(self, result: Written, done: Callable[[], None]) -> None:
+        """See `Job.committed`."""
+        if self._trace is not Trace.NOTHING_AT_ALL:
+            # A version that a snapshot holds may expire now that its slot is gone.
+            self._registry.expect_expiry(0)
+        super().committed(result, done)
+
     def _reinstate(
         self, batch: WriteBatch, namespace: Namespace, gone: Sequence[Slot], next_row: int
     ) -> tuple[list[Restored], int]:

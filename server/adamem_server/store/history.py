@@ -184,16 +184,19 @@ class Trail:
 
     def removed(self, row: int, slot: Slot, at: int, trace: Trace) -> None:
         """A slot, which is still stored, is deleted."""
-        if trace is not Trace.HISTORY and self._history.n_versions + self._n_versions:
+        has_versions = self._history.n_versions + self._n_versions > 0
+        if trace is not Trace.HISTORY and has_versions:
             self.erase(slot.id, also_held=trace is Trace.NOTHING_AT_ALL)
         keep = trace is Trace.HISTORY and self._keep > 0
-        if not keep and (trace is Trace.NOTHING_AT_ALL or not self._history.pins):
+        if trace is Trace.NOTHING_AT_ALL or not (keep or has_versions or self._history.pins):
             return
         last = last_version(self._batch, self._number, slot.id)
         if keep or self._is_held(last, row):
             stored = self._stored_values(row)
             self._add(row, slot, stored, last, end=at, ending=Ending.DELETED, held=not keep)
             self._limit(slot.id)
+        else:
+            self._watch(last)
 
     def superseded(self, row: int, slot: Slot, end: int, newer: str) -> None:
         """A slot, which is still stored, is superseded: it is kept whatever the history keeps."""
@@ -246,6 +249,7 @@ class Trail:
                 n_erased += 1
             else:
                 before = version
+        self._watch(before)
         return n_erased
 
     def release(self, slot_id: str) -> int:
@@ -388,6 +392,11 @@ class Trail:
             older = codec.slot_id_bytes(version.slot.id)
             key = keys.superseded_key(self._number, codec.slot_id_bytes(newer), older)
             self._n_superseded -= self._batch.delete("superseded", key)
+
+    def _watch(self, last: SlotVersion | None) -> None:
+        """The last that is kept of a slot that is gone goes when it expires, also if another had taken its place."""
+        if last is not None and last.slot.expires_at:
+            self._batch.put("former_expiries", self._expiry_key(last), b"")
 
     def _expiry_key(self, version: SlotVersion) -> bytes:
         slot_id = codec.slot_id_bytes(version.slot.id)

@@ -23,12 +23,15 @@ from adamem_server.lifecycle import snapshots as snapshots_module
 from adamem_server.lifecycle.jobs import JobSettings
 from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.lifecycle.packaging import Packages
+from adamem_server.memory.touching import NewExpiry
 from adamem_server.store import keys
-from adamem_server.store.history import read_history
+from adamem_server.store.expiry import first_expiries
+from adamem_server.store.history import last_version, read_history
 from adamem_server.store.snapshot_types import DiffKind
 from adamem_server.store.snapshots import put_snapshot
 from adamem_server.store.version_types import Ending, Trace
 from adamem_server.types import (
+    NO_EXPIRY,
     Condition,
     DuplicateAction,
     DuplicatePolicyChange,
@@ -75,6 +78,10 @@ class World:
 
     def clone(self, target: str, snapshot: str = "", namespace: str = "ann") -> Job:
         return self.done(self.lifecycle.clone(namespace, target, snapshot=snapshot))
+
+    def restart_index(self) -> None:
+        """Forget the open index, so that the next one is made of what is stored."""
+        self.lab.engine.parts.registry.drop(self.lab.engine.get_namespace("ann").namespace.number)
 
     def done(self, job: Job) -> Job:
         job = ended(self.lifecycle.jobs, job)
@@ -202,6 +209,57 @@ def test_whatever_is_done_snapshots_are_what_they_were(world: World, seed: int) 
         if seed % 6 == 3:
             # Without a history and without superseded facts, nothing is left of what only snapshots held.
             assert versions == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_is_done_nothing_of_the_expired_is_left(world: World, seed: int) -> None:
+    """Slots are written, renewed, superseded, deleted, restored, while they expire."""
+    chance = random.Random(seed)
+    lab, engine = world.lab, world.lab.engine
+    engine.update_namespace(
+        "ann", description=None, ef_search=None, history_versions=(0, 1, 10)[seed % 3], supersede=seed % 2 == 0
+    )
+    ids = [slot_id(n) for n in range(1, 13)]
+    taken: list[str] = []
+
+    def is_swept() -> bool:
+        with lab.store.read() as view:
+            return all(at > lab.now for at in first_expiries(view).values())
+
+    for step in range(100):
+        lab.now += SECOND
+        wait_until(is_swept)
+        some = chance.sample(ids, chance.randint(1, 4))
+        match chance.randint(0, 8):
+            case 0 | 1 | 2 | 3:
+                cue = chance.choice(["", f"question {chance.randint(1, 4)}"])
+                ends = chance.choice([0, lab.now + chance.randint(1, 30) * SECOND])
+                engine.update(
+                    "ann",
+                    [SlotInput(id=each, content=f"thing {step} {each}", cue=cue, expires_at=ends) for each in some],
+                )
+            case 4:
+                ends = chance.choice([NO_EXPIRY, lab.now + chance.randint(1, 30) * SECOND])
+                engine.toucher.touch_slots("ann", NewExpiry(expires_at=ends), slot_ids=some)
+            case 5:
+                engine.delete_slots("ann", slot_ids=some, trace=chance.choice([Trace.NOTHING, Trace.HISTORY]))
+            case 6 if taken:
+                world.restore(chance.choice(taken))
+            case 7:
+                engine.delete_slots("ann", slot_ids=some[:1], trace=Trace.NOTHING_AT_ALL)
+            case _:
+                world.lifecycle.snapshots.create("ann", f"s{step}")
+                taken.append(f"s{step}")
+        wait_until(is_swept)
+        world.check()
+        with lab.store.read() as view:
+            number = view.namespace_number("ann") or 0
+            assert all(not 0 < slot.expires_at <= lab.now for _, slot in view.slots(number))
+            gone = (last_version(view, number, each) for each in ids if view.row(number, each) is None)
+            late = [last for last in gone if last is not None and 0 < last.slot.expires_at <= lab.now]
+            assert late == []
+    world.restart_index()
+    world.check()
 
 
 def test_a_snapshot_costs_what_changes_behind_it(world: World) -> None:
