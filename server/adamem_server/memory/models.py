@@ -92,4 +92,6 @@ class Models:
             created_at=now,
             duplicates=spec.duplicates,
             default_ttl=spec.default_ttl,
+            history_versions=spec.history_versions,
+            supersede=spec.supersede,
         )
