@@ -49,16 +49,27 @@ class Clone:
         """See `JobKind.run`."""
         source = job.namespace
         assert source is not None
-        try:
-            number, snapshot = self._begin(job, source)
-            check_model(source, snapshot)
-            self._copy(job, source, number, snapshot)
-            head = self._finish(job, source, number, snapshot)
-        except (AdaMemError, JobInterruptedError) as error:
-            self._give_up(job, source, failed=isinstance(error, AdaMemError))
-            raise
-        self._snapshots.delete_hidden(source, snapshot.name)
+        head = self._named(job)
+        if head is None:
+            try:
+                number, snapshot = self._begin(job, source)
+                check_model(source, snapshot)
+                self._copy(job, source, number, snapshot)
+                head = self._finish(job, source, number, snapshot)
+            except (AdaMemError, JobInterruptedError) as error:
+                self._give_up(job, source, failed=isinstance(error, AdaMemError))
+                raise
+        settle_forms(self._parts.writer, replace(source, number=int(job.checkpoint["number"])))
+        # Slots of the copy may expire before all that is known to.
+        self._parts.registry.expect_expiry(0)
+        self._snapshots.delete_hidden(source, _hidden(job))
         return {"namespace": job.params["target"], "n_slots": head.n_slots, "n_bytes": head.n_bytes}
+
+    def _named(self, job: RunningJob) -> Head | None:
+        """The head of a copy that had its name already when the server was killed."""
+        number = int(job.checkpoint.get("number", 0))
+        with self._parts.store.read() as view:
+            return None if not number or view.namespace(number) is None else view.head(number)
 
     def _begin(self, job: RunningJob, source: Namespace) -> tuple[int, Snapshot]:
         """The number to copy to, and the moment to copy."""
@@ -122,10 +133,7 @@ class Clone:
             plan_forms(batch, replace(copied, duplicates=NO_DUPLICATE_POLICY), copied)
             return head
 
-        written = write(self._parts.writer, name)
-        settle_forms(self._parts.writer, replace(source, number=number))
-        self._parts.registry.expect_expiry(0)
-        return written
+        return write(self._parts.writer, name)
 
     def _give_up(self, job: RunningJob, source: Namespace, *, failed: bool) -> None:
         """Remove what was copied, unless the server only stops and the job goes on at its next start."""

@@ -1,5 +1,7 @@
 """The sweeper: removes slots that have expired, of all namespaces, open or not, in small steps in the background.
 
+What history and snapshots keep of slots that were superseded or deleted before goes then too.
+
 Readers leave out what has expired, so nothing depends on when it is swept but the room that it takes. One thread hands
 small deletions to the writer, one at a time, and lets queries and other writes go between them. It has the priority of
 the others: it does next to nothing itself, and put aside with the interpreter held it would hold up all.

@@ -59,6 +59,18 @@ class StoppedAtCheckpoint:
         return self._kind.run(job)
 
 
+class StoppedAtItsEnd:
+    """A kind whose job is told to stop when all is done and the runner does not know yet, as a kill may end it."""
+
+    def __init__(self, kind: JobKind) -> None:
+        self.name, self.unit = kind.name, kind.unit
+        self._kind = kind
+
+    def run(self, job: RunningJob) -> JsonObject:
+        self._kind.run(job)
+        raise JobInterruptedError
+
+
 @contextmanager
 def runner(lab: Lab, *kinds: JobKind, settings: JobSettings = QUICK, start: bool = True) -> Iterator[JobRunner]:
     parts = lab.engine.parts

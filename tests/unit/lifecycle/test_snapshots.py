@@ -42,7 +42,7 @@ from adamem_server.types import (
     QueryMode,
     SlotInput,
 )
-from tests.unit.lifecycle.labs import StoppedAtCheckpoint, ended, runner
+from tests.unit.lifecycle.labs import StoppedAtCheckpoint, StoppedAtItsEnd, ended, runner
 from tests.unit.lifecycle.packs import LIMITS, MAX_PACKAGE_BYTES
 from tests.unit.memory.engines import Lab, WordEmbedder, key
 from tests.unit.memory.support import slot_id, wait_until
@@ -540,6 +540,26 @@ def test_a_clone_goes_on_where_it_was_stopped_and_leaves_nothing_when_it_is_canc
         assert namespace is not None
         prefix = keys.number_key(namespace.number)
         assert not list(view.scan("snapshots", prefix, prefix))
+
+
+def is_there(lab: Lab, name: str) -> bool:
+    with lab.store.read() as view:
+        return view.find_namespace(name) is not None
+
+
+def test_a_clone_that_was_done_when_the_server_was_killed_succeeds(world: World) -> None:
+    lab = world.lab
+    lab.put("ann", "thing one")
+    world.lifecycle.close()
+    kind = world.lifecycle.jobs._kinds["clone"]
+    with runner(lab, StoppedAtItsEnd(kind)) as jobs:
+        job = jobs.submit("clone", namespace="ann", params={"target": "bob", "snapshot": ""})
+        wait_until(lambda: is_there(lab, "bob"))
+    before = world.state("bob")
+    with runner(lab, kind) as jobs:
+        done = ended(jobs, job)
+        assert (done.state, done.result["n_slots"]) == (JobState.SUCCEEDED, 1)
+    assert world.state("bob") == before == world.state()
 
 
 def test_a_deletion_of_a_snapshot_that_was_cut_short_is_finished(world: World) -> None:
