@@ -16,7 +16,7 @@ from bench.report import commit, machine, versions, write_report
 from bench.run import DEFAULT_LOCOMO
 
 # In the order in which they run. Whoever adds a module adds its name.
-SCENARIOS: Final = ("sweep", "packages", "storage", "versions", "reembed", "duplicates")
+SCENARIOS: Final = ("sweep", "packages", "storage", "versions", "reembed", "duplicates", "report")
 WITH_DATA: Final = ("duplicates",)
 
 

@@ -30,6 +30,15 @@ def test_the_sweep_is_measured(tmp_path: Path) -> None:
     assert figures["sweep_pages_reused"] > 0
 
 
+@pytest.mark.timeout(240)
+def test_reports_are_measured() -> None:
+    done = bench("--scenarios", "report", "--size=report_slots=1000")
+    assert done.returncode == 0, done.stderr
+    figures = dict(line.split() for line in done.stdout.splitlines())
+    assert float(figures["report_slots_per_s"]) > 0
+    assert (float(figures["report_duplicates_found"]), float(figures["report_secrets_found"])) == (1, 1)
+
+
 def test_wrong_arguments_are_named(tmp_path: Path) -> None:
     for arguments, told in (
         (("--scenarios", "nap"), "nap"),

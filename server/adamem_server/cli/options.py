@@ -117,6 +117,22 @@ def filter_options(command: _F) -> _F:
     return command
 
 
+STALE = ("stale", "never_used")
+FINDINGS = ("recall_loops", "stale", "never_used", "secrets", "expired", "superseded")
+stale_days_option = option(
+    "--stale-days",
+    type=int,
+    metavar="N",
+    help="What was neither used nor written for N days is stale; 90 unless given.",
+)
+
+
+def finding_options(command: _F) -> _F:
+    """Slots that `adamem report` counts."""
+    finding = option("--finding", type=click.Choice(FINDINGS), help="All slots that `adamem report` counts so.")
+    return finding(stale_days_option(command))
+
+
 scope_option = option(
     "--duplicate-scope",
     multiple=True,

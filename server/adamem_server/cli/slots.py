@@ -1,13 +1,16 @@
 """`adamem slots list | get | touch | delete | history | restore`."""
 
+from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from adamem_server.cli.options import (
+    STALE,
     erase_option,
     filter_options,
+    finding_options,
     joined_filter,
     json_option,
     namespace_option,
@@ -20,8 +23,12 @@ from adamem_server.cli.output import (
     print_receipt,
     print_slot_line,
     print_slot_version_line,
+    say,
 )
 from adamem_server.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from adamem import Client, DeleteResult
 
 
 @click.group()
@@ -31,16 +38,31 @@ def slots() -> None:
 
 @slots.command("list")
 @filter_options
+@finding_options
 @option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many; all unless given.")
 @option("--vectors", is_flag=True, help="With --json: the slots' vectors too.")
 @namespace_option
 @json_option
 @pass_session
-def list_(session: Session, /, limit: int | None, vectors: bool, **given: Any) -> None:
-    """List slots, in the order in which they were first stored."""
+def list_(
+    session: Session,
+    /,
+    limit: int | None,
+    vectors: bool,
+    finding: str | None,
+    stale_days: int | None,
+    **given: Any,
+) -> None:
+    """List slots, in the order in which they were first stored; of a finding their ids and what is known of them."""
+    condition = joined_filter(given)
+    _check(bool(finding) + bool(condition) <= 1, finding, stale_days)
     show = print_json if session.as_json else print_slot_line
     with session.client() as client:
-        for slot in islice(client.list_slots(filter=joined_filter(given), include_vectors=vectors), limit):
+        if finding:
+            for each in islice(client.lifecycle.finding_slots(finding, stale_days=stale_days), limit):
+                print_json(each) if session.as_json else click.echo(f"{each.id}  {each.note}")
+            return
+        for slot in islice(client.list_slots(filter=condition, include_vectors=vectors), limit):
             show(slot)
 
 
@@ -83,6 +105,7 @@ def touch(
 @slots.command()
 @click.argument("slot_ids", nargs=-1)
 @filter_options
+@finding_options
 @erase_option
 @option("--keep-history", is_flag=True, help="Keep them in their history, from which `slots restore` brings them back.")
 @yes_option
@@ -90,17 +113,29 @@ def touch(
 @json_option
 @pass_session
 def delete(
-    session: Session, /, slot_ids: tuple[str, ...], erase: bool, keep_history: bool, yes: bool, **given: Any
+    session: Session,
+    /,
+    slot_ids: tuple[str, ...],
+    finding: str | None,
+    stale_days: int | None,
+    erase: bool,
+    keep_history: bool,
+    yes: bool,
+    **given: Any,
 ) -> None:
-    """Delete slots by id, or all that meet the conditions, and show what was left of them."""
+    """Delete slots by id, all that meet the conditions, or all of a finding, and show what was left of them."""
     condition = joined_filter(given)
-    if bool(slot_ids) == bool(condition):
-        raise click.UsageError("give either ids or conditions")
-    what = f"{len(slot_ids)} slot(s)" if slot_ids else "all slots that meet the conditions"
-    if not yes:
-        click.confirm(f"Delete {what} of namespace {session.namespace or '(default)'}?", abort=True, err=True)
+    _check(bool(slot_ids) + bool(condition) + bool(finding) == 1, finding, stale_days)
     with session.client() as client:
-        result = client.delete_slots(slot_ids or None, filter=condition, erase=erase, keep_history=keep_history)
+        if finding:
+            slot_ids = tuple(each.id for each in client.lifecycle.finding_slots(finding, stale_days=stale_days))
+            if not slot_ids:
+                say(f"no slots of the finding {finding}")
+                return
+        what = "all slots that meet the conditions" if condition else f"{len(slot_ids)} slot(s)"
+        if not yes:
+            click.confirm(f"Delete {what} of namespace {session.namespace or '(default)'}?", abort=True, err=True)
+        result = _delete(client, slot_ids, condition, erase=erase, keep_history=keep_history)
     if session.as_json:
         print_json(result)
     else:
@@ -142,3 +177,26 @@ def restore(session: Session, slot_id: str, version: int) -> None:
         print_json(result)
     else:
         print_slot_line(result.slot)
+
+
+def _check(is_one: bool, finding: str | None, stale_days: int | None) -> None:
+    if not is_one:
+        raise click.UsageError("give either ids or conditions, or a finding")
+    if stale_days is not None and finding not in STALE:
+        raise click.UsageError(f"--stale-days goes with --finding {' or '.join(STALE)}")
+
+
+def _delete(
+    client: "Client", slot_ids: tuple[str, ...], condition: dict[str, Any] | None, *, erase: bool, keep_history: bool
+) -> "DeleteResult":
+    """Delete in as many calls as the server's limit asks for; the answer of the last one, with the counts of all."""
+    if condition:
+        return client.delete_slots(filter=condition, erase=erase, keep_history=keep_history)
+    most = client.server_info().limits.max_batch
+    starts = range(0, len(slot_ids), most)
+    results = [client.delete_slots(slot_ids[i : i + most], erase=erase, keep_history=keep_history) for i in starts]
+    return replace(
+        results[-1],
+        n_deleted=sum(result.n_deleted for result in results),
+        n_not_found=sum(result.n_not_found for result in results),
+    )

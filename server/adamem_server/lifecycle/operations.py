@@ -14,6 +14,7 @@ from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.lifecycle.jobs import JobKind, JobSettings
 from adamem_server.lifecycle.packaging import Packages
 from adamem_server.lifecycle.reembed import Reembed
+from adamem_server.lifecycle.report import Report, Reports
 from adamem_server.lifecycle.restore_snapshot import RestoreSnapshot, check_model
 from adamem_server.lifecycle.slot_history import SlotHistory
 from adamem_server.lifecycle.snapshots import Snapshots
@@ -57,9 +58,11 @@ class Lifecycle:
             RestoreSnapshot(parts),
             Clone(parts, self.snapshots),
             self._reembed,
+            Report(parts.store, parts.registry, parts.encoders, parts.now),
         ]
         self.jobs: Final = JobRunner(parts.store, parts.writer, kinds, parts.activity, settings, now=parts.now)
         self.duplicates: Final = Duplicates(parts.store, self.jobs.get)
+        self.reports: Final = Reports(parts, self.jobs.get)
         self.erasure: Final = Erasure(engine)
         self.backups: Final = Backups(parts.store, parts.encoder.info, server_version, parts.now)
 
@@ -83,6 +86,10 @@ class Lifecycle:
     def compact(self, namespace: str, *, request: RequestKey | None = None) -> Job:
         """Take deleted slots out of a namespace's index."""
         return self.jobs.submit(Compact.name, namespace=namespace, request=request)
+
+    def report(self, namespace: str, params: JsonObject, *, request: RequestKey | None = None) -> Job:
+        """Look for what is wrong with a namespace, or too much of it; `params` are `stale_days` and `n_examples`."""
+        return self.jobs.submit(Report.name, namespace=namespace, params=params, request=request)
 
     def deduplicate(self, namespace: str, params: JsonObject, *, request: RequestKey | None = None) -> Job:
         """Merge the duplicates of a namespace, or list what would be merged.

@@ -12,7 +12,14 @@ from adamem_server.rpc.checks import check_bytes, check_page_size, check_ulid
 from adamem_server.rpc.convert import RequestDecoder, request_key
 from adamem_server.rpc.duplicates import MAX_PAGE_BYTES, decode_deduplication, encode_absorbed_slot, encode_pair
 from adamem_server.rpc.jobs import encode_job
-from adamem_server.rpc.pages import decode_row, encode_page_token
+from adamem_server.rpc.pages import decode_position, decode_row, encode_page_token
+from adamem_server.rpc.reports import (
+    decode_kind,
+    decode_report_params,
+    decode_stale_days,
+    encode_examples,
+    encode_report,
+)
 
 _MAX_MODEL_BYTES: Final = 256
 
@@ -126,3 +133,39 @@ class LifecycleService(LifecycleServiceServicer):
             namespace, model=request.model, rollback=request.rollback, request=request_key("reembed", request)
         )
         return pb.ReembedNamespaceResponse(job=encode_job(job))
+
+    def ReportNamespace(
+        self,
+        request: pb.ReportNamespaceRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.ReportNamespaceResponse:
+        """Look for what is wrong with a namespace, or too much of it."""
+        namespace = self._decoder.namespace(request.namespace)
+        params = decode_report_params(request)
+        job = self._lifecycle.report(namespace, params, request=request_key("report", request))
+        return pb.ReportNamespaceResponse(job=encode_job(job))
+
+    def GetHealthReport(
+        self,
+        request: pb.GetHealthReportRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.GetHealthReportResponse:
+        """Read a report."""
+        job = self._lifecycle.reports.get(check_ulid(request.job_id, "job_id"))
+        return pb.GetHealthReportResponse(report=encode_report(job))
+
+    def ListFindingSlots(
+        self,
+        request: pb.ListFindingSlotsRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.ListFindingSlotsResponse:
+        """List the slots of a finding, page by page."""
+        found, then = self._lifecycle.reports.slots(
+            self._decoder.namespace(request.namespace),
+            decode_kind(request.kind),
+            decode_stale_days(request),
+            page_size=check_page_size(request.page_size),
+            after=decode_position(request),
+        )
+        token = encode_page_token(request, then.hex())
+        return pb.ListFindingSlotsResponse(slots=encode_examples(found), next_page_token=token)

@@ -12,7 +12,11 @@ from typing import Final, TypeAlias
 
 from adamem.v1.admin_service_pb2 import ListNamespacesRequest
 from adamem.v1.job_service_pb2 import ListJobsRequest
-from adamem.v1.lifecycle_service_pb2 import ListAbsorbedSlotsRequest, ListDuplicatePairsRequest
+from adamem.v1.lifecycle_service_pb2 import (
+    ListAbsorbedSlotsRequest,
+    ListDuplicatePairsRequest,
+    ListFindingSlotsRequest,
+)
 from adamem.v1.memory_service_pb2 import ListSlotsRequest
 from adamem.v1.version_service_pb2 import DiffSnapshotsRequest, ListSlotVersionsRequest, ListSnapshotsRequest
 from adamem_server.errors import InvalidArgumentError
@@ -21,7 +25,12 @@ RowsRequest: TypeAlias = (
     ListSlotsRequest | ListDuplicatePairsRequest | ListAbsorbedSlotsRequest | ListSlotVersionsRequest
 )
 ListRequest: TypeAlias = (
-    ListNamespacesRequest | ListJobsRequest | RowsRequest | ListSnapshotsRequest | DiffSnapshotsRequest
+    ListNamespacesRequest
+    | ListJobsRequest
+    | RowsRequest
+    | ListSnapshotsRequest
+    | DiffSnapshotsRequest
+    | ListFindingSlotsRequest
 )
 
 _N_CHECKSUM: Final = 8
@@ -68,8 +77,8 @@ def decode_row(request: RowsRequest) -> int:
     return int(position)
 
 
-def decode_position(request: DiffSnapshotsRequest) -> bytes:
-    """The position of `Snapshots.diff` to go on from; b"" for the first page. Raises as `decode_page_token`."""
+def decode_position(request: DiffSnapshotsRequest | ListFindingSlotsRequest) -> bytes:
+    """The position to go on from, of bytes; b"" for the first page. Raises as `decode_page_token`."""
     try:
         return bytes.fromhex(decode_page_token(request))
     except ValueError as error:

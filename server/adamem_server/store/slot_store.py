@@ -119,6 +119,11 @@ class ReadView:
         """How many namespaces there are."""
         return int(self._txn.stat(self._tables["namespaces"])["entries"])
 
+    def table_bytes(self, table: str) -> int:
+        """Bytes of the pages of a table, of all namespaces."""
+        stat = self._txn.stat(self._tables[table])
+        return int(stat["psize"]) * sum(int(stat[f"{kind}_pages"]) for kind in ("branch", "leaf", "overflow"))
+
     def head(self, number: int) -> Head:
         """A namespace's moving state."""
         value = self._txn.get(keys.number_key(number), db=self._tables["heads"])

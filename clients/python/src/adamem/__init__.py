@@ -67,6 +67,14 @@ from adamem.errors import (
     UnimplementedError,
 )
 from adamem.receipts import BackupResult, DeleteNamespaceResult, DeleteResult, DeletionReceipt, StructureCount
+from adamem.report_types import (
+    DataFileSize,
+    Finding,
+    FindingExample,
+    FindingKind,
+    HealthReport,
+    StructureSize,
+)
 from adamem.types import (
     AdapterStatus,
     AdapterVersion,
@@ -128,6 +136,7 @@ __all__ = [
     "BulkResult",
     "Client",
     "DataCorruptError",
+    "DataFileSize",
     "DeadlineExceededError",
     "DeleteNamespaceResult",
     "DeleteResult",
@@ -146,7 +155,11 @@ __all__ = [
     "FeedbackResult",
     "FieldViolation",
     "FilterError",
+    "Finding",
+    "FindingExample",
+    "FindingKind",
     "GenerationChangedError",
+    "HealthReport",
     "Hit",
     "ImportMode",
     "ImportResult",
@@ -203,6 +216,7 @@ __all__ = [
     "SnapshotPage",
     "StorageFullError",
     "StructureCount",
+    "StructureSize",
     "TouchResult",
     "TrainingOutcome",
     "TrainingReport",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from adamem._base import BaseClient, new_request_id
 from adamem._codec import building
 from adamem._jobs import job_from_proto
+from adamem._reports import AsyncReporting, Reporting
 from adamem.types import NOT_GIVEN, Job, NotGiven
 from adamem.v1 import lifecycle_service_pb2 as pb
 from adamem.v1 import lifecycle_service_pb2_grpc as lifecycle_grpc
@@ -47,8 +48,8 @@ def _reembed_request(
         )
 
 
-class Lifecycle:
-    """Work on what a namespace keeps. Each call starts a job, which `client.jobs` watches, waits for and cancels."""
+class Lifecycle(Reporting):
+    """Work on what a namespace keeps. It runs as jobs, which `client.jobs` watches, waits for and cancels."""
 
     def __init__(self, client: "Client") -> None:
         self._client = client
@@ -137,8 +138,8 @@ class Lifecycle:
         return job_from_proto(self._client._call(self._stub.ReembedNamespace, request, timeout_s).job)
 
 
-class AsyncLifecycle:
-    """Work on what a namespace keeps. Each call starts a job, which `client.jobs` watches, waits for and cancels."""
+class AsyncLifecycle(AsyncReporting):
+    """Work on what a namespace keeps. It runs as jobs, which `client.jobs` watches, waits for and cancels."""
 
     def __init__(self, client: "AsyncClient") -> None:
         self._client = client
