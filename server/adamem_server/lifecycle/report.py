@@ -14,6 +14,7 @@ import mmap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from copy import deepcopy
 from itertools import islice
 from typing import Any, Final
 
@@ -118,7 +119,7 @@ class _Tally:
     """What is counted of each kind; goes into checkpoints as JSON."""
 
     def __init__(self, found: JsonObject, n_examples: int) -> None:
-        self.found: dict[str, Any] = {kind: dict(counted) for kind, counted in found.items()}
+        self.found: dict[str, Any] = deepcopy(found)
         self._n_examples = n_examples
 
     def add(self, kind: FindingKind, example: tuple[str, str] | None, *, n: int = 1, n_bytes: int = 0) -> None:
@@ -186,7 +187,7 @@ class _Run:
             "at": self._at,
             "row": self._row,
             "n_slots": self._n_slots,
-            "found": self._tally.found,
+            "found": deepcopy(self._tally.found),
             "numbers": self._numbers,
         }
         n_done = self._job.n_done

@@ -157,29 +157,29 @@ _RULES: Final[dict[str, _Rule]] = {
     "github_token": _rule(
         r"\b(?:gh[pousr]_[A-Za-z0-9]{36,251}|github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})\b", _is_mixed
     ),
-    "gitlab_token": _rule(r"\bglpat-[A-Za-z0-9_-]{20,}" + _AFTER, _is_mixed),
+    "gitlab_token": _rule(r"\bglpat-[A-Za-z0-9_-]{20,300}" + _AFTER, _is_mixed),
     "slack_token": _rule(
-        r"\bxox[abeoprs]-(?:\d+-){1,3}[A-Za-z0-9-]{10,}"
-        r"|\bhooks\.slack\.com/services/T[A-Z0-9]{8,}/B[A-Z0-9]{8,}/[A-Za-z0-9]{24}",
+        r"\bxox[abeoprs]-(?:\d{1,20}-){1,3}[A-Za-z0-9-]{10,300}"
+        r"|\bhooks\.slack\.com/services/T[A-Z0-9]{8,16}/B[A-Z0-9]{8,16}/[A-Za-z0-9]{24}",
         _is_mixed,
     ),
     "google_api_key": _rule(r"\bAIza[A-Za-z0-9_-]{35}" + _AFTER, _is_mixed),
     "stripe_key": _rule(r"\b[sr]k_live_[A-Za-z0-9]{16,247}\b", _is_mixed),
-    "anthropic_key": _rule(r"\bsk-ant-[a-z]+\d\d-[A-Za-z0-9_-]{80,}", _is_mixed),
+    "anthropic_key": _rule(r"\bsk-ant-[a-z]+\d\d-[A-Za-z0-9_-]{80,300}", _is_mixed),
     "openai_key": _rule(
-        r"\bsk-(?!ant-)(?:(?:proj|svcacct|admin|or-v1)-[A-Za-z0-9_-]{40,}|[A-Za-z0-9]{32,})" + _AFTER, _is_mixed
+        r"\bsk-(?!ant-)(?:(?:proj|svcacct|admin|or-v1)-[A-Za-z0-9_-]{40,300}|[A-Za-z0-9]{32,300})" + _AFTER, _is_mixed
     ),
     "huggingface_token": _rule(r"\bhf_[A-Za-z]{34}\b", lambda match: len(set(match.group())) > _LEAST_PASSWORD),
     "npm_token": _rule(r"\bnpm_[A-Za-z0-9]{36}\b", _is_mixed),
-    "pypi_token": _rule(r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}"),
+    "pypi_token": _rule(r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,300}"),
     "sendgrid_key": _rule(r"\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}" + _AFTER, _is_mixed),
     "telegram_token": _rule(r"\b\d{8,10}:AA[A-Za-z0-9_-]{33}" + _AFTER),
-    "jwt": _rule(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{16,}", _is_jwt),
+    "jwt": _rule(r"\beyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,8000}\.[A-Za-z0-9_-]{16}", _is_jwt),
     "private_key": _rule(
         r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-(?!-----)){0,300}?[A-Za-z0-9+/=]{40}"
     ),
     "url_password": _rule(
-        r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,64}:(?P<secret>[^\s/:@]{3,})@[\w.-]+", _is_credential
+        r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,64}:(?P<secret>[^\s/:@]{3,200})@[\w.-]+", _is_credential
     ),
 }
 _VALUE: Final = r"""\s{0,3}["'`\u00ab\u201c]?(?P<secret>\S{6,200})"""

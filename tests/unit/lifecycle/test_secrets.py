@@ -132,3 +132,22 @@ def test_all_texts_of_a_slot_are_looked_at() -> None:
     assert secrets_of(replace(slot, tags=("x", card))) == ("bank_card",)
     assert secrets_of(replace(slot, metadata={"deep": [{"password": "Sunsh" + "ine42"}]})) == ("password",)
     assert secrets_of(replace(slot, metadata={"password": True, "n": 4539148803436467})) == ()
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "eyJ-",
+        "sk-" + "proj-",
+        "sk-" + "ant-api03-",
+        "gl" + "pat-",
+        "1234 ",
+        "password for a ",
+        "a://b:",
+        "0-",
+        "xo" + "xb-1-",
+    ],
+)
+def test_a_text_of_beginnings_takes_no_long_time(piece: str) -> None:
+    """Backtracking that grows with the square of the text would outlast the test's limit."""
+    secrets_in(piece * (1_048_576 // len(piece)))
