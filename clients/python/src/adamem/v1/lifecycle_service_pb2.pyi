@@ -1,5 +1,6 @@
 from adamem.v1 import duplicates_pb2 as _duplicates_pb2
 from adamem.v1 import job_service_pb2 as _job_service_pb2
+from adamem.v1 import reports_pb2 as _reports_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -145,3 +146,55 @@ class ReembedNamespaceResponse(_message.Message):
     JOB_FIELD_NUMBER: _ClassVar[int]
     job: _job_service_pb2.Job
     def __init__(self, job: _Optional[_Union[_job_service_pb2.Job, _Mapping]] = ...) -> None: ...
+
+class ReportNamespaceRequest(_message.Message):
+    __slots__ = ("namespace", "stale_days", "n_examples", "request_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    STALE_DAYS_FIELD_NUMBER: _ClassVar[int]
+    N_EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    stale_days: int
+    n_examples: int
+    request_id: str
+    def __init__(self, namespace: _Optional[str] = ..., stale_days: _Optional[int] = ..., n_examples: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ReportNamespaceResponse(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: _job_service_pb2.Job
+    def __init__(self, job: _Optional[_Union[_job_service_pb2.Job, _Mapping]] = ...) -> None: ...
+
+class GetHealthReportRequest(_message.Message):
+    __slots__ = ("job_id",)
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+
+class GetHealthReportResponse(_message.Message):
+    __slots__ = ("report",)
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    report: _reports_pb2.HealthReport
+    def __init__(self, report: _Optional[_Union[_reports_pb2.HealthReport, _Mapping]] = ...) -> None: ...
+
+class ListFindingSlotsRequest(_message.Message):
+    __slots__ = ("namespace", "kind", "stale_days", "page_size", "page_token")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    STALE_DAYS_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    kind: _reports_pb2.FindingKind
+    stale_days: int
+    page_size: int
+    page_token: str
+    def __init__(self, namespace: _Optional[str] = ..., kind: _Optional[_Union[_reports_pb2.FindingKind, str]] = ..., stale_days: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListFindingSlotsResponse(_message.Message):
+    __slots__ = ("slots", "next_page_token")
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    slots: _containers.RepeatedCompositeFieldContainer[_reports_pb2.FindingExample]
+    next_page_token: str
+    def __init__(self, slots: _Optional[_Iterable[_Union[_reports_pb2.FindingExample, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

@@ -76,6 +76,21 @@ class LifecycleServiceStub:
                 request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactDataRequest.SerializeToString,
                 response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactDataResponse.FromString,
                 _registered_method=True)
+        self.ReportNamespace = channel.unary_unary(
+                '/adamem.v1.LifecycleService/ReportNamespace',
+                request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ReportNamespaceRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ReportNamespaceResponse.FromString,
+                _registered_method=True)
+        self.GetHealthReport = channel.unary_unary(
+                '/adamem.v1.LifecycleService/GetHealthReport',
+                request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.GetHealthReportRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.GetHealthReportResponse.FromString,
+                _registered_method=True)
+        self.ListFindingSlots = channel.unary_unary(
+                '/adamem.v1.LifecycleService/ListFindingSlots',
+                request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListFindingSlotsRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListFindingSlotsResponse.FromString,
+                _registered_method=True)
 
 
 class LifecycleServiceServicer:
@@ -143,6 +158,27 @@ class LifecycleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportNamespace(self, request, context):
+        """ReportNamespace starts a job "report": it reads every slot, looks for what is wrong or too much, and measures. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHealthReport(self, request, context):
+        """GetHealthReport reads what a job "report" found. It is kept as long as the job is listed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFindingSlots(self, request, context):
+        """ListFindingSlots lists the slots of one kind of finding as they are now, without a job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LifecycleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -185,6 +221,21 @@ def add_LifecycleServiceServicer_to_server(servicer, server):
                     servicer.CompactData,
                     request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactDataRequest.FromString,
                     response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactDataResponse.SerializeToString,
+            ),
+            'ReportNamespace': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportNamespace,
+                    request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ReportNamespaceRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ReportNamespaceResponse.SerializeToString,
+            ),
+            'GetHealthReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHealthReport,
+                    request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.GetHealthReportRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.GetHealthReportResponse.SerializeToString,
+            ),
+            'ListFindingSlots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFindingSlots,
+                    request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListFindingSlotsRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListFindingSlotsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -405,6 +456,87 @@ class LifecycleService:
             '/adamem.v1.LifecycleService/CompactData',
             adamem_dot_v1_dot_lifecycle__service__pb2.CompactDataRequest.SerializeToString,
             adamem_dot_v1_dot_lifecycle__service__pb2.CompactDataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportNamespace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.LifecycleService/ReportNamespace',
+            adamem_dot_v1_dot_lifecycle__service__pb2.ReportNamespaceRequest.SerializeToString,
+            adamem_dot_v1_dot_lifecycle__service__pb2.ReportNamespaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHealthReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.LifecycleService/GetHealthReport',
+            adamem_dot_v1_dot_lifecycle__service__pb2.GetHealthReportRequest.SerializeToString,
+            adamem_dot_v1_dot_lifecycle__service__pb2.GetHealthReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFindingSlots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.LifecycleService/ListFindingSlots',
+            adamem_dot_v1_dot_lifecycle__service__pb2.ListFindingSlotsRequest.SerializeToString,
+            adamem_dot_v1_dot_lifecycle__service__pb2.ListFindingSlotsResponse.FromString,
             options,
             channel_credentials,
             insecure,

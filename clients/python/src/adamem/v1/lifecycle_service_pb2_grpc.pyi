@@ -57,6 +57,12 @@ class LifecycleServiceStub:
     """CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
     meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
     """
+    ReportNamespace: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ReportNamespaceRequest, _lifecycle_service_pb2.ReportNamespaceResponse]
+    """ReportNamespace starts a job "report": it reads every slot, looks for what is wrong or too much, and measures. Changes nothing."""
+    GetHealthReport: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.GetHealthReportRequest, _lifecycle_service_pb2.GetHealthReportResponse]
+    """GetHealthReport reads what a job "report" found. It is kept as long as the job is listed."""
+    ListFindingSlots: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListFindingSlotsRequest, _lifecycle_service_pb2.ListFindingSlotsResponse]
+    """ListFindingSlots lists the slots of one kind of finding as they are now, without a job."""
 
 @_typing.type_check_only
 class LifecycleServiceAsyncStub(LifecycleServiceStub):
@@ -87,6 +93,12 @@ class LifecycleServiceAsyncStub(LifecycleServiceStub):
     """CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
     meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
     """
+    ReportNamespace: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ReportNamespaceRequest, _lifecycle_service_pb2.ReportNamespaceResponse]  # type: ignore[assignment]
+    """ReportNamespace starts a job "report": it reads every slot, looks for what is wrong or too much, and measures. Changes nothing."""
+    GetHealthReport: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.GetHealthReportRequest, _lifecycle_service_pb2.GetHealthReportResponse]  # type: ignore[assignment]
+    """GetHealthReport reads what a job "report" found. It is kept as long as the job is listed."""
+    ListFindingSlots: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListFindingSlotsRequest, _lifecycle_service_pb2.ListFindingSlotsResponse]  # type: ignore[assignment]
+    """ListFindingSlots lists the slots of one kind of finding as they are now, without a job."""
 
 class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
     """LifecycleService starts work on what a namespace keeps. Long work runs as a job, which JobService shows. A namespace has one
@@ -162,5 +174,29 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
         """CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
         meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
         """
+
+    @_abc_1.abstractmethod
+    def ReportNamespace(
+        self,
+        request: _lifecycle_service_pb2.ReportNamespaceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.ReportNamespaceResponse, _abc.Awaitable[_lifecycle_service_pb2.ReportNamespaceResponse]]:
+        """ReportNamespace starts a job "report": it reads every slot, looks for what is wrong or too much, and measures. Changes nothing."""
+
+    @_abc_1.abstractmethod
+    def GetHealthReport(
+        self,
+        request: _lifecycle_service_pb2.GetHealthReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.GetHealthReportResponse, _abc.Awaitable[_lifecycle_service_pb2.GetHealthReportResponse]]:
+        """GetHealthReport reads what a job "report" found. It is kept as long as the job is listed."""
+
+    @_abc_1.abstractmethod
+    def ListFindingSlots(
+        self,
+        request: _lifecycle_service_pb2.ListFindingSlotsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.ListFindingSlotsResponse, _abc.Awaitable[_lifecycle_service_pb2.ListFindingSlotsResponse]]:
+        """ListFindingSlots lists the slots of one kind of finding as they are now, without a job."""
 
 def add_LifecycleServiceServicer_to_server(servicer: LifecycleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
