@@ -18,7 +18,21 @@ from adamem_server.rpc.checks import check_enum, check_range
 from adamem_server.rpc.slots import encode_time
 from adamem_server.types import Job, JsonObject
 
-_KIND_NUMBERS: Final = {kind: reports_pb2.FindingKind.Value(f"FINDING_KIND_{kind.name}") for kind in FindingKind}
+_KIND_NUMBERS: Final = {
+    FindingKind.EXACT_DUPLICATES: reports_pb2.FINDING_KIND_EXACT_DUPLICATES,
+    FindingKind.NEAR_DUPLICATES: reports_pb2.FINDING_KIND_NEAR_DUPLICATES,
+    FindingKind.RECALL_LOOPS: reports_pb2.FINDING_KIND_RECALL_LOOPS,
+    FindingKind.STALE: reports_pb2.FINDING_KIND_STALE,
+    FindingKind.NEVER_USED: reports_pb2.FINDING_KIND_NEVER_USED,
+    FindingKind.SECRETS: reports_pb2.FINDING_KIND_SECRETS,
+    FindingKind.EXPIRED: reports_pb2.FINDING_KIND_EXPIRED,
+    FindingKind.SUPERSEDED: reports_pb2.FINDING_KIND_SUPERSEDED,
+    FindingKind.OTHER_MODEL: reports_pb2.FINDING_KIND_OTHER_MODEL,
+    FindingKind.OTHER_MODEL_SNAPSHOTS: reports_pb2.FINDING_KIND_OTHER_MODEL_SNAPSHOTS,
+    FindingKind.OLD_SNAPSHOTS: reports_pb2.FINDING_KIND_OLD_SNAPSHOTS,
+    FindingKind.DELETED_IN_INDEX: reports_pb2.FINDING_KIND_DELETED_IN_INDEX,
+    FindingKind.FREE_PAGES: reports_pb2.FINDING_KIND_FREE_PAGES,
+}
 _KINDS: Final = {number: kind for kind, number in _KIND_NUMBERS.items()}
 
 
