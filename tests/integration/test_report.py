@@ -210,7 +210,8 @@ def test_a_killed_server_goes_on_from_the_checkpoint(new_server: NewServer) -> N
     with adamem.Client(server.address, namespace=NS) as client:
         client.create_namespace(NS, dim=8, external_vectors=True)
         vectors = np.random.default_rng(1).standard_normal((N_SLOTS, 8)).astype(np.float32)
-        contents = [f"Ann has visited town {n % (N_SLOTS - 50)}" + f" {CARD}" * (n % 100 == 0) for n in range(N_SLOTS)]
+        towns = [n % (N_SLOTS - 50) for n in range(N_SLOTS)]
+        contents = [f"Ann has visited town {town}" + f" and paid by {CARD}" * (town % 100 == 0) for town in towns]
         client.bulk_update([{"content": c, "vector": v} for c, v in zip(contents, vectors, strict=True)])
         job = client.lifecycle.start_report()
     for reached in (N_SLOTS // 2, N_SLOTS + N_SLOTS // 2):
@@ -226,6 +227,9 @@ def test_a_killed_server_goes_on_from_the_checkpoint(new_server: NewServer) -> N
         assert done.n_resumes == 2
         report = client.lifecycle.get_report(done)
         again = client.lifecycle.report()
-    assert {each.kind: each.n for each in report.findings} == {"exact_duplicates": 50, "secrets": N_SLOTS // 100}
+    assert {each.kind: each.n for each in report.findings} == {
+        "exact_duplicates": 50,
+        "secrets": N_SLOTS // 100 + 1,
+    }
     assert report.findings == again.findings
     assert report.n_slots == N_SLOTS
