@@ -135,7 +135,10 @@ def delete(
         what = "all slots that meet the conditions" if condition else f"{len(slot_ids)} slot(s)"
         if not yes:
             click.confirm(f"Delete {what} of namespace {session.namespace or '(default)'}?", abort=True, err=True)
-        result = _delete(client, slot_ids, condition, erase=erase, keep_history=keep_history)
+        if finding:
+            result = _delete_all(client, slot_ids, erase=erase, keep_history=keep_history)
+        else:
+            result = client.delete_slots(slot_ids or None, filter=condition, erase=erase, keep_history=keep_history)
     if session.as_json:
         print_json(result)
     else:
@@ -186,12 +189,8 @@ def _check(is_one: bool, finding: str | None, stale_days: int | None) -> None:
         raise click.UsageError(f"--stale-days goes with --finding {' or '.join(STALE)}")
 
 
-def _delete(
-    client: "Client", slot_ids: tuple[str, ...], condition: dict[str, Any] | None, *, erase: bool, keep_history: bool
-) -> "DeleteResult":
+def _delete_all(client: "Client", slot_ids: tuple[str, ...], *, erase: bool, keep_history: bool) -> "DeleteResult":
     """Delete in as many calls as the server's limit asks for; the answer of the last one, with the counts of all."""
-    if condition:
-        return client.delete_slots(filter=condition, erase=erase, keep_history=keep_history)
     most = client.server_info().limits.max_batch
     starts = range(0, len(slot_ids), most)
     results = [client.delete_slots(slot_ids[i : i + most], erase=erase, keep_history=keep_history) for i in starts]

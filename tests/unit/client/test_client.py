@@ -83,6 +83,7 @@ EXPORTED = sorted(
     """
     AbsorbedSlot AbsorbedSlotPage DuplicateAction DuplicateMatch DuplicatePair DuplicatePairPage DuplicatePolicy
     DuplicateScope RecalledAction
+    DataFileSize Finding FindingExample FindingKind HealthReport StructureSize
     DiffKind Ending RestoredSlot SlotDiff SlotDiffPage SlotVersion SlotVersionPage Snapshot SnapshotPage Validity
     SlotVersionNotFoundError SnapshotNotFoundError SnapshotExistsError
     GenerationChangedError
