@@ -122,7 +122,7 @@ class ReadView:
     def table_bytes(self, table: str) -> int:
         """Bytes of the pages of a table, of all namespaces."""
         stat = self._txn.stat(self._tables[table])
-        return int(stat["psize"]) * sum(int(stat[f"{kind}_pages"]) for kind in ("branch", "leaf", "overflow"))
+        return int(stat["psize"]) * (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
 
     def head(self, number: int) -> Head:
         """A namespace's moving state."""
