@@ -168,7 +168,7 @@ def test_wrong_arguments_are_named(server: ServerProcess) -> None:
         for wrong, field in (
             ({"stale_days": 0}, "stale_days"),
             ({"stale_days": 36_501}, "stale_days"),
-            ({"n_examples": 101}, "n_examples"),
+            ({"n_examples": 21}, "n_examples"),
             ({"n_examples": -1}, "n_examples"),
         ):
             with pytest.raises(adamem.InvalidArgumentError, match=field):

@@ -22,7 +22,8 @@ from adamem_server.types import Access, Namespace, Slot
 DEFAULT_STALE_DAYS: Final = 90
 MAX_STALE_DAYS: Final = 36_500
 DEFAULT_EXAMPLES: Final = 5
-MAX_EXAMPLES: Final = 100
+# A report is a part of its job, of which a page of a listing has a thousand.
+MAX_EXAMPLES: Final = 20
 # Slots that one page of a listing looks at, at most: some 50 ms.
 _LOOKED_AT: Final = 1_000
 _DAY_US: Final = 86_400 * 1_000_000

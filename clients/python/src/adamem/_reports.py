@@ -114,7 +114,7 @@ class Reporting:
         Args:
             namespace: To look at. None: the client's, else the server's default.
             stale_days: After how many days what was neither used nor written is stale, 1..36500. None: 90.
-            n_examples: Of each finding at most, 0..100. None: 5.
+            n_examples: Of each finding at most, 0..20. None: 5.
             on_progress: Called as `client.jobs.watch` tells.
             timeout_s: Limit of the whole. None: none.
 
@@ -207,7 +207,7 @@ class AsyncReporting:
         Args:
             namespace: To look at. None: the client's, else the server's default.
             stale_days: After how many days what was neither used nor written is stale, 1..36500. None: 90.
-            n_examples: Of each finding at most, 0..100. None: 5.
+            n_examples: Of each finding at most, 0..20. None: 5.
             on_progress: Called as `client.jobs.watch` tells.
             timeout_s: Limit of the whole. None: none.
 
