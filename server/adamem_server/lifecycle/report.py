@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any, Final
 
 from adamem_server.embed.encoders import Encoders
-from adamem_server.errors import FailedPreconditionError
+from adamem_server.errors import FailedPreconditionError, NamespaceNotFoundError
 from adamem_server.lifecycle.duplicate_search import DuplicateSearch
 from adamem_server.lifecycle.findings import (
     DEFAULT_EXAMPLES,
@@ -226,8 +226,7 @@ class _Run:
     def _rest(self) -> None:
         number, tally = self._namespace.number, self._tally
         with self._store.read() as view:
-            # As it is now: another model may have taken over.
-            namespace = view.namespace(number) or self._namespace
+            namespace = self._current(view)
             self._model(view, namespace)
             history = read_history(view, number)
             for _, older, newer in islice(superseded(view, namespace), max(self._n_examples, 1)):
@@ -256,6 +255,13 @@ class _Run:
             "model": namespace.model,
         }
 
+    def _current(self, view: ReadView) -> Namespace:
+        """The namespace as it is now: another model may have taken over, or it may be gone."""
+        namespace = view.namespace(self._namespace.number)
+        if namespace is None:
+            raise NamespaceNotFoundError(self._namespace.name)
+        return namespace
+
     def _model(self, view: ReadView, namespace: Namespace) -> None:
         serving = self._encoders.serving.info
         n_slots = view.head(namespace.number).n_slots
@@ -274,7 +280,7 @@ class _Run:
 
     def _sizes(self) -> Iterator[JsonObject]:
         with self._store.read() as view:
-            namespace = view.namespace(self._namespace.number) or self._namespace
+            namespace = self._current(view)
             parts = parts_of(view, namespace)
         for part in parts:
             n_records = n_bytes = 0

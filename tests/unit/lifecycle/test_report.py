@@ -286,6 +286,14 @@ def test_a_run_that_was_stopped_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatc
     assert {**done.result, "sizes": 0, "data_file": 0} == {**whole, "sizes": 0, "data_file": 0}
 
 
+def test_a_namespace_that_is_deleted_meanwhile_has_no_report(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.put("ns", "tea")
+    monkeypatch.setattr(report_module._Run, "_duplicates", lambda _: lab.engine.delete_namespace("ns"))
+    with runner(lab, kind(lab)) as jobs:
+        job = ended(jobs, jobs.submit("report", namespace="ns"))
+    assert (job.state, job.error_reason) == (JobState.FAILED, "NAMESPACE_NOT_FOUND")
+
+
 def reports(lab: Lab, *jobs: Job) -> Reports:
     by_id = {job.id: job for job in jobs}
 
