@@ -59,12 +59,12 @@ class ServerProcess:
             self._channel = grpc.insecure_channel(self.address, options)
         return self._channel
 
-    def start(self, **environment: str) -> "ServerProcess":
-        """Start, and wait until it answers."""
+    def start(self, port: int = 0, **environment: str) -> "ServerProcess":
+        """Start, and wait until it answers; on a free port unless told."""
         self._ready_path.unlink(missing_ok=True)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*COMMAND, "--port", "0", "--ready-file", str(self._ready_path)],
+                [*COMMAND, "--port", str(port), "--ready-file", str(self._ready_path)],
                 env={**os.environ, **self._environment, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -58,6 +58,7 @@ COMMANDS: Final = {
     "export": ("packages:export", "Write a namespace into a package, one file."),
     "import": ("packages:import_", "Import a package, or what Chroma, mem0 or LangGraph left."),
     "package": ("packages:package_group", "Show and check packages, and make keys to sign them."),
+    "mcp": ("mcp:mcp", "Give agents memory by the Model Context Protocol; print their hosts' settings."),
     "model": ("model:model", "List encoders and download them ahead."),
     "version": ("version:version", "Show the versions of this command and of the server."),
 }

@@ -1,0 +1,87 @@
+"""`adamem mcp config`: what hosts are configured with starts what was asked for."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from adamem_server.cli.main import main
+from adamem_server.mcp.hosts import HOSTS
+
+
+def configured(*arguments: str) -> dict:
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("host", "key", "more"),
+    [
+        ("claude-desktop", "mcpServers", {}),
+        ("claude-code", "mcpServers", {"type": "stdio"}),
+        ("cursor", "mcpServers", {}),
+        ("vscode", "servers", {"type": "stdio"}),
+        ("zed", "context_servers", {"source": "custom"}),
+    ],
+)
+def test_every_host(host: str, key: str, more: dict) -> None:
+    entry = configured("-n", "team", "mcp", "--user-id", "ann", "--read-only", "config", host)[key]["adamem"]
+    assert Path(entry["command"]).is_absolute()
+    assert entry["args"][-6:] == ["--namespace", "team", "mcp", "--user-id", "ann", "--read-only"]
+    assert "env" not in entry
+    assert {name: entry[name] for name in more} == more
+
+
+def test_hosts_are_all_tested() -> None:
+    assert set(HOSTS) == {"claude-desktop", "claude-code", "cursor", "vscode", "zed"}
+
+
+def test_the_command_of_a_configuration_starts_it() -> None:
+    entry = configured("mcp", "config", "cursor")["mcpServers"]["adamem"]
+    done = subprocess.run(
+        [entry["command"], *entry["args"], "--help"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0
+    assert "Model Context Protocol" in done.stdout
+
+
+def test_keys_go_into_the_environment_and_paths_are_absolute() -> None:
+    entry = configured("--api-key", "k", "mcp", "--data-dir", "data", "config", "cursor")["mcpServers"]["adamem"]
+    assert entry["env"] == {"MEMORY_API_KEY": "k"}
+    assert entry["args"][-2:] == ["--data-dir", str(Path("data").absolute())]
+    assert "k" not in entry["args"]
+
+
+def test_hosts_that_take_a_url() -> None:
+    http = ("mcp", "--transport", "http", "--port", "9999", "--token", "t")
+    assert configured(*http, "config", "vscode") == {
+        "servers": {
+            "adamem": {"type": "http", "url": "http://127.0.0.1:9999/mcp", "headers": {"Authorization": "Bearer t"}}
+        }
+    }
+    refused = CliRunner().invoke(main, [*http, "config", "claude-desktop"])
+    assert refused.exit_code == 2
+    assert "takes no URL" in refused.stderr
+
+
+def test_without_the_package_it_says_what_to_install(tmp_path: Path) -> None:
+    # As where it is not installed: a finder before all others knows no such package.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, package=None: None if name == 'mcp' else find(name, package)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "adamem_server.cli", "mcp"],
+        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "pip install 'adamem-server[mcp]'" in done.stderr
