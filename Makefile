@@ -31,7 +31,7 @@ RUST_SOURCES := $(shell find rust_index -path '*/target' -prune -o \( -name '*.r
 	Cargo.toml $(wildcard Cargo.lock rust-toolchain.toml)
 LOCKED := $(if $(wildcard Cargo.lock),--locked,)
 
-.PHONY: help setup demo serve test test-python test-rust test-crash test-slow test-miri test-sanitizer stress check \
+.PHONY: help setup demo serve test test-python test-integrations test-rust test-crash test-slow test-miri test-sanitizer stress check \
 	fix lock proto model wheels bench-index bench-ingest bench-namespaces bench-retrieval bench-lifecycle clean
 
 help: ## list the commands
@@ -69,6 +69,11 @@ $(DONE)/bench: requirements-bench.lock $(DONE)/dependencies
 	$(PY) -m pip install --quiet --require-hashes --requirement requirements-bench.lock
 	@touch $@
 
+$(DONE)/integrations: requirements-integrations.lock $(DONE)/dependencies
+	@echo "== installing the frameworks of the integrations"
+	$(PY) -m pip install --quiet --require-hashes --requirement requirements-integrations.lock
+	@touch $@
+
 # --- run -------------------------------------------------------------------------------------------------------------
 
 demo: setup ## start a server, store real text, ask questions, restart, stop
@@ -98,10 +103,14 @@ bench-lifecycle: setup ## measure what happens to memories over their life (OUT=
 
 # --- test ------------------------------------------------------------------------------------------------------------
 
-test: test-python test-rust ## fast Python tests and all Rust tests
+test: test-python test-integrations test-rust ## fast Python tests, those of the frameworks' stores, and all Rust tests
 
 test-python: setup
 	$(PY) -m pytest -m "not slow and not crash" $(ARGS)
+
+test-integrations: setup $(DONE)/integrations ## the stores of LangChain, LangGraph and LlamaIndex, with their suites
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PY) -m pytest -p pytest_asyncio.plugin -p pytest_timeout -o asyncio_mode=auto \
+		-o asyncio_default_fixture_loop_scope=function tests/frameworks $(ARGS)
 
 test-rust: $(DONE)/dependencies
 	cargo test $(LOCKED) --workspace --exclude adamem-index-py
