@@ -1,5 +1,7 @@
 """LlamaIndex's vector store, by itself and below an index; LlamaIndex ships no suite for it."""
 
+from typing import Any
+
 import pytest
 from llama_index.core import MockEmbedding, VectorStoreIndex
 from llama_index.core.schema import (
@@ -52,7 +54,7 @@ def query(text: str, top_k: int = 10, **options) -> VectorStoreQuery:
     return VectorStoreQuery(query_str=text, similarity_top_k=top_k, **options)
 
 
-def filters(*given: tuple, condition: FilterCondition = FilterCondition.AND) -> MetadataFilters:
+def filters(*given: Any, condition: FilterCondition = FilterCondition.AND) -> MetadataFilters:
     parts = [
         each if isinstance(each, MetadataFilters) else MetadataFilter(key=each[0], operator=each[1], value=each[2])
         for each in given
@@ -105,7 +107,7 @@ def test_query(store: AdaMemVectorStore) -> None:
         (VectorStoreQueryMode.MMR, {"mmr_threshold": 0.8}),
     ],
 )
-def test_modes(store: AdaMemVectorStore, mode: VectorStoreQueryMode, options: dict) -> None:
+def test_modes(store: AdaMemVectorStore, mode: VectorStoreQueryMode, options: dict[str, Any]) -> None:
     assert store.query(query("descaled kettle", mode=mode, **options)).ids[0] == "kettle"
 
 

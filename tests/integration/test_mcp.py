@@ -75,16 +75,22 @@ def run(act: Callable[[], Coroutine[Any, Any, None]]) -> None:
 async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     """The structured answer, which is that of the text too."""
     result = await client.call_tool(tool, arguments)
-    text = result.content[0].text
+    text = told(result.content)
     assert not result.is_error, text
-    assert json.loads(text) == result.structured_content
-    return result.structured_content
+    answer: dict[str, Any] = json.loads(text)
+    assert result.structured_content == answer
+    return answer
+
+
+def told(content: list[Any]) -> str:
+    (block,) = content
+    return str(block.text)
 
 
 async def refused(client: Client, tool: str, **arguments: Any) -> str:
     result = await client.call_tool(tool, arguments)
     assert result.is_error, result
-    return result.content[0].text
+    return told(result.content)
 
 
 async def found(client: Client, query: str, **arguments: Any) -> list[str]:
@@ -95,7 +101,9 @@ async def tour(client: Client) -> None:
     """All that a host does, in a scope of its own."""
     tools = {tool.name: tool for tool in (await client.list_tools()).tools}
     assert tools.keys() == TOOLS
-    assert {name for name, tool in tools.items() if not tool.annotations.read_only_hint} == WRITING
+    assert {
+        name for name, tool in tools.items() if not (tool.annotations and tool.annotations.read_only_hint)
+    } == WRITING
     assert all(tool.input_schema["additionalProperties"] is False and tool.description for tool in tools.values())
     assert "search_memories" in (client.instructions or "")
     importance = tools["update_memory"].input_schema["properties"]["importance"]
@@ -272,7 +280,7 @@ def test_resources(server: ServerProcess, tmp_path: Path) -> None:
             assert template.uri_template == "adamem://memories/{memory_id}"
 
             async def read(uri: str) -> Any:
-                return json.loads((await client.read_resource(uri)).contents[0].text)
+                return json.loads(told((await client.read_resource(uri)).contents))
 
             about = await read("adamem://about")
             assert (about["namespace"], about["user_id"]) == ("resources", "ann")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +13,7 @@ from adamem_server.cli.main import main
 from adamem_server.mcp.hosts import HOSTS
 
 
-def configured(*arguments: str) -> dict:
+def configured(*arguments: str) -> Any:
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
@@ -28,7 +29,7 @@ def configured(*arguments: str) -> dict:
         ("zed", "context_servers", {"source": "custom"}),
     ],
 )
-def test_every_host(host: str, key: str, more: dict) -> None:
+def test_every_host(host: str, key: str, more: dict[str, str]) -> None:
     entry = configured("-n", "team", "mcp", "--user-id", "ann", "--read-only", "config", host)[key]["adamem"]
     assert Path(entry["command"]).is_absolute()
     assert entry["args"][-6:] == ["--namespace", "team", "mcp", "--user-id", "ann", "--read-only"]

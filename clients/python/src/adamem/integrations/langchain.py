@@ -104,7 +104,8 @@ class AdaMemVectorStore(VectorStore):
         """As `add_texts`."""
         chosen = list(texts)
         vectors = await self._embedding.aembed_documents(chosen) if self._embedding and chosen else None
-        return await run_in_executor(None, self._store, chosen, metadatas, ids, vectors, kwargs)
+        stored: list[str] = await run_in_executor(None, self._store, chosen, metadatas, ids, vectors, kwargs)
+        return stored
 
     def _store(
         self,
@@ -217,7 +218,10 @@ class AdaMemVectorStore(VectorStore):
         **kwargs: Any,
     ) -> list[Document]:
         """As `similarity_search_by_vector`."""
-        return await run_in_executor(None, self.similarity_search_by_vector, embedding, k, filter, **kwargs)
+        found: list[Document] = await run_in_executor(
+            None, self.similarity_search_by_vector, embedding, k, filter, **kwargs
+        )
+        return found
 
     def _similarity_search_with_relevance_scores(self, query: str, k: int = 4, **kwargs: Any) -> Scored:
         return _relevant(self._found(self._asked(query), k, kwargs.pop("filter", None), kwargs))
@@ -258,7 +262,10 @@ class AdaMemVectorStore(VectorStore):
     ) -> list[Document]:
         """As `max_marginal_relevance_search`."""
         asked = await self._aasked(query)
-        return await run_in_executor(None, self._differing, asked, k, fetch_k, lambda_mult, filter, kwargs)
+        found: list[Document] = await run_in_executor(
+            None, self._differing, asked, k, fetch_k, lambda_mult, filter, kwargs
+        )
+        return found
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -283,7 +290,10 @@ class AdaMemVectorStore(VectorStore):
     ) -> list[Document]:
         """As `max_marginal_relevance_search`, for a vector."""
         asked = {"vector": embedding}
-        return await run_in_executor(None, self._differing, asked, k, fetch_k, lambda_mult, filter, kwargs)
+        found: list[Document] = await run_in_executor(
+            None, self._differing, asked, k, fetch_k, lambda_mult, filter, kwargs
+        )
+        return found
 
     def _asked(self, query: str) -> dict[str, Any]:
         return {"text": query} if self._embedding is None else {"vector": self._embedding.embed_query(query)}

@@ -314,7 +314,7 @@ def _compares(value: Any, operator: str, wanted: Any) -> bool:
     if not isinstance(value, int | float):
         return False
     above, below = value > wanted, value < wanted
-    return {"$gt": above, "$gte": not below, "$lt": below, "$lte": not above}[operator]
+    return bool({"$gt": above, "$gte": not below, "$lt": below, "$lte": not above}[operator])
 
 
 def _check_filter(condition: Any, path: str = "filter") -> None:

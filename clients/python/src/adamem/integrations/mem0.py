@@ -180,14 +180,12 @@ class Memory:
         if reference_date is not None:
             raise ValueError("reference_date is not supported")
         _check_arguments("search", kwargs, top_k, threshold)
-        if not isinstance(query, str) or not query.strip():
-            raise ValueError("Invalid query: must be a non-empty string.")
         condition, checks = translated_filters(filters)
         hits = passing_hits(
             self._client,
             top_k,
             lambda slot: all(check(slot) for check in checks),
-            text=query.strip(),
+            text=_trimmed(query),
             namespace=self._namespace,
             filter=condition,
             rerank=top_k if rerank else 0,
@@ -360,6 +358,12 @@ def _memory_id(slot_id: str) -> str:
 # Writing
 
 
+def _trimmed(query: Any) -> str:
+    if not isinstance(query, str) or not query.strip():
+        raise ValueError("Invalid query: must be a non-empty string.")
+    return query.strip()
+
+
 def _scope(**given: str | None) -> dict[str, str]:
     """As fields of a slot."""
     return {ENTITIES[name]: value for name, raw in given.items() if (value := entity(raw, name)) is not None}
@@ -384,7 +388,9 @@ def _slot(message: Mapping[str, Any], scope: Mapping[str, str], metadata: Mappin
         role=str(message["role"]),
         metadata=kept,
         created_at=created_at,
-        **scope,
+        user_id=scope.get("user_id", ""),
+        agent_id=scope.get("agent_id", ""),
+        conversation_id=scope.get("conversation_id", ""),
     )
 
 
