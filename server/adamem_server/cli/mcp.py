@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from adamem_server.cli.options import namespace_option, option
-from adamem_server.cli.output import say
+from adamem_server.cli.options import json_option, namespace_option, option
+from adamem_server.cli.output import print_json, say
 from adamem_server.cli.session import EXIT_FAILED, EXIT_USAGE, Session, pass_session
 from adamem_server.mcp.hosts import HOSTS, claude_command, configuration, encoded, http_configuration
 
@@ -73,6 +73,7 @@ def mcp(context: click.Context, session: Session, /, **given: Any) -> None:
 
 @mcp.command("config")
 @click.argument("host", type=click.Choice(list(HOSTS)))
+@json_option
 @pass_session
 @click.pass_context
 def config(context: click.Context, session: Session, /, host: str) -> None:
@@ -88,15 +89,19 @@ def config(context: click.Context, session: Session, /, host: str) -> None:
         scheme = "https" if given["tls_cert"] else "http"
         name = given["allowed_host"][0] if given["allowed_host"] else given["host"]
         url = f"{scheme}://{f'[{name}]' if ':' in name else name}:{given['port']}/mcp"
-        click.echo(encoded(http_configuration(chosen, url, given["token"] or session.api_key or "")))
+        _print(session, http_configuration(chosen, url, given["token"] or session.api_key or ""))
     else:
         command, arguments = _command()
         arguments += _arguments(session, given)
         environment = {"MEMORY_API_KEY": session.api_key} if session.api_key else {}
-        click.echo(encoded(configuration(chosen, command, arguments, environment)))
+        _print(session, configuration(chosen, command, arguments, environment))
         if host == "claude-code":
             say(f"or for all projects: {claude_command(command, arguments, environment)}")
     say(f"goes into {chosen.file}")
+
+
+def _print(session: Session, configured: dict[str, Any]) -> None:
+    (print_json if session.as_json else lambda each: click.echo(encoded(each)))(configured)
 
 
 def _command() -> tuple[str, list[str]]:

@@ -1,6 +1,7 @@
 """`adamem mcp config`: what hosts are configured with starts what was asked for."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from adamem_server.cli.main import main
-from adamem_server.mcp.hosts import HOSTS
+from adamem_server.mcp.hosts import HOSTS, configuration
+from adamem_server.mcp.tools import TOOLS
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "mcp.md"
 
 
 def configured(*arguments: str) -> Any:
@@ -35,6 +39,26 @@ def test_every_host(host: str, key: str, more: dict[str, str]) -> None:
     assert entry["args"][-6:] == ["--namespace", "team", "mcp", "--user-id", "ann", "--read-only"]
     assert "env" not in entry
     assert {name: entry[name] for name in more} == more
+
+
+def test_docs_show_what_is_printed() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    arguments = ["mcp", "--user-id", "ann"]
+    for host in ("claude-desktop", "cursor"):
+        assert json.loads(shown) == configuration(HOSTS[host], "/home/ann/.venv/bin/adamem", arguments, {})
+    assert set(re.findall(r"`adamem mcp config ([a-z-]+)`", text)) == set(HOSTS)
+    for tool in TOOLS:
+        (given,) = re.findall(rf"^\| `{tool.name}\(([^)]*)\)`", text, re.MULTILINE)
+        named = set(given.replace(" ", "").split(",")) - {"", "..."}
+        assert named <= set(tool.arguments.model_fields)
+        assert "..." in given or named == set(tool.arguments.model_fields)
+
+
+def test_one_line_of_json() -> None:
+    result = CliRunner().invoke(main, ["mcp", "config", "zed", "--json"])
+    assert result.stdout.count("\n") == 1
+    assert json.loads(result.stdout)["context_servers"]["adamem"]["args"][-1] == "mcp"
 
 
 def test_hosts_are_all_tested() -> None:
