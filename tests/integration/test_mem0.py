@@ -1,9 +1,13 @@
 """`adamem.integrations.mem0`: mem0's arguments and shapes, as its own class documents them, before a real server."""
 
 import hashlib
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import count
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -204,6 +208,21 @@ def test_duplicates_are_told(memory: Memory, client: adamem.Client) -> None:
     (first,) = memory.add("Ann likes tea", **ANN)["results"]
     (second,) = memory.add("Ann likes tea", **ANN)["results"]
     assert (second["event"], second["id"]) == ("NONE", first["id"])
+
+
+def test_what_mem0_stored_keeps_its_ids(server: ServerProcess, tmp_path: Path) -> None:
+    mem0_id = "0d9b2e0a-1111-4222-8333-444455556666"
+    kept = {"id": mem0_id, "memory": "Ann likes tea", "user_id": "ann", "created_at": "2025-01-31T09:30:00+00:00"}
+    (tmp_path / "mem0.json").write_text(json.dumps({"results": [kept]}))
+    command = [sys.executable, "-m", "adamem_server.cli", "--endpoint", server.address]
+    subprocess.run([*command, "import", str(tmp_path / "mem0.json"), "--as", "mem0-imported"], check=True, timeout=30)
+    memory = Memory(endpoint=server.address, namespace="mem0-imported")
+    item = memory.get(mem0_id) or {}
+    assert (item["id"], item["memory"], item["user_id"]) == (mem0_id, "Ann likes tea", "ann")
+    assert texts(memory.get_all(filters=ANN)) == ["Ann likes tea"]
+    memory.update(mem0_id, "Ann likes coffee")
+    assert [each["new_memory"] for each in memory.history(mem0_id)] == ["Ann likes tea", "Ann likes coffee"]
+    memory.close()
 
 
 @pytest.mark.parametrize(
