@@ -239,7 +239,7 @@ class AdaMemVectorStore(VectorStore):
         filter: FilterLike | None = None,
         **kwargs: Any,
     ) -> list[Document]:
-        """The `k` documents that are relevant and differ from each other.
+        """The `k` documents that are relevant and differ from each other; with `embedding` it needs numpy.
 
         Args:
             query: A text.
