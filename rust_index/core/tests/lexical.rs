@@ -340,6 +340,96 @@ fn seal(bytes: &mut [u8]) {
 }
 
 #[test]
+fn texts_removed_together_leave_what_others_leave() {
+    let mut random = Random::new(11);
+    let mut documents = BTreeMap::new();
+    let (together, apart) = (new(), new());
+    for id in 0..20_000_u64 {
+        // Common words, rare ones, and one that no other text has.
+        let words: Vec<usize> = (0..=random.below(8)).map(|_| random.below(12) * random.below(12) / 12).collect();
+        let text = format!("{} n{} u{id}", text(&words), random.below(300));
+        for index in [&together, &apart] {
+            index.add(&[id], &[&text], NO_LANGUAGES).unwrap();
+        }
+        documents.insert(id, text);
+    }
+    for n_left in [15_000, 9_000, 70, 3, 0] {
+        let mut gone: Vec<u64> = documents.keys().copied().collect();
+        for i in 0..gone.len() {
+            let other = random.below(gone.len());
+            gone.swap(i, other);
+        }
+        gone.truncate(documents.len() - n_left);
+        for id in &gone {
+            documents.remove(id);
+        }
+        let n_gone = gone.len();
+        // Unknown and repeated ids do no harm.
+        gone.extend([1 << 40, gone[0]]);
+        assert_eq!(together.remove(&gone).unwrap(), n_gone);
+        assert_eq!(gone.chunks(50).map(|ids| apart.remove(ids).unwrap()).sum::<usize>(), n_gone);
+        let (stats, other) = (together.stats().unwrap(), apart.stats().unwrap());
+        assert_eq!((stats.n_documents, stats.n_terms, stats.n_words), (n_left, other.n_terms, other.n_words));
+        let some = documents.keys().next().copied().unwrap_or_default();
+        for query in ["cat dog", "n7 bird", "404 map sun n9 n10", &format!("u{some} u{}", gone[0])] {
+            assert_eq!(together.search(query, 50, "", None).unwrap(), apart.search(query, 50, "", None).unwrap());
+        }
+        assert!(together.search(&format!("u{}", gone[0]), 50, "", None).unwrap().is_empty());
+    }
+    assert_eq!(together.stats().unwrap(), new().stats().unwrap());
+}
+
+#[test]
+fn a_filter_that_was_used_before_a_removal_allows_no_text_that_came_after() {
+    let index = new();
+    let n = 2000;
+    let ids: Vec<u64> = (0..n).collect();
+    index.add(&ids, &vec!["cat"; ids.len()], NO_LANGUAGES).unwrap();
+    let allowed = IdSet::new((0..500).collect());
+    let found = |allowed: &IdSet| {
+        let hits = index.search("cat", 2 * n as usize, "", Some(allowed)).unwrap();
+        hits.iter().map(|hit| hit.id).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(found(&allowed), (0..500).collect());
+    index.remove(&(100..1000).collect::<Vec<_>>()).unwrap();
+    assert_eq!(found(&allowed), (0..100).collect());
+    index.remove(&[7]).unwrap();
+    assert_eq!(found(&allowed), (0..100).filter(|&id| id != 7).collect());
+    // They take the rows that are free.
+    index.add(&(5000..5500).collect::<Vec<_>>(), &vec!["cat"; 500], NO_LANGUAGES).unwrap();
+    assert_eq!(found(&allowed), (0..100).filter(|&id| id != 7).collect());
+    index.add(&[7], &["cat"], NO_LANGUAGES).unwrap();
+    assert_eq!(found(&allowed), (0..100).collect());
+}
+
+#[test]
+fn searches_beside_a_large_removal_find_what_stays() {
+    let index = new();
+    let n = 30_000_u64;
+    let ids: Vec<u64> = (0..n).collect();
+    let texts: Vec<String> = ids.iter().map(|id| format!("cat n{} u{id}", id % 100)).collect();
+    index.add(&ids, &texts, NO_LANGUAGES).unwrap();
+    let is_over = AtomicBool::new(false);
+    let kept: Vec<u64> = (0..n).filter(|id| id % 10 == 0).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            index.remove(&ids.iter().copied().filter(|id| id % 10 != 0).collect::<Vec<_>>()).unwrap();
+            is_over.store(true, Ordering::Release);
+        });
+        let allowed = IdSet::new(kept.clone());
+        loop {
+            let was_over = is_over.load(Ordering::Acquire);
+            assert_eq!(index.search("cat", n as usize, "", Some(&allowed)).unwrap().len(), kept.len());
+            assert_eq!(index.search("u29990", 5, "", None).unwrap()[0].id, 29_990);
+            if was_over {
+                break;
+            }
+        }
+    });
+    assert_eq!(index.search("cat", n as usize, "", None).unwrap().len(), kept.len());
+}
+
+#[test]
 fn other_versions_are_told_apart_and_false_checksums_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.lex");

@@ -18,6 +18,8 @@ mod words;
 
 use std::path::Path;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::sleep;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -36,6 +38,14 @@ use stemming::Languages;
 pub const MAX_TEXT_BYTES: usize = 1 << 24;
 /// Documents that are stored under one exclusive lock.
 const PUT_DOCUMENTS: usize = 16;
+/// Documents of which more are removed together, so many at once.
+const REMOVED_ONE_BY_ONE: usize = 64;
+const REMOVED_DOCUMENTS: usize = 8192;
+/// Postings that are gone over under one exclusive lock, but for longer lists; and what a list costs besides.
+const PASSED_POSTINGS: usize = 32_768;
+const LIST_COST: usize = 128;
+/// What searches get between two exclusive locks: one who waits for a lock needs some time to wake up and take it.
+const BREATH: Duration = Duration::from_micros(20);
 /// Documents that are analysed before any of them is stored.
 const ANALYSED_DOCUMENTS: usize = 1024;
 /// Scratch memories that are kept for the next search, of indexes with more rows than `SMALL`.
@@ -205,16 +215,48 @@ impl LexicalIndex {
         Ok(())
     }
 
-    /// Removes texts and returns how many were there. Some microseconds a text; its memory is free at once.
+    /// Removes texts and returns how many were there; their memory is free at once. Some microseconds a text and each
+    /// word's postings moved, the latter once for thousands of texts that are removed together.
     ///
     /// # Errors
     /// [`Error::Poisoned`].
     pub fn remove(&self, ids: &[u64]) -> Result<usize> {
         let _mutation = self.mutation.lock();
         let mut n_removed = 0;
+        if ids.len() > REMOVED_ONE_BY_ONE {
+            for ids in ids.chunks(REMOVED_DOCUMENTS) {
+                n_removed += self.remove_together(ids)?;
+            }
+            return Ok(n_removed);
+        }
         for ids in ids.chunks(PUT_DOCUMENTS) {
             let mut state = self.write()?;
             n_removed += ids.iter().filter(|&&id| state.remove(id)).count();
+            state.reset_if_empty();
+        }
+        Ok(n_removed)
+    }
+
+    /// Goes over the list of each term once. Until it is done, searches may find what is removed, by a part of its terms.
+    fn remove_together(&self, ids: &[u64]) -> Result<usize> {
+        let places = self.read()?.places(ids);
+        let mut lists = places.chunk_by(|(number, _), (other, _)| number == other).peekable();
+        while lists.peek().is_some() {
+            let mut state = self.write()?;
+            let mut n_passed = 0;
+            while n_passed < PASSED_POSTINGS
+                && let Some(list) = lists.next()
+            {
+                n_passed += state.n_postings(list[0].0) + LIST_COST;
+                state.withdraw(list[0].0, list.iter().map(|&(_, row)| row));
+            }
+            drop(state);
+            sleep(BREATH);
+        }
+        let mut n_removed = 0;
+        for ids in ids.chunks(PASSED_POSTINGS / LIST_COST) {
+            let mut state = self.write()?;
+            n_removed += ids.iter().filter(|&&id| state.forget(id)).count();
             state.reset_if_empty();
         }
         Ok(n_removed)

@@ -83,19 +83,36 @@ impl PostingsTable {
         self.heads[term as usize] = Posting(list);
     }
 
-    /// Removes a row; tells whether none is left.
-    pub(super) fn remove(&mut self, term: u32, row: u32) -> bool {
-        let Some(number) = self.list(term) else { return self.heads[term as usize].row() == row };
+    /// Removes rows that are given in order, in one pass; tells whether none is left. `O(rows log n + n)`, where what is
+    /// left is moved, some 0.1 ns a posting.
+    pub(super) fn remove_all(&mut self, term: u32, mut gone: impl Iterator<Item = u32>) -> bool {
+        let Some(number) = self.list(term) else {
+            let row = self.heads[term as usize].row();
+            return gone.any(|of| of == row);
+        };
         let list = &mut self.lists[number];
-        if let Ok(place) = list.binary_search_by_key(&row, |of| of.row()) {
-            list.remove(place);
+        let (mut n_kept, mut next) = (0, 0);
+        for row in gone {
+            let place = next + list[next..].partition_point(|of| of.row() < row);
+            list.copy_within(next..place, n_kept);
+            n_kept += place - next;
+            next = place + usize::from(list.get(place).is_some_and(|of| of.row() == row));
         }
-        if let [one] = list[..] {
-            *list = Vec::new();
-            self.free_lists.push(number as u32);
-            self.heads[term as usize] = one;
-        } else if list.len() < list.capacity() / 2 {
-            list.shrink_to(list.len() + list.len() / 8);
+        list.copy_within(next.., n_kept);
+        list.truncate(n_kept + list.len() - next);
+        match list[..] {
+            [] => {
+                *list = Vec::new();
+                self.free_lists.push(number as u32);
+                return true;
+            }
+            [one] => {
+                *list = Vec::new();
+                self.free_lists.push(number as u32);
+                self.heads[term as usize] = one;
+            }
+            _ if list.len() < list.capacity() / 2 => list.shrink_to(list.len() + list.len() / 8),
+            _ => {}
         }
         false
     }

@@ -96,20 +96,46 @@ impl State {
 
     /// Removes an id; tells whether it was there.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
-        let Some(row) = self.rows.unbind(id) else { return false };
-        let packed = std::mem::take(&mut self.forward[row as usize]);
-        for number in unpack(&packed) {
-            if self.postings.remove(number, row) {
-                let key = self.keys[number as usize];
-                if let Ok(entry) = self.table.find_entry(mix(key), |&of| of == number) {
-                    entry.remove();
-                }
-                self.free_terms.push(number);
-            }
+        let Some(row) = self.rows.row_of(id) else { return false };
+        for number in unpack(&std::mem::take(&mut self.forward[row as usize])) {
+            self.withdraw(number, std::iter::once(row));
         }
+        self.forget(id)
+    }
+
+    /// The terms of some ids with the rows in which they occur, in order, each pair once.
+    pub(super) fn places(&self, ids: &[u64]) -> Vec<(u32, u32)> {
+        let rows = ids.iter().filter_map(|&id| self.rows.row_of(id));
+        let mut places: Vec<(u32, u32)> =
+            rows.flat_map(|row| unpack(&self.forward[row as usize]).map(move |number| (number, row))).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// Takes rows, which are given in order, off a term; one that occurs nowhere any more is forgotten.
+    pub(super) fn withdraw(&mut self, number: u32, rows: impl Iterator<Item = u32>) {
+        if self.postings.remove_all(number, rows) {
+            let key = self.keys[number as usize];
+            if let Ok(entry) = self.table.find_entry(mix(key), |&of| of == number) {
+                entry.remove();
+            }
+            self.free_terms.push(number);
+        }
+    }
+
+    /// How many rows a term has.
+    pub(super) fn n_postings(&self, number: u32) -> usize {
+        self.postings.of(number).len()
+    }
+
+    /// Removes an id that was taken off all of its terms; tells whether it was there. A filter need not be told: to it the
+    /// row is one in which no term occurs, until it holds another document.
+    pub(super) fn forget(&mut self, id: u64) -> bool {
+        let Some(row) = self.rows.unbind(id) else { return false };
+        self.forward[row as usize] = Box::default();
         self.total_length -= u64::from(std::mem::take(&mut self.lengths[row as usize]));
         self.rows.release(row);
-        self.generation = Generation::next();
         true
     }
 
