@@ -27,6 +27,10 @@ _OPTIONS: Final = {
     "log_format": "--log-format",
 }
 
+# A thread that waits for the interpreter takes it from the one that holds it after so long: Python's own 5 ms are the
+# time of several queries.
+_SWITCH_INTERVAL_S: Final = 0.0005
+
 
 def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """An option for each of `_OPTIONS`, checked by Settings, so that they have one set of rules."""
@@ -71,6 +75,7 @@ def serve(ready_file: Path | None, **options: Any) -> None:
     except AdaMemError as error:
         click.echo(f"adamem serve: {error.message}", err=True)
         sys.exit(1)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     server.start()
     where = f"[{settings.host}]" if ":" in settings.host else settings.host
     model = server.model

@@ -2,6 +2,9 @@
 
 Rows that expire lie in two arrays, ascending by row: 12 bytes each. A namespace whose slots never expire has none, and
 a search in which nothing is due asks for one number. Cost of a look: O(log n) for each row that is asked for.
+
+Many rows that have expired are taken out of the indexes before the store is swept, so that searches are as quick as
+without them: up to a time, `n_due` and `next_found` leave out what no index holds any more.
 """
 
 from collections.abc import Callable
@@ -45,10 +48,15 @@ class Expiries:
         self._n = len(rows)
         self._n_gone = 0
         self._late: dict[int, int] = {}
-        # No row expires before it: a bound, which moves on when `count_due` finds that nothing is.
-        self.next = int(times.min(initial=NEVER))
+        # No row expires before it, and none that an index holds: bounds, which move on when `count_due` finds that
+        # nothing is due.
+        self.next = self.next_found = int(times.min(initial=NEVER))
         # As counted at a time, without those that went since.
         self.n_due = self._counted_at = 0
+        # No index holds a row that expired up to then; those up to the second time are being taken out.
+        self._expelled_upto = self._leaving_upto = 0
+        # Some of those up to then may be in no index, as long as they are known.
+        self._begun_upto = 0
         self._scan = scan
         # Rows that hold a slot, from the first time that they are needed on; those of `_unexpired` at a time.
         self._present: BitMap | None = None
@@ -63,15 +71,25 @@ class Expiries:
                 self._missed.extend(changes)
             if self._present is not None:
                 _settle(self._present, changes)
+            over: set[int] = set()
             for change in changes:
                 before = 0 if change.before is None else change.before.expires_at
                 after = 0 if change.after is None else change.after.expires_at
-                if before != after:
+                if change.after is None:
+                    if before:
+                        over.add(change.row)
+                elif before != after or change.row in over:
+                    over.discard(change.row)
                     self._set(change.row, after)
-                    self.n_due -= 0 < before < self._counted_at and self.n_due > 0
+                if before != after:
+                    self.n_due -= self._expelled_upto < before <= self._counted_at and self.n_due > 0
                 if change.after is not None and (change.before is None or before != after):
                     # The last set may lack the row, which must be found.
                     self._unexpired = None
+                if after:
+                    self._expect(after)
+            if over:
+                self._end(np.array(sorted(over), np.uint32))
             if self._n_gone > self._n // 2 + _SPARE or len(self._late) > _MAX_LATE:
                 self._tidy()
 
@@ -90,17 +108,60 @@ class Expiries:
         return np.asarray((at > 0) & (at <= now))
 
     def count_due(self, now: int) -> int:
-        """How many rows have expired and are still here; O(n)."""
+        """How many rows have expired and are still in an index; O(n)."""
         with self._lock:
-            bound = self.next
-            if bound > now:
+            if self.next > now:
                 return 0
             times = self._all_times()
-            n_due = int(np.count_nonzero((times > 0) & (times <= now)))
+            times = times[times > 0]
+            found = times[times > self._expelled_upto]
+            n_due = int(np.count_nonzero(found <= now))
             self.n_due, self._counted_at = n_due, now
             if not n_due:
-                self.next = int(times[times > 0].min(initial=NEVER))
+                self.next_found = int(found.min(initial=NEVER))
+                self.next = int(times.min(initial=NEVER))
         return n_due
+
+    def begin_expelling(self, now: int) -> Rows:
+        """The rows that have expired by now and may be in an index, which is to be rid of them; O(n)."""
+        with self._lock:
+            self._leaving_upto = max(now, self._expelled_upto)
+            self._begun_upto = max(now, self._begun_upto)
+            times = self._times[: self._n]
+            late = [row for row, time in self._late.items() if self._expelled_upto < time <= now]
+            due = self._rows[: self._n][(times > self._expelled_upto) & (times <= now)]
+        return np.concatenate((due.astype(np.uint64), np.array(late, np.uint64)))
+
+    def end_expelling(self, now: int) -> None:
+        """No index holds any of those any more; nothing where this was overtaken by a write. The writer calls it."""
+        with self._lock:
+            if self._leaving_upto >= now:
+                self._expelled_upto = max(now, self._expelled_upto)
+        self.count_due(now)
+
+    def readmit(self) -> None:
+        """There is an index that may hold any row. The writer calls it."""
+        with self._lock:
+            self._expelled_upto = self._leaving_upto = self._begun_upto = 0
+            self.next_found = self.next
+
+    def expelled(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which of some rows no index holds because they have expired: bool [n]."""
+        upto = self._expelled_upto
+        return self.expired(rows, upto) if upto else np.zeros(len(rows), np.bool_)
+
+    def holds_expelled(self) -> bool:
+        """Whether the store may have rows that indexes lack, as far as `count_due` saw."""
+        return self.next <= self._begun_upto
+
+    def unwanted(self) -> Rows:
+        """The rows that an index which is opened now must leave out, in any order; O(n)."""
+        with self._lock:
+            upto = max(self._expelled_upto, self._leaving_upto)
+            times = self._times[: self._n]
+            late = [row for row, time in self._late.items() if 0 < time <= upto]
+            gone = self._rows[: self._n][(times > 0) & (times <= upto)]
+        return np.concatenate((gone.astype(np.uint64), np.array(late, np.uint64)))
 
     def unexpired(self, now: int, *, exact: bool = False) -> Rows:
         """The rows that have not expired, ascending; rows that are gone may be among them. O(n).
@@ -129,10 +190,18 @@ class Expiries:
         times = self._times[: self._n]
         return np.concatenate((times, np.array(list(self._late.values()), np.int64))) if self._late else times
 
+    def _expect(self, time: int) -> None:
+        """A row that is stored expires then; under the lock."""
+        self.next = min(self.next, time)
+        self.next_found = min(self.next_found, time)
+        # It is in the indexes, though it may have expired already: then those of its time count as if all were.
+        if time <= self._expelled_upto:
+            self._expelled_upto = time - 1
+        if time <= self._leaving_upto:
+            self._leaving_upto = 0
+
     def _set(self, row: int, time: int) -> None:
         """A row expires at a time, or (0) never; under the lock. Readers hold views: what they read is old or new."""
-        if time:
-            self.next = min(self.next, time)
         if row in self._late:
             self._late[row] = time
             return
@@ -150,6 +219,17 @@ class Expiries:
                 self._rows, self._times = np.resize(self._rows, size), np.resize(self._times, size)
             self._rows[self._n], self._times[self._n] = row, time
             self._n += 1
+
+    def _end(self, rows: NDArray[np.uint32]) -> None:
+        """Rows are gone; as `_set`, for many at once."""
+        for row in self._late.keys() & set(rows.tolist()):
+            self._late[row] = 0
+        known = self._rows[: self._n]
+        places = np.searchsorted(known, rows)
+        places = places[places < self._n]
+        places = np.unique(places[np.isin(known[places], rows)])
+        self._n_gone += int(np.count_nonzero(self._times[places]))
+        self._times[places] = 0
 
     def _tidy(self) -> None:
         rows = np.concatenate((self._rows[: self._n], np.array(list(self._late), np.uint32)))
@@ -188,7 +268,7 @@ def best_unexpired(
         k: How many.
         find: Searches for so many among the rows that are allowed, all with None: (rows, values), best first.
     """
-    if expiries.next > now:
+    if expiries.next_found > now:
         return find(k, None)
     wanted = k + _MORE
     while expiries.n_due <= n_rows // 2 and wanted <= _MOST_MORE * (k + _MORE):

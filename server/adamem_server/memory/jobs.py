@@ -1,9 +1,9 @@
 """The changes that the writer carries out: each checks inside its transaction, puts, and then tells the shard."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from adamem_server.memory.cues import teach_cue
 from adamem_server.memory.deduplication import WritePlan
 from adamem_server.memory.filters import is_expired, matches
 from adamem_server.memory.forms import plan_forms
+from adamem_server.memory.pacing import Gaps
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
 from adamem_server.memory.superseding import (
@@ -31,6 +32,7 @@ from adamem_server.memory.superseding import (
     without_superseded,
 )
 from adamem_server.store.codec import Change, Head, Request, decode_vectors, encode_vector
+from adamem_server.store.expiry import absent_tables
 from adamem_server.store.history import set_cue_rows, superseded_by, superseded_version
 from adamem_server.store.keys import SERVER_NUMBER
 from adamem_server.store.slot_store import ReadView, WriteBatch
@@ -52,9 +54,6 @@ from adamem_server.types import (
 REQUEST_MEMORY_US: Final = 24 * 3600 * 1_000_000
 NOTHING_DELETED: Final = DeleteResult(0, 0, 0)
 _FORGET_AT_ONCE: Final = 64
-# Rows, of some 20 microseconds each.
-_BREATH: Final = 4
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +226,7 @@ class DeleteJob(_SlotJob):
         condition: Filter | None = None,
         only_expired: bool = False,
         so_far: DeleteResult = NOTHING_DELETED,
-        breathe: Callable[[], None] | None = None,
+        pace: Gaps | None = None,
         former: Sequence[str] = (),
         trace: Trace = Trace.NOTHING,
         expired: Sequence[tuple[int, str, int]] = (),
@@ -240,8 +239,8 @@ class DeleteJob(_SlotJob):
         self._former = former
         self._expired = expired
         self._trace = Trace.NOTHING_AT_ALL if only_expired else trace
-        # Called every few rows: what waits for the interpreter goes first.
-        self._breathe = breathe
+        # Lets queries go first, and says whether to leave the rest for writes that wait.
+        self._pace = pace
         self.weight = max(1, len(rows) + len(former) + len(expired))
 
     def run(self, batch: WriteBatch) -> Written:
@@ -253,13 +252,13 @@ class DeleteJob(_SlotJob):
         head = batch.head(number)
         n_former = forget_former(batch, number, self._former, self._trace)
         forget_expired(batch, number, self._expired)
-        changes = [SlotChange(row, slot, None) for row, slot in self._doomed(batch)]
+        absent = absent_tables(batch, number, self._rows)
+        changes: list[SlotChange] = []
         n_bytes, n_cues = head.n_bytes, head.n_cues
-        for change in self._paced(changes):
-            assert change.before is not None
-            n_bytes -= batch.slot_bytes(number, change.row)
-            n_cues -= batch.has_cue_vector(number, change.row)
-            batch.delete_slot(number, change.row, change.before, at=self._now, trace=self._trace)
+        for row, slot in self._doomed(batch):
+            freed, had_cue = batch.delete_slot(number, row, slot, at=self._now, trace=self._trace, absent=absent)
+            n_bytes, n_cues = n_bytes - freed, n_cues - had_cue
+            changes.append(SlotChange(row, slot, None))
         # What a slot deleted here had superseded may be deleted here too; so these come last.
         back: list[Restored] = []
         if batch.trail(number).has_superseded():
@@ -298,6 +297,8 @@ class DeleteJob(_SlotJob):
         if self._trace is not Trace.NOTHING_AT_ALL:
             # A version that a snapshot holds may expire now that its slot is gone.
             self._registry.expect_expiry(0)
+        if self._pace is not None:
+            self._pace.wait()
         super().committed(result, done)
 
     def _reinstate(
@@ -319,18 +320,14 @@ class DeleteJob(_SlotJob):
         return back, n_deleted
 
     def _doomed(self, batch: WriteBatch) -> Iterable[tuple[int, Slot]]:
-        for row in self._paced(self._rows):
+        for n_done, row in enumerate(self._rows):
+            if self._pace is not None and self._pace(n_done):
+                return
             slot = batch.slot(self._namespace.number, row)
             if slot is None or (self._condition is not None and not matches(self._condition, slot)):
                 continue
             if not self._only_expired or 0 < slot.expires_at <= self._now:
                 yield row, slot
-
-    def _paced(self, items: Sequence[_T]) -> Iterator[_T]:
-        for place, item in enumerate(items):
-            if self._breathe is not None and place % _BREATH == _BREATH - 1:
-                self._breathe()
-            yield item
 
 
 class CreateNamespaceJob:

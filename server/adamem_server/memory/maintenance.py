@@ -217,6 +217,9 @@ class Maintenance:
             if view.namespace(number) is None:
                 return
             head = view.head(number)
+        if shard.expiries.holds_expelled():
+            # A file without rows that the store has is taken for a damaged one: the last one and the journal serve.
+            return
         path = self._registry.snapshot_path(shard.namespace.vector_space)
         if shard.sequence == sequence or (shard.sequence == head.checkpoint and shard.has_files(path)):
             self._saved[number] = (shard.sequence, self._monotonic())

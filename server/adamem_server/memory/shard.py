@@ -168,7 +168,10 @@ class Shard:
 
         def restored() -> _index.LexicalIndex:
             with store.read() as view:
-                return restore_lexical(view, namespace, lexical_path(snapshot))
+                lexical = restore_lexical(view, namespace, lexical_path(snapshot))
+            if len(unwanted := expiries.unwanted()):
+                lexical.remove(unwanted)
+            return lexical
 
         saved = lexical_path(snapshot).exists()
         return cls(
@@ -212,6 +215,7 @@ class Shard:
         shard._index = index
         shard._cues = cues
         shard._adapter = (0, None)
+        shard.expiries.readmit()
         return shard
 
     def check_generation(self, namespace: Namespace) -> None:
@@ -380,23 +384,37 @@ class Shard:
         if applied.sequence <= self.sequence:
             # It was opened with this write, and maybe with later ones: applied again, it would undo them.
             return
+        expelled = self.expiries.expelled(applied.deleted)
         # First: a row that is found must be known to expire.
         self.expiries.apply(applied.changes)
         self._n_slots += sum((change.before is None) - (change.after is None) for change in applied.changes)
         if not applied.keeps_texts:
+            deleted, changes = applied.deleted[~expelled], applied.changes
+            if len(deleted) < len(applied.deleted):
+                known = set(deleted.tolist())
+                changes = [change for change in changes if change.after is not None or change.row in known]
             with self._intact():
                 if len(applied.stored):
                     self._index.add(applied.stored, applied.vectors)
-                if len(applied.deleted):
-                    self._index.remove(applied.deleted)
-                self._apply_cues(applied)
-            self._words.apply(applied.changes)
+                if len(deleted):
+                    self._index.remove(deleted)
+                self._apply_cues(applied, changes)
+            self._words.apply(changes)
             self._turns.apply(applied.changes)
         self._columns.apply(applied.changes)
         self.sequence = applied.sequence
         for index in self._vector_indexes():
             if index.stats()["n_unlinked"] > MAX_UNLINKED:
                 index.maintain(2 * len(applied.changes))
+
+    def expel(self, rows: Rows, now: int) -> None:
+        """Take rows that have expired out of the indexes, before the store deletes them; only the writer calls it."""
+        rows = rows[self.expiries.expired(rows, now)]
+        if len(rows):
+            with self._intact():
+                for index in self._vector_indexes():
+                    index.remove(rows)
+            self._words.remove(rows)
 
     def words_delay_s(self) -> float:
         """How long a first query waits for the words, about; 0 if they are open."""
@@ -468,13 +486,13 @@ class Shard:
     def _vector_indexes(self) -> list[VectorIndex]:
         return [self._index] if self._cues is None else [self._index, self._cues]
 
-    def _apply_cues(self, applied: Applied) -> None:
+    def _apply_cues(self, applied: Applied, changes: list[SlotChange]) -> None:
         if self._cues is None and len(applied.with_cue):
             namespace = self.namespace
             self._cues = new_index(namespace.dim, namespace.metric, namespace.index_kind, namespace.index_params)
         if self._cues is not None:
             self._cues.add(applied.with_cue, applied.cue_vectors)
-            changed = np.array([change.row for change in applied.changes], np.uint64)
+            changed = np.array([change.row for change in changes], np.uint64)
             self._cues.remove(np.setdiff1d(changed, applied.with_cue))
 
     @contextmanager

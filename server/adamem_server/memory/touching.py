@@ -82,7 +82,9 @@ class Toucher:
         chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)] or [[]]
         for chunk in chunks:
             last = request if chunk is chunks[-1] else None
-            job = TouchJob(self._registry, target, chunk, expiry, now, last, condition=filter, so_far=so_far)
+            job = TouchJob(
+                self._registry, target, chunk, expiry, now, last, condition=filter, so_far=so_far, clock=self._now
+            )
             so_far = self._writer.submit(job).result().answer
         return so_far
 
@@ -103,6 +105,7 @@ class TouchJob:
         *,
         condition: Filter | None,
         so_far: TouchResult,
+        clock: Callable[[], int],
     ) -> None:
         self._registry = registry
         self._namespace = namespace
@@ -112,6 +115,7 @@ class TouchJob:
         self._request = request
         self._condition = condition
         self._so_far = so_far
+        self._clock = clock
         self.weight = max(1, len(rows))
 
     def run(self, batch: WriteBatch) -> _Touched:
@@ -125,9 +129,11 @@ class TouchJob:
         head = batch.head(number)
         changes: list[SlotChange] = []
         n_unchanged = n_not_found = n_grown = 0
+        # What has expired since the request came is in no index any more, maybe: it is not renewed either.
+        now = max(self._now, self._clock())
         for row in self._rows:
             before = batch.slot(number, row)
-            if before is None or is_expired(before, self._now):
+            if before is None or is_expired(before, now):
                 # By a filter it was not named.
                 n_not_found += self._condition is None
                 continue

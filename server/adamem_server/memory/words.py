@@ -6,6 +6,7 @@ from threading import Condition
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adamem_server import _index
 from adamem_server.memory.columns import SlotChange
@@ -82,6 +83,15 @@ class Words:
                 self._missed.extend(changes)
             elif self._index is not None:
                 _apply(self._index, changes)
+
+    def remove(self, rows: NDArray[np.uint64]) -> None:
+        """Take rows out of it, if it is open."""
+        with self._lock:
+            if self._opening:
+                self._missed.extend(SlotChange(row, None, None) for row in rows.tolist())
+            index = self._index
+        if index is not None:
+            index.remove(rows)
 
     def save(self, path: Path, sequence: int) -> None:
         """Save it, if it is open. A file that stays behind the journal is not used any more."""

@@ -102,6 +102,10 @@ class Writer:
         """
         return self.submit(_Exclusive(work))
 
+    def is_awaited(self) -> bool:
+        """Whether jobs wait for the transaction under way."""
+        return bool(self._queue)
+
     def close(self) -> None:
         """Finish the jobs that are queued, then stop."""
         with self._wake:

@@ -1,6 +1,6 @@
 """When slots expire, as stored: read as arrays, namespace by namespace, and changed without the rest of a slot."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
 import numpy as np
@@ -58,6 +58,31 @@ def due_former(view: ReadView, number: int, now: int, most: int) -> list[tuple[i
             break
         due.append((expires_at, codec.slot_id_text(slot_id), version))
     return due
+
+
+def absent_tables(view: ReadView, number: int, rows: Sequence[int]) -> frozenset[str]:
+    """The tables that few slots have anything in and none of these rows has, as `delete_slot` takes them.
+
+    Cost: a look at each, where many rows would cost one each.
+    """
+    if not rows:
+        return frozenset()
+    namespace = view.namespace(number)
+    space = number if namespace is None else namespace.vector_space
+    numbers = dict.fromkeys(("accesses", "pair_rows", "row_forms", "absorbed"), number) | {"cue_vectors": space}
+    first, last = min(rows), max(rows)
+    return frozenset(
+        table for table, owner in numbers.items() if not _has_any(view, table, keys.row_key(owner, first), last)
+    )
+
+
+def _has_any(view: ReadView, table: str, first: bytes, last_row: int) -> bool:
+    """Whether a table has anything of the rows from that of a key up to another of the same number."""
+    cursor = view.cursor(table)
+    if not cursor.set_range(first):
+        return False
+    key = cursor.key()
+    return key[:4] == first[:4] and keys.row_of(key[:8]) <= last_row
 
 
 def forget_former_expiry(batch: WriteBatch, number: int, expires_at: int, slot_id: str, version: int) -> None:

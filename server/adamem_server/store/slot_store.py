@@ -4,7 +4,7 @@
 codecs, and nothing of why something is written.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -442,37 +442,48 @@ class WriteBatch(ReadView):
         with_absorbed: bool = True,
         at: int = 0,
         trace: Trace = Trace.NOTHING,
-    ) -> None:
+        absent: Collection[str] = (),
+    ) -> tuple[int, bool]:
         """Remove a slot, at a time, but from the journal; pairs that name it forget it. `trace` stays of it.
 
-        What it has absorbed goes too, unless it is itself being absorbed.
+        What it has absorbed goes too, unless it is itself being absorbed. Tables that are known to hold nothing of its
+        row may be named `absent`. Returns the bytes of the slot with its vectors, and whether its cue had one.
         """
         self.trail(number).removed(row, slot, at or slot.updated_at, trace)
-        self._remove_slot(number, row, slot, with_absorbed=with_absorbed)
+        return self._remove_slot(number, row, slot, with_absorbed=with_absorbed, absent=absent)
 
     def supersede_slot(self, number: int, row: int, slot: Slot, *, end: int, newer: str) -> None:
         """Take a slot out of those that are found: the slot `newer` holds from `end` on. What it absorbed goes."""
         self.trail(number).superseded(row, slot, end, newer)
         self._remove_slot(number, row, slot, with_absorbed=True)
 
-    def _remove_slot(self, number: int, row: int, slot: Slot, *, with_absorbed: bool) -> None:
+    def _remove_slot(
+        self, number: int, row: int, slot: Slot, *, with_absorbed: bool, absent: Collection[str] = ()
+    ) -> tuple[int, bool]:
         key = keys.row_key(number, row)
         if self.trail(number).has_cue_rows:
             self._put_cue_row(number, row, slot, None)
         spaces = self.spaces(number)
         spaces.forget(self, row)
-        for table in ("slots", "accesses"):
-            self._txn.delete(key, db=self._tables[table])
-        for table in ("vectors", "cue_vectors"):
-            self._txn.delete(keys.row_key(spaces.serving, row), db=self._tables[table])
+        vector_key = keys.row_key(spaces.serving, row)
+        n_bytes = len(self._pop("slots", key)) + len(self._pop("vectors", vector_key))
+        n_cue_bytes = 0 if "cue_vectors" in absent else len(self._pop("cue_vectors", vector_key))
         self._txn.delete(keys.slot_id_key(number, codec.slot_id_bytes(slot.id)), db=self._tables["rows"])
         if slot.expires_at:
             self._txn.delete(keys.expiry_key(number, slot.expires_at, row), db=self._tables["expiries"])
-        for pair in self.pairs_of(number, row):
-            self._forget_row(number, pair, row)
-        self.delete_forms(number, row)
-        if with_absorbed:
+        if "accesses" not in absent:
+            self._txn.delete(key, db=self._tables["accesses"])
+        if "pair_rows" not in absent:
+            for pair in self.pairs_of(number, row):
+                self._forget_row(number, pair, row)
+        if "row_forms" not in absent:
+            self.delete_forms(number, row)
+        if with_absorbed and "absorbed" not in absent:
             self._delete_absorbed(number, row)
+        return n_bytes + n_cue_bytes, n_cue_bytes > 0
+
+    def _pop(self, table: str, key: bytes) -> bytes:
+        return self._txn.pop(key, db=self._tables[table]) or b""
 
     def delete_forms(self, number: int, row: int) -> None:
         """Remove a row's forms."""

@@ -105,6 +105,60 @@ def test_what_is_written_while_the_rows_are_read_is_not_lost() -> None:
     assert found == [[3]]
 
 
+@settings(max_examples=200)
+@given(
+    st.dictionaries(st.integers(1, 20), st.sampled_from([0, 5, 10, 20])),
+    st.lists(st.tuples(writes, st.integers(0, 40), st.sampled_from(["all", "some", "none"])), max_size=6),
+)
+def test_what_no_index_holds_is_not_counted_and_what_one_holds_is(
+    start: dict[int, int], history: list[tuple[list[tuple[int, int | None]], int, str]]
+) -> None:
+    """An index that is told of writes and of what leaves: whatever is said to be in none is not in this one."""
+    model, index = dict(start), set(start)
+    held = made(start, model)
+    for changes, now, how_many in history:
+        due = held.begin_expelling(now).tolist()
+        assert {row for row in index if 0 < model[row] <= now} <= set(due)
+        assert set(due) <= {row for row, at in model.items() if 0 < at <= now}
+        left = {"all": due, "some": due[::2], "none": []}[how_many]
+        for row in left:
+            index.discard(row)
+            assert row in held.unwanted().tolist()
+        written = []
+        for row, at in changes:
+            before = None if row not in model else expiring(model[row])
+            written.append(SlotChange(row, before, None if at is None else expiring(at)))
+            if at is None:
+                model.pop(row, None)
+                index.discard(row)
+            else:
+                model[row] = at
+                index.add(row)
+        held.apply(written)
+        if how_many == "all":
+            held.end_expelling(now)
+        gone = held.expelled(rows_of(*range(1, 45)))
+        assert index.isdisjoint((np.flatnonzero(gone) + 1).tolist())
+        assert held.next_found <= min((model[row] for row in index if model[row]), default=NEVER)
+        assert held.count_due(now) >= sum(0 < model[row] <= now for row in index)
+        if not held.holds_expelled():
+            assert index == model.keys()
+
+
+def test_an_index_that_is_made_anew_holds_all_again() -> None:
+    held = made({1: 5, 2: 5, 3: 50})
+    assert sorted(held.begin_expelling(9).tolist()) == [1, 2]
+    held.end_expelling(9)
+    assert (held.count_due(9), held.next_found, held.next, held.holds_expelled()) == (0, 50, 5, True)
+    assert held.expelled(rows_of(1, 2, 3)).tolist() == [True, True, False]
+    assert held.expired(rows_of(1, 2, 3), 9).tolist() == [True, True, False]
+    held.readmit()
+    assert (held.count_due(9), held.next_found <= 5, len(held.unwanted())) == (2, True, 0)
+    # What was begun for the former index says nothing of this one.
+    held.end_expelling(9)
+    assert held.count_due(9) == 2
+
+
 class Searched:
     """Rows by how near they are, and what searches asked for."""
 

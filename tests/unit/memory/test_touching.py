@@ -72,6 +72,15 @@ def test_what_has_expired_stays_so(lab: Lab) -> None:
         lab.engine.get_slot("anna", gone)
 
 
+def test_what_expires_while_a_renewal_waits_stays_so(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep may have taken it out of the indexes meanwhile, to which a renewal tells nothing."""
+    first, second = lab.put("anna", "tea", "milk", expires_at=NOW + 10)
+    (late,) = lab.put("anna", "jam", expires_at=NOW + 100)
+    times = iter([NOW + 9, NOW + 10])
+    monkeypatch.setattr(lab.engine.toucher, "_now", lambda: next(times))
+    assert touch(lab, NewExpiry(ttl=1000), first, second, late) == TouchResult(1, 0, 2, 3)
+
+
 def test_bad_requests(lab: Lab) -> None:
     (first,) = lab.put("anna", "tea")
     with pytest.raises(InvalidArgumentError, match="expires_at: has passed"):

@@ -1,13 +1,14 @@
 """The measure that adapters are judged by, and how learning keeps out of the way."""
 
 import time
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamem_server.memory.pacing import Activity, Pacer
+from adamem_server.memory import pacing
+from adamem_server.memory.pacing import Activity, Gaps, Pacer
 from adamem_server.memory.trial import TOP_K, ndcg
 
 names = st.lists(st.integers(0, 60).map(str), unique=True, max_size=TOP_K)
@@ -81,3 +82,43 @@ def test_what_fails_is_not_under_way_any_more() -> None:
     with pytest.raises(ZeroDivisionError), activity.counted():
         raise ZeroDivisionError
     assert not activity.busy()
+
+
+def test_steps_are_taken_beside_a_query_that_does_not_end() -> None:
+    activity = Activity()
+    gaps = Gaps(activity, lambda: False)
+    with activity.counted():
+        assert not any(gaps(n) for n in range(3 * pacing._STEPS))
+    assert not any(gaps(n) for n in range(3 * pacing._STEPS))
+
+
+def test_the_end_of_a_query_is_waited_for() -> None:
+    activity, order = Activity(), list[str]()
+    waiting = Event()
+
+    def wait() -> None:
+        waiting.set()
+        while not activity.wait_end(0.01):
+            pass
+        order.append("gap")
+
+    worker = Thread(target=wait)
+    with activity.counted():
+        with activity.counted():
+            worker.start()
+            assert waiting.wait(30)
+        # The other one is still under way.
+        assert not activity.wait_end(0.0)
+        order.append("query")
+    while worker.is_alive():
+        # The first end may have come before it waited for one.
+        with activity.counted():
+            pass
+    assert order == ["query", "gap"]
+    assert not activity.wait_end(0.0)
+
+
+def test_the_rest_is_left_when_others_wait_but_not_all() -> None:
+    gaps = Gaps(Activity(), lambda: True)
+    told = [gaps(n) for n in (0, pacing._STEPS, pacing._LEAST_STEPS)]
+    assert (told, gaps.is_cut) == ([False, False, True], True)
