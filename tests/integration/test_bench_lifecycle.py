@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SIZES = {"sweep_slots": 3000, "sweep_namespaces": 2, "sweep_kept_slots": 200, "sweep_dim": 16, "sweep_quiet_s": 1}
+SIZES = {
+    "sweep_slots": 3000,
+    "sweep_closed_namespaces": 3,
+    "sweep_kept_slots": 200,
+    "sweep_dim": 16,
+    "sweep_rounds": 2,
+    "sweep_quiet_s": 1,
+}
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
