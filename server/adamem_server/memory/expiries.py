@@ -150,6 +150,11 @@ class Expiries:
         upto = self._expelled_upto
         return self.expired(rows, upto) if upto else np.zeros(len(rows), np.bool_)
 
+    @property
+    def begun_upto(self) -> int:
+        """Slots that expired up to then may be in no index: they stay expired, also where the clock was set back."""
+        return self._begun_upto
+
     def holds_expelled(self) -> bool:
         """Whether the store may have rows that indexes lack, as far as `count_due` saw."""
         return self.next <= self._begun_upto

@@ -130,7 +130,8 @@ class TouchJob:
         changes: list[SlotChange] = []
         n_unchanged = n_not_found = n_grown = 0
         # What has expired since the request came is in no index any more, maybe: it is not renewed either.
-        now = max(self._now, self._clock())
+        shard = self._registry.find(number)
+        now = max(self._now, self._clock(), 0 if shard is None else shard.expiries.begun_upto)
         for row in self._rows:
             before = batch.slot(number, row)
             if before is None or is_expired(before, now):

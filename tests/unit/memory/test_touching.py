@@ -81,6 +81,17 @@ def test_what_expires_while_a_renewal_waits_stays_so(lab: Lab, monkeypatch: pyte
     assert touch(lab, NewExpiry(ttl=1000), first, second, late) == TouchResult(1, 0, 2, 3)
 
 
+def test_what_left_the_indexes_stays_expired_when_the_clock_is_set_back(lab: Lab) -> None:
+    (first,) = lab.put("anna", "tea", expires_at=NOW + 10)
+    lab.query("anna", text="tea")
+    (opened,) = lab.engine.parts.registry.open_shards()
+    lab.now = NOW + 20
+    opened.expel(opened.expiries.begin_expelling(lab.now), lab.now)
+    lab.now = NOW + 5
+    # Renewed, it would be there and never be found.
+    assert touch(lab, NewExpiry(ttl=30), first) == TouchResult(0, 0, 1, 1)
+
+
 def test_bad_requests(lab: Lab) -> None:
     (first,) = lab.put("anna", "tea")
     with pytest.raises(InvalidArgumentError, match="expires_at: has passed"):
