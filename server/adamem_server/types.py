@@ -11,7 +11,9 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from adamem_server.archive_types import NO_ARCHIVE_POLICY, ArchivePolicy
 from adamem_server.errors import AdaMemError
+from adamem_server.receipt_types import DeletionReceipt
 
 FloatVector: TypeAlias = NDArray[np.float32]
 JsonObject: TypeAlias = dict[str, Any]
@@ -183,13 +185,14 @@ class SlotInput:
     vector: FloatVector | None = None
     language: str = ""
     ttl: int = 0
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
     """A stored slot, without its vector. `recalled_from`: the slot that a query had returned when this was stored.
 
-    `ttl`: the time to live that it was given, in microseconds, 0 for none.
+    `ttl`: the time to live that it was given, in microseconds, 0 for none. `archived_at` 0: it is not archived.
     """
 
     id: str
@@ -208,6 +211,8 @@ class Slot:
     language: str = ""
     recalled_from: str = ""
     ttl: int = 0
+    archived_at: int = 0
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +372,7 @@ class Query:
     use_adapter: bool | None = None
     rerank: int = 0
     as_of: int = 0
+    include_archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,31 +418,6 @@ class UpdateResult:
 
     results: tuple[WriteResult | AdaMemError, ...]
     sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class StructureCount:
-    """How many records a namespace had in a structure before a deletion, and has after it."""
-
-    name: str
-    n_before: int
-    n_after: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeletionReceipt:
-    """What a deletion left. Counts are of the namespace, so that what others write meanwhile shows in them too.
-
-    Attributes:
-        structures: Tables, indexes and files. Without `erase` those alone whose count is known without reading.
-        erased_at: When no byte of it was left in the data directory, microseconds since the epoch; 0: bytes may remain
-            until their pages are used again.
-        n_bytes_erased: Bytes left behind by deletions, this and others, that were overwritten.
-    """
-
-    structures: tuple[StructureCount, ...]
-    erased_at: int = 0
-    n_bytes_erased: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -487,6 +468,7 @@ class NamespaceSpec:
     default_ttl: int = 0
     history_versions: int = DEFAULT_HISTORY_VERSIONS
     supersede: bool = False
+    archive: ArchivePolicy = NO_ARCHIVE_POLICY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -518,6 +500,7 @@ class Namespace:
     space: int = 0
     history_versions: int = DEFAULT_HISTORY_VERSIONS
     supersede: bool = False
+    archive: ArchivePolicy = NO_ARCHIVE_POLICY
 
     @property
     def vector_space(self) -> int:
@@ -667,6 +650,8 @@ class NamespaceInfo:
     index_bytes: int
     n_versions: int = 0
     version_bytes: int = 0
+    n_archived: int = 0
+    archived_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

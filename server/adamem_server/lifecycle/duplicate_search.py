@@ -161,5 +161,5 @@ def _read(
     found, vectors = view.vectors(namespace, rows)
     for row, vector in zip(found, vectors, strict=True):
         slot = view.slot(namespace.number, row)
-        if slot is not None and not is_expired(slot, now):
+        if slot is not None and not slot.archived_at and not is_expired(slot, now):
             yield row, slot, vector

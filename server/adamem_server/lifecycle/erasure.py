@@ -21,10 +21,11 @@ from adamem_server.errors import AdaMemError, DeadlineExceededError, ShuttingDow
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.reading import find_namespace, remaining_s
+from adamem_server.receipt_types import DeletionReceipt, StructureCount
 from adamem_server.store import erasing
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.version_types import Trace
-from adamem_server.types import DeleteResult, DeletionReceipt, Filter, RequestKey, StructureCount
+from adamem_server.types import DeleteResult, Filter, RequestKey
 
 # Pages that are looked at while writes wait: some ten milliseconds.
 _PAGES: Final = 512

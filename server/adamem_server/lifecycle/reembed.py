@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import structlog
 
 from adamem_server.embed.batcher import EmbedBatcher
@@ -37,6 +38,7 @@ from adamem_server.memory.generations import (
 from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.reading import find_namespace
 from adamem_server.memory.shard import checked_params
+from adamem_server.store.archive import archived_rows
 from adamem_server.store.codec import Generation
 from adamem_server.store.generations import lacks, read_generations, stale_rows, vectors_after
 from adamem_server.store.keys import MAX_ROW
@@ -215,9 +217,11 @@ class Reembed:
                         _INDEX_CHUNK,
                         of="vectors" if of == "vectors" else "cue_vectors",
                     )
+                    found = ~np.isin(rows, archived_rows(view, namespace.number))
                 if not rows:
                     break
-                add(rows, vectors)
+                if found.any():
+                    add(np.array(rows)[found].tolist(), vectors[found])
                 row = rows[-1]
                 job.pace()
         while index.maintain(_LINK_ROWS):

@@ -106,9 +106,20 @@ class Past:
         contents, cues = _vectors(view, namespace, versions)
         return cls(namespace, changed_since, versions, contents, cues, n_found > len(versions))
 
-    def slot(self, row: int) -> Slot:
-        """The slot of a row."""
+    def slot(self, view: ReadView, row: int) -> Slot | None:  # noqa: ARG002 - a version stays what it is
+        """The slot of a row, None where it is none of these any more."""
         return self.versions[row - FIRST_FORMER].slot
+
+    def view(self, row: int, *, include_vector: bool) -> SlotView:
+        """It as it is shown."""
+        place = row - FIRST_FORMER
+        version = self.versions[place]
+        vector = self.vectors.get(place) if include_vector else None
+        return SlotView(self.namespace.name, version.slot, NO_ACCESS, vector, validity=version.validity)
+
+    def used_row(self, row: int) -> int | None:  # noqa: ARG002 - as in Archive
+        """The row of the present slot that is used with it; a former version is none."""
+        return None
 
     def dense(self, vector: FloatVector) -> Floats:
         """Scores of all versions, by the nearer of content and cue; 0 for those of another encoder."""
@@ -145,11 +156,8 @@ class Past:
         for place in np.argsort(-scored, kind="stable")[: query.top_k].tolist():
             score = float(scored[place])
             if vector is not None or score > 0.0:
-                version = self.versions[place]
-                own = self.vectors.get(place) if query.include_vectors else None
-                shown = SlotView(self.namespace.name, version.slot, NO_ACCESS, own, validity=version.validity)
                 yield Hit(
-                    shown,
+                    self.view(place + FIRST_FORMER, include_vector=query.include_vectors),
                     score,
                     dense=None if vector is None else score,
                     lexical=score if vector is None else None,
@@ -198,7 +206,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where candidates are from: the present slots of a namespace, found by its shard, or its former versions."""
+    """Where candidates are from: the slots of a namespace found by its shard, its former versions, or its archive."""
 
     namespace: Namespace
     shard: Shard
@@ -206,7 +214,14 @@ class Source:
 
     def slot(self, view: ReadView, row: int) -> Slot | None:
         """The slot of a candidate, None where it is gone."""
-        return view.slot(self.namespace.number, row) if self.past is None else self.past.slot(row)
+        if self.past is not None:
+            return self.past.slot(view, row)
+        slot = view.slot(self.namespace.number, row)
+        return None if slot is None or slot.archived_at else slot
+
+    def used_row(self, row: int) -> int | None:
+        """The row of the present slot that is used with a candidate."""
+        return row if self.past is None else self.past.used_row(row)
 
     def vector(self, view: ReadView, row: int) -> FloatVector | None:
         """Its vector."""
@@ -219,9 +234,7 @@ class Source:
         """It as it is shown."""
         if self.past is None:
             return view_slot(view, self.namespace, row, slot, include_vector)
-        version = self.past.versions[row - FIRST_FORMER]
-        vector = self.vector(view, row) if include_vector else None
-        return SlotView(self.namespace.name, slot, NO_ACCESS, vector, validity=version.validity)
+        return self.past.view(row, include_vector=include_vector)
 
 
 def _read(view: ReadView, number: int, key: bytes) -> SlotVersion:

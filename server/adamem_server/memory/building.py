@@ -89,13 +89,17 @@ class ShardBuilder:
             self._room.release()
 
     def _add(self, slots: IndexedSlots) -> None:
-        self._index.add(_ids(slots.rows), slots.vectors)
-        if slots.with_cue:
+        archived = _ids([row for row, slot in zip(slots.rows, slots.slots, strict=True) if slot.archived_at])
+        rows, with_cue = _ids(slots.rows), _ids(slots.with_cue)
+        found, cued = ~np.isin(rows, archived), ~np.isin(with_cue, archived)
+        self._index.add(rows[found], slots.vectors[found])
+        if cued.any():
             if self._cues is None:
                 self._cues = self._new_index()
-            self._cues.add(_ids(slots.with_cue), slots.cue_vectors)
-        put_words(self._lexical, zip(slots.rows, slots.slots, strict=True))
-        self._n_slots += len(slots.slots)
+            self._cues.add(with_cue[cued], slots.cue_vectors[cued])
+        pairs = zip(slots.rows, slots.slots, strict=True)
+        put_words(self._lexical, ((row, slot) for row, slot in pairs if not slot.archived_at))
+        self._n_slots += int(found.sum())
 
 
 def _ids(rows: Sequence[int]) -> NDArray[np.uint64]:

@@ -107,6 +107,18 @@ class SlotChange:
         self.after = after
 
 
+def as_found(changes: Iterable[SlotChange]) -> list[SlotChange]:
+    """Changes as those see them who know the slots that are found, and no archived ones."""
+    seen = []
+    for change in changes:
+        before, after = _found(change.before), _found(change.after)
+        if before is not None or after is not None:
+            seen.append(
+                change if before is change.before and after is change.after else SlotChange(change.row, before, after)
+            )
+    return seen
+
+
 class FilterColumns:
     """The columns of one shard. Thread-safe; the writer calls `apply`, queries call `rows`.
 
@@ -209,6 +221,10 @@ class FilterColumns:
         rows = (self._row_of(value) for value in comparable(condition))
         found = BitMap([row for row in rows if row is not None]) & live
         return live - found if condition.operator is Operator.NE else found
+
+
+def _found(slot: Slot | None) -> Slot | None:
+    return None if slot is None or slot.archived_at else slot
 
 
 def _apply(live: BitMap, columns: dict[str, _Column], changes: list[SlotChange]) -> None:

@@ -100,7 +100,8 @@ class WritePlan:
     def _recalled(self, slot: Slot) -> str | None:
         row = self._batch.row(self._namespace.number, slot.recalled_from)
         source = None if row is None else self._batch.slot(self._namespace.number, row)
-        return None if source is None or is_expired(source, self._now) else source.id
+        is_there = source is not None and not source.archived_at and not is_expired(source, self._now)
+        return source.id if source is not None and is_there else None
 
     def _take_row(self) -> int:
         if self.next_row > MAX_ROW:
@@ -124,7 +125,8 @@ class WritePlan:
         near = None
         for row in sorted(rows):
             write = self.writes.get(row) or self._read(row)
-            if write is None or is_expired(write.after, self._now):
+            # The new slot is found, and one that is archived would not be in its place.
+            if write is None or write.after.archived_at or is_expired(write.after, self._now):
                 continue
             similarity = cosine(write.vector, vector)
             match = compare(write.after, slot, similarity, threshold=policy.threshold, scope=policy.scope)

@@ -13,6 +13,7 @@ from ulid import ULID
 
 from adamem_server import _index
 from adamem_server.adapt.adapter import Adapter
+from adamem_server.archive_types import ArchivedSlots, ArchivePolicyChange
 from adamem_server.embed.base import ModelInfo
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.embed.cross_encoder import CrossEncoder
@@ -45,7 +46,9 @@ from adamem_server.memory.jobs import (
     known_update,
 )
 from adamem_server.memory.learning import Learner, LearningSettings
+from adamem_server.memory.listing import Lister, Listing
 from adamem_server.memory.maintenance import AccessCounter, Maintenance
+from adamem_server.memory.marking import Marker
 from adamem_server.memory.merging import absorbed_page
 from adamem_server.memory.models import Models, anew
 from adamem_server.memory.pacing import Activity, now_us
@@ -56,23 +59,20 @@ from adamem_server.memory.policy import rank
 from adamem_server.memory.prepared import Prepared, embedded_texts, merge_results, with_expiry
 from adamem_server.memory.reading import (
     StateReplacedError,
-    check_state,
     find_namespace,
     first_version,
     former_ids,
     former_passing,
-    is_shown,
     remaining_s,
     view_slot,
     view_version,
-    walk,
 )
 from adamem_server.memory.recalls import Recalls
 from adamem_server.memory.registry import ShardRegistry
-from adamem_server.memory.shard import Shard
 from adamem_server.memory.sweeper import Sweeper
 from adamem_server.memory.touching import Toucher
 from adamem_server.memory.writer import Writer
+from adamem_server.store.archive import archive_count, archived_bytes
 from adamem_server.store.codec import vector_fits
 from adamem_server.store.history import read_history, superseded_version
 from adamem_server.store.slot_store import ReadView, SlotStore
@@ -174,7 +174,9 @@ class MemoryEngine:
             now,
             self._encoders,
         )
+        self._lister = Lister(store, self._registry, now)
         self.toucher: Final = Toucher(store, self._writer, self._registry, now)
+        self.marker: Final = Marker(store, self._writer, self._registry, now)
         self._sweeper = Sweeper(store, self._writer, self._registry, self._activity, now=now)
         self._maintenance.start()
         self._sweeper.start()
@@ -534,45 +536,19 @@ class MemoryEngine:
         page_size: int,
         after: int,
         include_vectors: bool,
+        archived: ArchivedSlots = ArchivedSlots.EXCLUDE,
     ) -> tuple[list[SlotView], int]:
         """Up to `page_size` slots behind the row `after` (0: from the start), and the row to go on from (0: the end).
 
         Raises:
             NamespaceNotFoundError.
         """
-        with self._store.read() as view:
-            target = find_namespace(view, namespace)
+        listing = Listing(namespace, filter, archived, include_vectors=include_vectors)
         while True:
             try:
-                return self._page(target, filter, page_size, after, include_vectors)
+                return self._lister.page(listing, page_size, after)
             except StateReplacedError:
                 time.sleep(_REPLACED_S)
-
-    def _page(
-        self, target: Namespace, condition: Filter | None, page_size: int, after: int, include_vectors: bool
-    ) -> tuple[list[SlotView], int]:
-        passing: list[int] | None = None
-        shard: Shard | None = None
-        if condition is not None:
-            with self._registry.use(target) as shard:
-                rows = shard.passing(condition)
-                passing = rows[rows > after].tolist()
-        now = self._now()
-        page: list[SlotView] = []
-        last = 0
-        with self._store.read() as view:
-            if shard is not None:
-                check_state(view, shard)
-            # As of this view: vectors of another model may serve since.
-            target = view.namespace(target.number) or target
-            for row, slot in walk(view, target.number, passing, after):
-                if not is_shown(slot, condition, now):
-                    continue
-                if len(page) == page_size:
-                    return page, last
-                page.append(view_slot(view, target, row, slot, include_vectors))
-                last = row
-        return page, 0
 
     # Namespaces
 
@@ -618,6 +594,7 @@ class MemoryEngine:
         default_ttl: int | None = None,
         history_versions: int | None = None,
         supersede: bool | None = None,
+        archive: ArchivePolicyChange | None = None,
     ) -> NamespaceInfo:
         """Change what can be changed; None keeps a value. Turning `supersede` on reads all slots once.
 
@@ -627,7 +604,16 @@ class MemoryEngine:
         Raises: NamespaceNotFoundError, StorageFullError.
         """
         job = UpdateNamespaceJob(
-            name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl, history_versions, supersede
+            name,
+            description,
+            ef_search,
+            ranking,
+            adapter_enabled,
+            duplicates,
+            default_ttl,
+            history_versions,
+            supersede,
+            archive,
         )
         changed = self._writer.submit(job).result()
         if duplicates is not None:
@@ -671,6 +657,7 @@ class MemoryEngine:
 
     def _describe(self, view: ReadView, namespace: Namespace) -> NamespaceInfo:
         head, history = view.head(namespace.number), read_history(view, namespace.number)
+        archived = archive_count(view, namespace.number)
         shard = self._registry.find(namespace.number)
         return NamespaceInfo(
             namespace=namespace,
@@ -682,6 +669,8 @@ class MemoryEngine:
             index_bytes=0 if shard is None else shard.memory_bytes(),
             n_versions=history.n_versions,
             version_bytes=history.n_bytes,
+            n_archived=archived.n_slots,
+            archived_bytes=archived_bytes(archived, namespace),
         )
 
     def _wait(self, future: "Future[_T]", deadline_s: float | None) -> _T:

@@ -38,7 +38,7 @@ class Expiries:
     Args:
         rows: uint32 [n], that expire, in any order.
         times: int64 [n], when, in microseconds.
-        scan: Gives all rows of the namespace that hold a slot, as stored now, uint32.
+        scan: Gives all rows of the namespace that hold a slot, but for archived ones, as stored now, uint32.
     """
 
     def __init__(self, rows: NDArray[np.uint32], times: Times, scan: Callable[[], NDArray[np.uint32]]) -> None:
@@ -83,7 +83,8 @@ class Expiries:
                     self._set(change.row, after)
                 if before != after:
                     self.n_due -= self._expelled_upto < before <= self._counted_at and self.n_due > 0
-                if change.after is not None and (change.before is None or before != after):
+                is_new = change.before is None or change.before.archived_at > 0
+                if change.after is not None and (is_new or before != after):
                     # The last set may lack the row, which must be found.
                     self._unexpired = None
                 if after:
@@ -299,7 +300,7 @@ def _left(expiries: Expiries, now: int, k: int, found: Found, wanted: int) -> Fo
 
 def _settle(present: BitMap, changes: list[SlotChange]) -> None:
     for change in changes:
-        if change.after is None:
+        if change.after is None or change.after.archived_at:
             present.discard(change.row)
         else:
             present.add(change.row)

@@ -74,15 +74,16 @@ class GenerationIndex:
             self.cues.add(np.array(rows, np.uint64), vectors)
 
     def take(self, embedded: Embedded) -> None:
-        """Take in slots as they were stored, in the place of what was there of them, and let those go that are gone."""
-        pairs = embedded.pairs()
+        """Take in slots as they were stored, in the place of what was there of them; gone and archived ones go."""
+        pairs = [pair for pair in embedded.pairs() if not pair[1].archived_at]
+        gone = [*embedded.gone, *(row for row, slot, _, _ in embedded.pairs() if slot.archived_at)]
         if pairs:
-            self.add(embedded.rows, self._as_stored([vector for _, _, vector, _ in pairs]))
-        if embedded.gone:
-            self.vectors.remove(_ids(embedded.gone))
+            self.add([row for row, *_ in pairs], self._as_stored([vector for _, _, vector, _ in pairs]))
+        if gone:
+            self.vectors.remove(_ids(gone))
         with_cue = [(row, cue) for row, _, _, cue in pairs if cue is not None]
         if self.cues is not None:
-            self.cues.remove(_ids([*embedded.gone, *(row for row, _, _, cue in pairs if cue is None)]))
+            self.cues.remove(_ids([*gone, *(row for row, _, _, cue in pairs if cue is None)]))
         if with_cue:
             self.add_cues([row for row, _ in with_cue], self._as_stored([cue for _, cue in with_cue]))
 
@@ -297,6 +298,7 @@ class SwitchJob:
         spaces.put("former", served if self._expires_at else None)
         batch.put_namespace(changed)
         batch.forget_pair_vectors(number)
+        batch.archive(number).recount_cues(target.space)
         n_values = target.dim * (head.n_slots + target.n_cues) - namespace.dim * (head.n_slots + head.n_cues)
         n_bytes = head.n_bytes + n_values * _ITEM_BYTES[namespace.vector_type]
         # A change of no rows: an index that was saved before it is known to be older.

@@ -10,7 +10,8 @@ from adamem_server.adapt.adapter import Adapter
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.embed.cross_encoder import CrossEncoder
 from adamem_server.errors import DeadlineExceededError, FailedPreconditionError
-from adamem_server.memory.as_of import FORMER, Past, Source
+from adamem_server.memory.archive_search import pasts_of
+from adamem_server.memory.as_of import Source
 from adamem_server.memory.hybrid import (
     CONTEXT,
     COPY,
@@ -97,9 +98,8 @@ class HybridSearch:
                 skipped.append(DIVERSITY)
         best = self._read_best(ranking, order, sources, query, now, skipped)
         for i, source in enumerate(sources):
-            if source.past is None:
-                used = [int(pool.rows[place]) for place, _ in best if pool.source[place] == i]
-                self._accesses.add(source.namespace.number, used, now)
+            rows = [source.used_row(int(pool.rows[place])) for place, _ in best if pool.source[place] == i]
+            self._accesses.add(source.namespace.number, [row for row in rows if row is not None], now)
         hits = tuple(hit for _, hit in best)
         done = time.perf_counter()
         return QueryResult(
@@ -142,26 +142,18 @@ class HybridSearch:
                 adapter = None if vector is None else adapter_for(query, shard, namespace)
                 own_vector = vector if vector is None or adapter is None else adapter.apply(vector)
                 own = replace(probe, vector=own_vector, by_words=has_words)
-                past = self._past(namespace, query, now, skipped)
+                past, archive = pasts_of(self._store, namespace, query, now, skipped)
                 if past is not None:
                     own = replace(own, without=past.changed_since)
                 gathered.append(self._gather(shard, namespace, own, query.top_k, now, in_context=has_turns))
                 sources.append(Source(namespace, shard))
-                if past is not None and past.versions:
-                    words = shard.word_index() if has_words else None
-                    gathered.append(past.gather(own, words, n_seeds=n_seeds(query.top_k)))
-                    sources.append(Source(namespace, shard, past))
+                for beside in (past, archive):
+                    if beside is not None and beside.versions:
+                        words = shard.word_index() if has_words else None
+                        gathered.append(beside.gather(own, words, n_seeds=n_seeds(query.top_k)))
+                        sources.append(Source(namespace, shard, beside))
                 adapters.append(adapter)
         return gathered, sources, adapters, times
-
-    def _past(self, namespace: Namespace, query: Query, now: int, skipped: list[str]) -> Past | None:
-        """What was valid at the query's `as_of` besides present slots."""
-        if not query.as_of:
-            return None
-        with self._store.read() as view:
-            past = Past.of(view, namespace, query, now)
-        skipped += [FORMER] if past.is_cut and FORMER not in skipped else []
-        return past
 
     def _embed_in_time(
         self, encoder: EmbedBatcher, text: str, deadline_s: float | None, n_namespaces: int

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from adamem_server.archive_types import ArchivePolicyChange
 from adamem_server.errors import (
     GenerationChangedError,
     NamespaceExistsError,
@@ -378,11 +379,13 @@ class UpdateNamespaceJob:
         default_ttl: int | None = None,
         history_versions: int | None = None,
         supersede: bool | None = None,
+        archive: ArchivePolicyChange | None = None,
     ) -> None:
         self._name = name
         self._duplicates = duplicates
         self._default_ttl = default_ttl
         self._supersede = supersede
+        self._archive = archive
         self._history_versions = history_versions
         self._adapter_enabled = adapter_enabled
         self._ranking = ranking
@@ -405,6 +408,7 @@ class UpdateNamespaceJob:
             default_ttl=namespace.default_ttl if self._default_ttl is None else self._default_ttl,
             history_versions=_or(self._history_versions, namespace.history_versions),
             supersede=namespace.supersede if self._supersede is None else self._supersede,
+            archive=namespace.archive if self._archive is None else self._archive.of(namespace.archive),
         )
         batch.put_namespace(changed)
         plan_forms(batch, namespace, changed)
@@ -517,4 +521,5 @@ def _slot(item: SlotInput, before: Slot | None, now: int) -> Slot:
         vector_supplied=item.vector is not None,
         language=item.language,
         ttl=item.ttl,
+        pinned=item.pinned,
     )

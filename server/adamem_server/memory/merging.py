@@ -42,7 +42,8 @@ MAX_UNITED_METADATA_BYTES: Final = 16_384
 def united(survivor: Slot, absorbed: Slot, now: int) -> Slot:
     """A survivor after it absorbed a slot.
 
-    Importance is the larger, expiry the later; tags are added, and what its metadata, cue and language lack.
+    Importance is the larger, expiry the later, it is pinned if one was; tags are added, and what its metadata, cue and
+    language lack.
     """
     tags = tuple(dict.fromkeys((*survivor.tags, *absorbed.tags)))
     metadata = {**absorbed.metadata, **survivor.metadata}
@@ -58,6 +59,7 @@ def united(survivor: Slot, absorbed: Slot, now: int) -> Slot:
         importance=max(survivor.importance, absorbed.importance),
         expires_at=max(expiries) if all(expiries) else 0,
         updated_at=now,
+        pinned=survivor.pinned or absorbed.pinned,
     )
 
 
@@ -129,7 +131,7 @@ class MergeJob(_RowsJob):
         if found[0] is None or found[1] is None:
             return False
         (to, survivor), (row, duplicate) = found[0], found[1]
-        if is_expired(survivor, self._now) or is_expired(duplicate, self._now):
+        if any(each.archived_at or is_expired(each, self._now) for each in (survivor, duplicate)):
             return False
         similarity = cosine(*rows.vectors(to, row))
         match = compare(survivor, duplicate, similarity, threshold=self._threshold, scope=self._scope)
@@ -200,8 +202,10 @@ class RestoreJob(_RowsJob):
             return False
         before = absorbed.survivor_before
         is_last = ordinal == stored.last_absorbed(batch, number, to)
-        if is_last and united(before, absorbed.slot, absorbed.absorbed_at) == survivor:
+        then = united(before, absorbed.slot, absorbed.absorbed_at)
+        if is_last and replace(then, archived_at=survivor.archived_at) == survivor:
             cue_vector = rows.cue_vector(to) if before.cue else None
+            before = replace(before, archived_at=survivor.archived_at)
             rows.put(to, survivor, before, rows.vectors(to)[0], cue_vector)
         used = batch.access(number, to)
         left = Access(max(used.count - absorbed.access.count, 0), used.accessed_at)

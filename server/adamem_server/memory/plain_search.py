@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from adamem_server.adapt.adapter import Adapter
-from adamem_server.memory.as_of import FORMER, Past
+from adamem_server.memory.archive_search import pasts_of
 from adamem_server.memory.policy import may_hide_copy, rank
 from adamem_server.memory.reading import adapter_for, check_state, is_shown, view_slot
 from adamem_server.memory.registry import ShardRegistry
@@ -30,14 +30,14 @@ class PlainSearch:
     ) -> tuple[list[Hit], dict[str, int], Adapter | None]:
         """One namespace's hits, best first, the rows of slot ids, those of the hits among them, and its adapter.
 
-        Hits that are former versions have no row. Adds to what was skipped.
+        Hits that are former versions have no row, archived ones have. Adds to what was skipped.
         """
         with self._registry.use(namespace) as shard:
             shard.check_generation(namespace)
             adapter = None if vector is None or query.text is None else adapter_for(query, shard, namespace)
             if vector is not None and adapter is not None:
                 vector = adapter.apply(vector)
-            past = self._past(namespace, query, now, skipped)
+            past, archive = pasts_of(self._store, namespace, query, now, skipped)
             without = None if past is None else past.changed_since
             wanted = query.top_k
             for _ in range(_MAX_SEARCHES):
@@ -75,21 +75,18 @@ class PlainSearch:
                     wanted = query.top_k + _TIES
                 else:
                     break
-            if past is not None and past.versions:
-                kept = rank([*kept, *past.hits(query, vector, shard.word_index)], query.text)[: query.top_k]
+            own_rows = {view.slot.id: row for row, view in found.items()}
+            for beside in (past, archive):
+                if beside is not None and beside.versions:
+                    kept += beside.hits(query, vector, shard.word_index)
+            if archive is not None:
+                # One that was restored while this was asked is found twice.
+                kept = [hit for hit in kept if not hit.view.slot.archived_at or hit.view.slot.id not in own_rows]
+                own_rows |= archive.rows()
+            kept = rank(kept, query.text)[: query.top_k]
         if query.min_score is not None:
             kept = [hit for hit in kept if hit.score >= query.min_score]
-        return kept, {view.slot.id: row for row, view in found.items()}, adapter
-
-    def _past(self, namespace: Namespace, query: Query, now: int, skipped: list[str]) -> Past | None:
-        """What was valid at the query's `as_of` besides present slots."""
-        if not query.as_of:
-            return None
-        with self._store.read() as view:
-            past = Past.of(view, namespace, query, now)
-        if past.is_cut and FORMER not in skipped:
-            skipped.append(FORMER)
-        return past
+        return kept, own_rows, adapter
 
     def _read(
         self, namespace: Namespace, shard: Shard, rows: Sequence[int], query: Query, now: int
@@ -100,6 +97,6 @@ class PlainSearch:
             check_state(view, shard)
             for row in rows:
                 slot = view.slot(namespace.number, row)
-                if slot is not None and is_shown(slot, query.filter, now):
+                if slot is not None and not slot.archived_at and is_shown(slot, query.filter, now):
                     views[row] = view_slot(view, namespace, row, slot, query.include_vectors)
         return views

@@ -14,6 +14,7 @@ from adamem_server.adapt.adapter import Adapter
 from adamem_server.errors import DataCorruptError
 from adamem_server.memory.indexes import VectorIndex, new_index, open_index
 from adamem_server.memory.policy import lexical_text
+from adamem_server.store.archive import archive_count, archived_rows, is_listed
 from adamem_server.store.slot_store import ReadView, SlotStore, VectorTable
 from adamem_server.types import Namespace, Slot
 
@@ -42,12 +43,13 @@ def remove_snapshots(snapshot: Path) -> None:
 
 def restore_vectors(view: ReadView, namespace: Namespace, snapshot: Path) -> VectorIndex:
     """The vector index of a namespace's contents, up to date with the view."""
-    return _restore(view, namespace, snapshot, "vectors", view.head(namespace.number).n_slots)
+    n_slots = view.head(namespace.number).n_slots - archive_count(view, namespace.number).n_slots
+    return _restore(view, namespace, snapshot, "vectors", n_slots)
 
 
 def restore_cues(view: ReadView, namespace: Namespace, snapshot: Path) -> VectorIndex | None:
     """The vector index of a namespace's cues, up to date with the view; None where it has none."""
-    n_cues = view.head(namespace.number).n_cues
+    n_cues = view.head(namespace.number).n_cues - archive_count(view, namespace.number).n_cues
     return _restore(view, namespace, snapshot, "cue_vectors", n_cues) if n_cues else None
 
 
@@ -59,8 +61,12 @@ def _restore(view: ReadView, namespace: Namespace, snapshot: Path, of: VectorTab
         _log.warning("index_snapshot_disagrees", namespace=namespace.name, found=len(index), expected=expected)
     started = time.perf_counter()
     index = new_index(namespace.dim, namespace.metric, namespace.index_kind, namespace.index_params)
+    archived = archived_rows(view, namespace.number)
     for rows, vectors in view.vector_chunks(namespace, of=of):
-        index.add(np.array(rows, np.uint64), vectors)
+        ids = np.array(rows, np.uint64)
+        found = ~np.isin(ids, archived)
+        if found.any():
+            index.add(ids[found], vectors[found])
     if expected >= MIN_SNAPSHOT_SLOTS:
         seconds = round(time.perf_counter() - started, 3)
         _log.info("index_rebuilt", namespace=namespace.name, n_slots=len(index), seconds=seconds)
@@ -93,10 +99,15 @@ def _changed(view: ReadView, namespace: Namespace, sequence: int) -> list[int] |
     )
 
 
+def _as_found(view: ReadView, number: int, rows: Iterable[int]) -> list[int]:
+    """Those rows that are not archived."""
+    return [row for row in rows if not is_listed(view, number, row)]
+
+
 def _replay(view: ReadView, namespace: Namespace, index: VectorIndex, changed: Sequence[int], of: VectorTable) -> None:
     for start in range(0, len(changed), 1024):
         rows = changed[start : start + 1024]
-        found, vectors = view.vectors(namespace, rows, of=of)
+        found, vectors = view.vectors(namespace, _as_found(view, namespace.number, rows), of=of)
         if found:
             index.add(np.array(found, np.uint64), vectors)
         gone = sorted(set(rows) - set(found))
@@ -125,7 +136,7 @@ def load_adapter(store: SlotStore, namespace: Namespace, version: int) -> Adapte
 
 def restore_lexical(view: ReadView, namespace: Namespace, snapshot: Path) -> _index.LexicalIndex:
     """The lexical index of a namespace, up to date with the view."""
-    n_slots = view.head(namespace.number).n_slots
+    n_slots = view.head(namespace.number).n_slots - archive_count(view, namespace.number).n_slots
     lexical = _load_lexical(view, namespace, snapshot) if snapshot.exists() else None
     if lexical is not None and len(lexical) == n_slots:
         return lexical
@@ -133,7 +144,7 @@ def restore_lexical(view: ReadView, namespace: Namespace, snapshot: Path) -> _in
         _log.warning("lexical_snapshot_disagrees", namespace=namespace.name, found=len(lexical), expected=n_slots)
     started = time.perf_counter()
     lexical = _index.LexicalIndex()
-    put_words(lexical, view.slots(namespace.number))
+    put_words(lexical, ((row, slot) for row, slot in view.slots(namespace.number) if not slot.archived_at))
     if n_slots >= MIN_SNAPSHOT_SLOTS:
         seconds = round(time.perf_counter() - started, 3)
         _log.info("lexical_index_rebuilt", namespace=namespace.name, n_slots=len(lexical), seconds=seconds)
@@ -150,7 +161,8 @@ def _load_lexical(view: ReadView, namespace: Namespace, snapshot: Path) -> _inde
     if changed is None:
         _log.warning("lexical_snapshot_outdated", namespace=namespace.name, sequence=sequence)
         return None
-    found = {row: slot for row in changed if (slot := view.slot(namespace.number, row)) is not None}
+    there = _as_found(view, namespace.number, changed)
+    found = {row: slot for row in there if (slot := view.slot(namespace.number, row)) is not None}
     put_words(lexical, found.items())
     lexical.remove(np.array([row for row in changed if row not in found], np.uint64))
     return lexical

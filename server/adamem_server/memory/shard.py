@@ -7,7 +7,7 @@ where there is no usable one (`restoring.py`); the writer then applies every com
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from pyroaring import BitMap
 from adamem_server import _index
 from adamem_server.adapt.adapter import Adapter
 from adamem_server.errors import GenerationChangedError, InvalidArgumentError, NamespaceNotFoundError, ShardStaleError
-from adamem_server.memory.columns import FilterColumns, SlotChange
+from adamem_server.memory.columns import FilterColumns, SlotChange, as_found
 from adamem_server.memory.expiries import Expiries, best_unexpired
 from adamem_server.memory.indexes import VectorIndex, new_index
 from adamem_server.memory.policy import scores
@@ -35,6 +35,7 @@ from adamem_server.memory.restoring import (
 )
 from adamem_server.memory.turns import Rows, Turns, TurnTable, distinct
 from adamem_server.memory.words import Words
+from adamem_server.store.archive import archived_rows
 from adamem_server.store.expiry import expiry_arrays, slot_rows
 from adamem_server.store.history import read_history
 from adamem_server.store.slot_store import SlotStore
@@ -103,6 +104,22 @@ class Applied:
     cue_vectors: FloatVector
     keeps_texts: bool = False
 
+    def found(self) -> "Applied":
+        """The same as the indexes see it, in which no slot is that is archived."""
+        if not any(_is_archived(change.before) or _is_archived(change.after) for change in self.changes):
+            return self
+        hidden = np.array([change.row for change in self.changes if _is_archived(change.after)], np.uint64)
+        stored, cued = ~np.isin(self.stored, hidden), ~np.isin(self.with_cue, hidden)
+        return replace(
+            self,
+            changes=as_found(self.changes),
+            stored=self.stored[stored],
+            vectors=self.vectors[stored],
+            deleted=np.union1d(self.deleted, hidden),
+            with_cue=self.with_cue[cued],
+            cue_vectors=self.cue_vectors[cued],
+        )
+
 
 class Shard:
     """An open namespace. Searches run from any thread, beside each other and beside `apply`, which has one caller."""
@@ -117,6 +134,7 @@ class Shard:
         sequence: int,
         expiries: Expiries,
         n_slots: int,
+        archived: BitMap,
         *,
         words_are_saved: bool,
         n_restores: int = 0,
@@ -128,6 +146,8 @@ class Shard:
         self.expiries: Final = expiries
         # To ask an index for its size may have to wait for its work under way.
         self._n_slots = n_slots
+        # Rows that are in the columns alone. Replaced and never changed: searches hold it.
+        self._archived = archived
         # Erasures of the namespace before it was opened; set and compared by the registry.
         self.n_erasures = 0
         self._index = index
@@ -163,6 +183,7 @@ class Shard:
             index = restore_vectors(view, namespace, snapshot)
             cues = restore_cues(view, namespace, cues_path(snapshot))
             head = view.head(namespace.number)
+            archived = BitMap(archived_rows(view, namespace.number))
             n_restores = read_history(view, namespace.number).n_restores
             expiries = Expiries(*expiry_arrays(view, namespace.number), partial(_rows, store, namespace.number))
 
@@ -182,7 +203,8 @@ class Shard:
             Words(restored),
             head.sequence,
             expiries,
-            head.n_slots,
+            head.n_slots - len(archived),
+            archived,
             words_are_saved=saved,
             n_restores=n_restores,
         )
@@ -197,12 +219,13 @@ class Shard:
         lexical: _index.LexicalIndex,
         n_slots: int,
     ) -> "Shard":
-        """A shard whose indexes hold all that was stored by the first write to its namespace."""
+        """A shard whose indexes hold the `n_slots` that are found of what the first write to its namespace stored."""
         words = Words(lambda: lexical)
         words.index()
         with store.read() as view:
             expiries = Expiries(*expiry_arrays(view, namespace.number), partial(_rows, store, namespace.number))
-        return cls(store, namespace, index, cues, words, 1, expiries, n_slots, words_are_saved=False)
+            archived = BitMap(archived_rows(view, namespace.number))
+        return cls(store, namespace, index, cues, words, 1, expiries, n_slots, archived, words_are_saved=False)
 
     def regenerated(self, namespace: Namespace, index: VectorIndex, cues: VectorIndex | None, sequence: int) -> "Shard":
         """The same slots with the vectors of another model. From now on writes go to the new shard only.
@@ -376,7 +399,7 @@ class Shard:
         return self._words.index().search(probe.text, most, probe.language, rows)[0]
 
     def passing(self, condition: Filter) -> NDArray[np.uint64]:
-        """The rows that pass a filter, in order."""
+        """The rows that pass a filter, in order; archived ones too."""
         return np.asarray(self._columns.rows(condition).to_array(), np.uint64)
 
     def apply(self, applied: Applied) -> None:
@@ -387,20 +410,24 @@ class Shard:
         expelled = self.expiries.expelled(applied.deleted)
         # First: a row that is found must be known to expire.
         self.expiries.apply(applied.changes)
-        self._n_slots += sum((change.before is None) - (change.after is None) for change in applied.changes)
+        found = applied.found()
+        self._archived = _archived_after(self._archived, applied.changes)
+        self._n_slots += sum((change.before is None) - (change.after is None) for change in found.changes)
         if not applied.keeps_texts:
-            deleted, changes = applied.deleted[~expelled], applied.changes
-            if len(deleted) < len(applied.deleted):
-                known = set(deleted.tolist())
-                changes = [change for change in changes if change.after is not None or change.row in known]
+            deleted, changes = found.deleted, found.changes
+            if expelled.any():
+                left = applied.deleted[expelled]
+                gone = set(left.tolist())
+                deleted = np.setdiff1d(deleted, left)
+                changes = [change for change in changes if change.after is not None or change.row not in gone]
             with self._intact():
-                if len(applied.stored):
-                    self._index.add(applied.stored, applied.vectors)
+                if len(found.stored):
+                    self._index.add(found.stored, found.vectors)
                 if len(deleted):
                     self._index.remove(deleted)
-                self._apply_cues(applied, changes)
+                self._apply_cues(found, changes)
             self._words.apply(changes)
-            self._turns.apply(applied.changes)
+            self._turns.apply(found.changes)
         self._columns.apply(applied.changes)
         self.sequence = applied.sequence
         for index in self._vector_indexes():
@@ -511,10 +538,10 @@ class Shard:
         return self._words.index()
 
     def _allowed(self, condition: Filter | None, now: int, without: BitMap | None = None) -> Rows | None:
-        """The rows that pass a filter and have not expired, in order, but for some; None for no filter."""
+        """The found rows that pass a filter and have not expired, in order, but for some; None for no filter."""
         if condition is None:
             return None
-        rows = self._columns.rows(condition)
+        rows = self._columns.rows(condition) - self._archived
         left = rows if without is None else rows - without
         return self._unexpired(np.asarray(left.to_array(), np.uint64), now)
 
@@ -533,13 +560,24 @@ def checked_params(namespace_dim: int, params: IndexParams, kind: str) -> IndexP
     return IndexParams(**{name: filled.get(name, 0) for name in ("m", "ef_construction", "ef_search")})
 
 
+def _is_archived(slot: Slot | None) -> bool:
+    return slot is not None and slot.archived_at > 0
+
+
+def _archived_after(archived: BitMap, changes: list[SlotChange]) -> BitMap:
+    """The archived rows after a write."""
+    now = [change.row for change in changes if _is_archived(change.after)]
+    before = [change.row for change in changes if _is_archived(change.before)]
+    return (archived - BitMap(before)) | BitMap(now) if now or before else archived
+
+
 def _terms(words: Words, text: str) -> list[str]:
     return [term for term, _ in words.index().terms(text, "")]
 
 
 def _rows(store: SlotStore, number: int) -> NDArray[np.uint32]:
     with store.read() as view:
-        return slot_rows(view, number)
+        return np.setdiff1d(slot_rows(view, number), archived_rows(view, number), assume_unique=True)
 
 
 def _scan_slots(store: SlotStore, number: int) -> list[tuple[int, Slot]]:
@@ -548,9 +586,9 @@ def _scan_slots(store: SlotStore, number: int) -> list[tuple[int, Slot]]:
 
 
 def _each_slot(store: SlotStore, number: int) -> Iterator[tuple[int, Slot]]:
-    """As `_scan_slots`, but one after the other: all together are large."""
+    """As `_scan_slots`, those that are found, one after the other: all together are large."""
     with store.read() as view:
-        yield from view.slots(number)
+        yield from ((row, slot) for row, slot in view.slots(number) if not slot.archived_at)
 
 
 def _row_of(store: SlotStore, number: int, slot_id: str) -> int | None:

@@ -1,8 +1,8 @@
 """What a deletion left, as it is sent."""
 
 from adamem.v1 import types_pb2
+from adamem_server.receipt_types import DeletionReceipt
 from adamem_server.rpc.slots import encode_time
-from adamem_server.types import DeletionReceipt
 
 
 def encode_receipt(receipt: DeletionReceipt) -> types_pb2.DeletionReceipt:

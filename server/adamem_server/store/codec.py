@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import numpy as np
 
+from adamem_server.archive_types import NO_ARCHIVE_POLICY, ArchivePolicy
 from adamem_server.errors import DataCorruptError
 from adamem_server.types import (
     DEFAULT_HISTORY_VERSIONS,
@@ -72,6 +73,8 @@ class _SlotRecord(msgspec.Struct, array_like=True):
     # Empty, or 16 bytes.
     recalled_from: bytes = b""
     ttl: int = 0
+    archived_at: int = 0
+    pinned: bool = False
 
 
 class _NamespaceRecord(msgspec.Struct, array_like=True):
@@ -98,6 +101,10 @@ class _NamespaceRecord(msgspec.Struct, array_like=True):
     space: int = 0
     history_versions: int = DEFAULT_HISTORY_VERSIONS
     supersede: bool = False
+    archive_max_slots: int = 0
+    archive_max_bytes: int = 0
+    archive_min_importance: float = 0.0
+    importance_half_life: int = NO_ARCHIVE_POLICY.half_life
 
 
 class _PairRecord(msgspec.Struct, array_like=True):
@@ -359,6 +366,8 @@ def encode_slot(slot: Slot) -> bytes:
             slot.language,
             slot_id_bytes(slot.recalled_from) if slot.recalled_from else b"",
             slot.ttl,
+            slot.archived_at,
+            slot.pinned,
         )
     )
 
@@ -383,6 +392,8 @@ def decode_slot(data: bytes) -> Slot:
         language=record.language,
         recalled_from=slot_id_text(record.recalled_from) if record.recalled_from else "",
         ttl=record.ttl,
+        archived_at=record.archived_at,
+        pinned=record.pinned,
     )
 
 
@@ -414,6 +425,10 @@ def encode_namespace(namespace: Namespace) -> bytes:
             namespace.space,
             namespace.history_versions,
             namespace.supersede,
+            namespace.archive.max_slots,
+            namespace.archive.max_bytes,
+            namespace.archive.min_importance,
+            namespace.archive.half_life,
         )
     )
 
@@ -446,6 +461,12 @@ def decode_namespace(number: int, data: bytes) -> Namespace:
         space=record.space,
         history_versions=record.history_versions,
         supersede=record.supersede,
+        archive=ArchivePolicy(
+            max_slots=record.archive_max_slots,
+            max_bytes=record.archive_max_bytes,
+            min_importance=record.archive_min_importance,
+            half_life=record.importance_half_life,
+        ),
     )
 
 

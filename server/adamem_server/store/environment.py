@@ -65,6 +65,8 @@ TABLES: Final = (
     "cue_rows",
     "snapshots",
     "histories",
+    "archived",
+    "archives",
 )
 
 _MIN_MAP_BYTES: Final = 16 << 20

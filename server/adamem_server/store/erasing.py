@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from adamem_server.store import codec, keys
+from adamem_server.store.archive import archive_count
 from adamem_server.store.generations import read_generations
 from adamem_server.store.history import read_history
 from adamem_server.store.slot_store import OF_NAMESPACE, OF_SPACES, ReadView, WriteBatch
@@ -42,7 +43,7 @@ def known_counts(view: ReadView, number: int) -> dict[str, int]:
     slots = dict.fromkeys(("slots", "vectors", "rows"), head.n_slots)
     history = read_history(view, number)
     versions = dict.fromkeys(("versions", "version_vectors", "version_times"), history.n_versions)
-    superseded = {"superseded": history.n_superseded}
+    superseded = {"superseded": history.n_superseded, "archived": archive_count(view, number).n_slots}
     return {**slots, "cue_vectors": head.n_cues, "pairs": n_pairs, **versions, **superseded}
 
 

@@ -99,7 +99,10 @@ def put_expiry(batch: WriteBatch, number: int, row: int, before: Slot, after: Sl
         batch.delete("expiries", keys.expiry_key(number, before.expires_at, row))
     if after.expires_at:
         batch.put("expiries", keys.expiry_key(number, after.expires_at, row), b"")
-    return len(data) - n_before
+    n_grown = len(data) - n_before
+    if after.archived_at and n_grown:
+        batch.archive(number).grow(n_grown)
+    return n_grown
 
 
 def _keys(view: ReadView, table: str, number: int) -> Iterator[bytes]:

@@ -321,7 +321,7 @@ class Trail:
         start = last.validity.end if last is not None and follows else slot.created_at
         version = SlotVersion(
             number=1 if last is None else last.number + 1,
-            slot=slot,
+            slot=replace(slot, archived_at=0),
             validity=Validity(start, end, newer),
             ending=ending,
             row=row,
@@ -331,6 +331,9 @@ class Trail:
         )
         record = self._batch.get("slots", keys.row_key(self._number, row))
         assert record is not None
+        if slot.archived_at:
+            # What comes back from the history is found.
+            record = codec.encode_slot(version.slot)
         self._n_versions += 1
         self._n_bytes += len(record) + len(values)
         self._put(version, record)

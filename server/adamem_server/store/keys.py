@@ -37,6 +37,8 @@
     cue_rows     number u32 | cue and scope, 16 bytes | row u32          empty: see cue_rows.py
     snapshots    number u32 | snapshot's name, UTF-8                     history_codec.encode_snapshot
     histories    number u32                                              history_codec.encode_history
+    archived     number u32 | row u32                                    empty: its slot is archived
+    archives     number u32                                              codec.encode_archive_count
 
 A row is the number of a slot inside its namespace: counted up from 1, never used again, and the id under which the
 vector index knows the slot. Pairs and versions of adapters are counted up from 1 likewise. Namespace number 0 is the
@@ -75,7 +77,7 @@ def number_key(number: int) -> bytes:
 
 
 def row_key(number: int, row: int) -> bytes:
-    """Key in slots, vectors, cue_vectors and accesses."""
+    """Key in slots, vectors, cue_vectors, accesses and archived."""
     return _U32_U32.pack(number, row)
 
 

@@ -11,6 +11,8 @@ import lmdb
 
 from adamem_server.errors import AdaMemError, BackupInvalidError
 from adamem_server.store import codec, keys
+from adamem_server.store.archive import archive_count
+from adamem_server.store.archive_codec import decode_archive_count
 from adamem_server.store.codec import Generations
 from adamem_server.store.environment import FORMAT, TABLES, ReadTransaction
 from adamem_server.store.generations import read_generations
@@ -33,9 +35,10 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "adapters": lambda value: codec.decode_adapter(0, value),
     "jobs": lambda value: codec.decode_job("", value),
     "generations": codec.decode_generations,
+    "archives": decode_archive_count,
 }
 _VECTORS: Final = ("vectors", "cue_vectors")
-_COUNTED: Final = ("slots", "rows", *_VECTORS)
+_COUNTED: Final = ("slots", "rows", "archived", *_VECTORS)
 _VALUE_BYTES: Final = {VectorType.FLOAT32: 4, VectorType.FLOAT16: 2}
 # Records after which the progress of a check is told.
 _TOLD_EVERY: Final = 10_000
@@ -194,7 +197,13 @@ def _check_counts(table: str, view: ReadView, namespaces: Iterable[CopiedNamespa
     if table not in _COUNTED:
         return
     for namespace in namespaces:
-        expected = view.head(namespace.number).n_cues if table == "cue_vectors" else namespace.n_slots
+        match table:
+            case "cue_vectors":
+                expected = view.head(namespace.number).n_cues
+            case "archived":
+                expected = archive_count(view, namespace.number).n_slots
+            case _:
+                expected = namespace.n_slots
         stored = view.namespace(namespace.number)
         serves = namespace.number if stored is None else stored.vector_space
         found = counts.get(serves if table in _VECTORS else namespace.number, 0)

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 import lmdb
 
 from adamem_server.store import codec, keys
+from adamem_server.store.archive import Archive
 from adamem_server.store.codec import Change, Head, Learning, Request
 from adamem_server.store.cue_rows import cue_key
 from adamem_server.store.data_file import DataFile
@@ -63,6 +64,8 @@ _PURGED: Final = (
     "cue_rows",
     "snapshots",
     "histories",
+    "archived",
+    "archives",
     "heads",
     "generations",
 )
@@ -271,17 +274,21 @@ class WriteBatch(ReadView):
         self._puts: dict[str, list[tuple[bytes, bytes]]] = {}
         self._spaces: dict[int, Spaces] = {}
         self._trails: dict[int, Trail] = {}
+        self._archives: dict[int, Archive] = {}
 
     def flush(self) -> None:
         """Hand the gathered puts to LMDB: one call a table, which lets go of the GIL once instead of once a slot.
 
-        Also stores the counts of the histories.
+        Also stores the counts of the histories and archives.
         """
         for spaces in self._spaces.values():
             spaces.flush(self)
         for trail in self._trails.values():
             trail.flush()
         self._trails.clear()
+        for archive in self._archives.values():
+            archive.flush()
+        self._archives.clear()
         for table, items in self._puts.items():
             with self._txn.cursor(db=self._tables[table]) as cursor:
                 cursor.putmulti(items)
@@ -301,6 +308,13 @@ class WriteBatch(ReadView):
         if trail is None:
             trail = self._trails[number] = Trail(self, number)
         return trail
+
+    def archive(self, number: int) -> Archive:
+        """The archived slots of a namespace; kept until `flush`."""
+        archive = self._archives.get(number)
+        if archive is None:
+            archive = self._archives[number] = Archive(self, number)
+        return archive
 
     def put_namespace(self, namespace: Namespace) -> None:
         """Store a namespace's properties and its name."""
@@ -399,6 +413,10 @@ class WriteBatch(ReadView):
         spaces = self.spaces(number)
         vector_key = keys.row_key(spaces.serving, row)
         spaces.forget(self, row)
+        if old is not None and old.archived_at:
+            self.archive(number).remove(row)
+        if slot.archived_at:
+            self.archive(number).add(row, len(data), has_cue=bool(cue_values))
         self._gather("slots", key, data)
         self._gather("vectors", vector_key, values)
         if cue_values:
@@ -465,6 +483,8 @@ class WriteBatch(ReadView):
             self._put_cue_row(number, row, slot, None)
         spaces = self.spaces(number)
         spaces.forget(self, row)
+        if slot.archived_at:
+            self.archive(number).remove(row)
         vector_key = keys.row_key(spaces.serving, row)
         n_bytes = len(self._pop("slots", key)) + len(self._pop("vectors", vector_key))
         n_cue_bytes = 0 if "cue_vectors" in absent else len(self._pop("cue_vectors", vector_key))

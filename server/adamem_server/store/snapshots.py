@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from adamem_server.store import codec, keys
+from adamem_server.store.archive import is_listed
 from adamem_server.store.history import read_versions, version_record, version_values
 from adamem_server.store.history_codec import decode_snapshot, encode_snapshot
 from adamem_server.store.slot_store import ReadView, WriteBatch
@@ -120,7 +121,7 @@ def differences(
 def _differ(view: ReadView, namespace: Namespace, before: State | None, now: State | None) -> bool:
     if before is None or now is None:
         return before is not now
-    if replace(before.slot, updated_at=now.slot.updated_at) != now.slot:
+    if replace(before.slot, updated_at=now.slot.updated_at, archived_at=now.slot.archived_at) != now.slot:
         return True
     return before.values(view, namespace) != now.values(view, namespace)
 
@@ -155,3 +156,5 @@ def put_copy(
     batch.put("rows", keys.slot_id_key(number, codec.slot_id_bytes(slot.id)), keys.encode_u32(row))
     if slot.expires_at:
         batch.put("expiries", keys.expiry_key(number, slot.expires_at, row), b"")
+    if slot.archived_at and not is_listed(batch, number, row):
+        batch.archive(number).add(row, len(record), has_cue=bool(cue_values))

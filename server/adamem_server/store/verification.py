@@ -6,6 +6,7 @@ import numpy as np
 
 from adamem_server.errors import DataCorruptError
 from adamem_server.store import keys
+from adamem_server.store.archive import is_listed
 from adamem_server.store.slot_store import ReadView
 from adamem_server.types import Namespace, Slot
 
@@ -42,6 +43,8 @@ def _disagreements(view: ReadView, namespace: Namespace, row: int, slot: Slot) -
         yield "its id leads to no row" if named is None else f"its id leads to row {named}"
     if slot.expires_at and view.get("expiries", keys.expiry_key(number, slot.expires_at, row)) is None:
         yield "it is not listed among those that expire"
+    if bool(slot.archived_at) is not is_listed(view, number, row):
+        yield "it is archived and not listed so" if slot.archived_at else "it is listed among those that are archived"
     try:
         found, vectors = view.vectors(namespace, [row])
         if not found:

@@ -16,9 +16,10 @@ from adamem_server.errors import (
 from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.lifecycle.snapshots import Snapshots
 from adamem_server.memory.jobs import StoreJob
+from adamem_server.receipt_types import DeletionReceipt
 from adamem_server.store import erasing
 from adamem_server.store.slot_store import WriteBatch
-from adamem_server.types import Condition, DeletionReceipt, NamespaceSpec, Operator, QueryMode, Scope, SlotInput
+from adamem_server.types import Condition, NamespaceSpec, Operator, QueryMode, Scope, SlotInput
 from tests.unit.memory.engines import Lab, key, stored
 from tests.unit.store.test_codec import ADAPTER
 

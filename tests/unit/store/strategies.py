@@ -32,4 +32,6 @@ def slots(metadata: st.SearchStrategy[object] | None = None) -> st.SearchStrateg
         updated_at=times,
         expires_at=st.just(0) | times,
         vector_supplied=st.booleans(),
+        archived_at=st.just(0) | times,
+        pinned=st.booleans(),
     )

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adamem_server.archive_types import NO_ARCHIVE_POLICY, ArchivePolicy
 from adamem_server.errors import DataCorruptError
-from adamem_server.store import codec, history_codec
+from adamem_server.store import archive_codec, codec, history_codec
 from adamem_server.store.snapshot_types import Snapshot
 from adamem_server.store.version_types import Ending, SlotVersion
 from adamem_server.types import (
@@ -54,6 +55,8 @@ SLOT = Slot(
     language="ru",
     recalled_from="01ARZ3NDEKTSV4RRFFQ69G5FAW",
     ttl=3_600_000_000,
+    archived_at=1_800_000_000_000_000,
+    pinned=True,
 )
 NAMESPACE = Namespace(
     number=7,
@@ -80,6 +83,7 @@ NAMESPACE = Namespace(
     space=12,
     history_versions=4,
     supersede=True,
+    archive=ArchivePolicy(max_slots=1000, max_bytes=70_000, min_importance=0.25, half_life=86_400_000_000),
 )
 GENERATIONS = codec.Generations(
     next=codec.Generation(12, "intfloat/multilingual-e5-base", "ab", 768, 0, 9, 4, 0, "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
@@ -163,9 +167,14 @@ def same_pair(left: TaughtPair, right: TaughtPair) -> bool:
     return left == right and np.allclose(left.vector, right.vector, rtol=1e-3)
 
 
+FOUND = replace(SLOT, archived_at=0, pinned=False)
 RECORDS = {
     "slot": (codec.encode_slot(SLOT), lambda data: codec.decode_slot(data) == SLOT),
     "namespace": (codec.encode_namespace(NAMESPACE), lambda data: codec.decode_namespace(7, data) == NAMESPACE),
+    "archive_count": (
+        archive_codec.encode_archive_count(archive_codec.ArchiveCount(3, 70_000, 2)),
+        lambda data: archive_codec.decode_archive_count(data) == archive_codec.ArchiveCount(3, 70_000, 2),
+    ),
     "head": (
         codec.encode_head(codec.Head(9, 4, 2, 1234, 5, 1)),
         lambda data: codec.decode_head(data) == codec.Head(9, 4, 2, 1234, 5, 1),
@@ -192,7 +201,7 @@ RECORDS = {
     "version": (
         history_codec.encode_version(VERSION, (GOLDEN / "slot.v1.2.bin").read_bytes()),
         lambda data: (
-            history_codec.decode_version(5, 9, data) == replace(VERSION, slot=replace(SLOT, recalled_from="", ttl=0))
+            history_codec.decode_version(5, 9, data) == replace(VERSION, slot=replace(FOUND, recalled_from="", ttl=0))
             and history_codec.slot_record_of(data) == (GOLDEN / "slot.v1.2.bin").read_bytes()
         ),
     ),
@@ -219,14 +228,17 @@ def test_records_of_version_1_stay_as_they_are(name: str) -> None:
 
 def test_records_with_fewer_fields_are_read() -> None:
     slot = (GOLDEN / "slot.v1.bin").read_bytes()
-    assert codec.decode_slot(slot) == replace(SLOT, language="", recalled_from="", ttl=0)
+    assert codec.decode_slot(slot) == replace(FOUND, language="", recalled_from="", ttl=0)
     slot = (GOLDEN / "slot.v1.2.bin").read_bytes()
-    assert codec.decode_slot(slot) == replace(SLOT, recalled_from="", ttl=0)
+    assert codec.decode_slot(slot) == replace(FOUND, recalled_from="", ttl=0)
     slot = (GOLDEN / "slot.v1.3.bin").read_bytes()
-    assert codec.decode_slot(slot) == replace(SLOT, ttl=0)
+    assert codec.decode_slot(slot) == replace(FOUND, ttl=0)
+    assert codec.decode_slot((GOLDEN / "slot.v1.4.bin").read_bytes()) == FOUND
     assert codec.decode_change((GOLDEN / "change.v1.bin").read_bytes()) == codec.Change(1, (2, 3), (4,))
     namespace = (GOLDEN / "namespace.v1.bin").read_bytes()
-    unkept = replace(NAMESPACE, history_versions=10, supersede=False)
+    unlimited = replace(NAMESPACE, archive=NO_ARCHIVE_POLICY)
+    assert codec.decode_namespace(7, (GOLDEN / "namespace.v1.7.bin").read_bytes()) == unlimited
+    unkept = replace(unlimited, history_versions=10, supersede=False)
     ungenerated = replace(unkept, space=0)
     undecided = replace(ungenerated, duplicates=NO_DUPLICATE_POLICY, default_ttl=0)
     unadapted = replace(undecided, adapter_enabled=True, adapter_version=0)
