@@ -108,6 +108,7 @@ def build(settings: Settings) -> App:
             packages,
             server_version=__version__,
             keep_former_s=settings.keep_former_vectors_s,
+            archive_interval_s=settings.archive_interval_s,
         )
         resources.callback(lifecycle.close)
         lifecycle.start()

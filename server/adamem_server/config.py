@@ -111,6 +111,13 @@ class Settings(BaseSettings):
         description="How long vectors are kept that were replaced by those of another model, so that this can be"
         " taken back; 0: not at all.",
     )
+    archive_interval_s: float = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        description="How often it is looked which namespaces are beyond their limits and archive slots; 0: slots are"
+        " archived only when that is asked for.",
+    )
     n_rpc_threads: int = Field(32, ge=2, le=1024, description="Calls worked on at once.")
     max_bulk_streams: int = Field(
         8, ge=1, le=512, description="Streams open at once, bulk updates and watched jobs; more are refused."

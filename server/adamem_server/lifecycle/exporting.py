@@ -14,6 +14,7 @@ from typing import Final
 from ulid import ULID
 
 from adamem_server.adapt.adapter import Adapter
+from adamem_server.archive_types import NO_ARCHIVE_POLICY, ArchivePolicy
 from adamem_server.errors import AbortedError, DataCorruptError, NamespaceNotFoundError, StorageFullError
 from adamem_server.lifecycle.spool import Spool, bytes_part, single_slots
 from adamem_server.memory.filters import is_expired
@@ -28,6 +29,7 @@ from adamem_server.packages.manifest import (
     PAIR_VECTORS,
     PAIRS,
     AdapterInfo,
+    Archive,
     Duplicates,
     Index,
     Learned,
@@ -260,6 +262,7 @@ class Export:
             default_ttl_s=seconds_of(namespace.default_ttl),
             history_versions=namespace.history_versions,
             supersede=namespace.supersede,
+            archive=_archive(namespace.archive),
             adapter=None if adapter is None else _adapter_info(adapter),
             learned=learned,
             members=members,
@@ -303,6 +306,12 @@ def _duplicates(policy: DuplicatePolicy) -> Duplicates | None:
     if policy == NO_DUPLICATE_POLICY:
         return None
     return Duplicates(policy.on_duplicate, policy.on_recalled, policy.threshold, policy.scope)
+
+
+def _archive(policy: ArchivePolicy) -> Archive | None:
+    if policy == NO_ARCHIVE_POLICY:
+        return None
+    return Archive(policy.max_slots, policy.max_bytes, policy.min_importance, seconds_of(policy.half_life))
 
 
 def _adapter_info(version: AdapterVersion) -> AdapterInfo:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from adamem_server.adapt.adapter import Adapter
+from adamem_server.archive_types import NO_ARCHIVE_POLICY, ArchivePolicy
 from adamem_server.embed.base import ModelInfo
 from adamem_server.errors import (
     DataCorruptError,
@@ -165,6 +166,7 @@ def _described(manifest: Manifest, name: str, serving: ModelInfo) -> Namespace:
         default_ttl=duration_of(manifest.default_ttl_s),
         history_versions=manifest.history_versions,
         supersede=manifest.supersede,
+        archive=_archive(manifest),
         adapter_version=adapter_version if manifest.model.fingerprint == serving.fingerprint else 0,
     )
     try:
@@ -179,6 +181,18 @@ def _duplicates(manifest: Manifest) -> DuplicatePolicy:
         return NO_DUPLICATE_POLICY
     return DuplicatePolicy(
         on_duplicate=told.on_duplicate, on_recalled=told.on_recalled, threshold=told.threshold, scope=told.scope
+    )
+
+
+def _archive(manifest: Manifest) -> ArchivePolicy:
+    told = manifest.archive
+    if told is None:
+        return NO_ARCHIVE_POLICY
+    return ArchivePolicy(
+        max_slots=told.max_slots,
+        max_bytes=told.max_bytes,
+        min_importance=told.min_importance,
+        half_life=duration_of(told.half_life_s),
     )
 
 

@@ -2,7 +2,9 @@
 
 from typing import Final
 
-from adamem_server.errors import NamespaceExistsError
+from adamem_server.errors import FailedPreconditionError, NamespaceExistsError
+from adamem_server.lifecycle.archive import ArchiveSlots
+from adamem_server.lifecycle.archive_keeper import ArchiveKeeper
 from adamem_server.lifecycle.backup import Backups
 from adamem_server.lifecycle.clone import Clone
 from adamem_server.lifecycle.compact import Compact
@@ -29,7 +31,8 @@ from adamem_server.types import Job, JsonObject, RequestKey
 class Lifecycle:
     """The operations on one engine, the runner of their jobs, and the packages. Thread-safe.
 
-    `keep_former_s` is how long vectors are kept that were replaced by those of another model.
+    `keep_former_s` is how long vectors are kept that were replaced by those of another model, `archive_interval_s` how
+    often it is looked which namespaces are beyond their limits (0: never).
 
     Every operation that starts a job raises what `JobRunner.submit` raises.
     """
@@ -42,6 +45,7 @@ class Lifecycle:
         *,
         server_version: str,
         keep_former_s: float = 7 * 86_400.0,
+        archive_interval_s: float = 0.0,
     ) -> None:
         parts = engine.parts
         self._parts: Final = parts
@@ -59,8 +63,10 @@ class Lifecycle:
             Clone(parts, self.snapshots),
             self._reembed,
             Report(parts.store, parts.registry, parts.encoders, parts.now),
+            ArchiveSlots(parts),
         ]
         self.jobs: Final = JobRunner(parts.store, parts.writer, kinds, parts.activity, settings, now=parts.now)
+        self._archive_keeper = ArchiveKeeper(parts.store, self.jobs, archive_interval_s, parts.now)
         self.duplicates: Final = Duplicates(parts.store, self.jobs.get)
         self.reports: Final = Reports(parts, self.jobs.get)
         self.erasure: Final = Erasure(engine)
@@ -72,9 +78,11 @@ class Lifecycle:
         self.packages.start()
         self.snapshots.resume()
         self.jobs.start()
+        self._archive_keeper.start()
 
     def close(self) -> None:
         """Stop the jobs and erasures; the engine is still open."""
+        self._archive_keeper.close()
         self.erasure.close()
         self.jobs.close()
         self.packages.close()
@@ -100,6 +108,24 @@ class Lifecycle:
             request: See `JobRunner.submit`.
         """
         return self.jobs.submit(Deduplicate.name, namespace=namespace, params=params, request=request)
+
+    def archive(self, namespace: str, *, dry_run: bool = False, request: RequestKey | None = None) -> Job:
+        """Take what falls under the limits of a namespace out of its indexes, or tell what would be.
+
+        Raises:
+            FailedPreconditionError: The namespace has no limits.
+        """
+        with self._parts.store.read() as view:
+            target = find_namespace(view, namespace)
+            known = known_request(view, target.number, request)
+        if known is None and not target.archive.has_limits:
+            raise FailedPreconditionError(
+                f"namespace {namespace!r} has no limits, so that nothing is archived: set archive.max_slots,"
+                " archive.max_bytes or archive.min_importance",
+                namespace=namespace,
+            )
+        params: JsonObject = {"dry_run": dry_run}
+        return self.jobs.submit(ArchiveSlots.name, namespace=namespace, params=params, request=request)
 
     def undo_deduplicate(
         self, namespace: str, *, job_id: str = "", slot_id: str = "", request: RequestKey | None = None

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from adamem_server.archive_types import NO_ARCHIVE_POLICY
 from adamem_server.errors import PackageError, PackageFormatError
 from adamem_server.types import (
     DEFAULT_HISTORY_VERSIONS,
@@ -112,6 +113,15 @@ class Duplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scope: Annotated[tuple[ScopeField, ...], Meta(min_length=1, max_length=len(ScopeField))]
 
 
+class Archive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the namespace keeps found, field by field as `types.ArchivePolicy`."""
+
+    max_slots: Count = 0
+    max_bytes: Count = 0
+    min_importance: Share = 0.0
+    half_life_s: Seconds = NO_ARCHIVE_POLICY.half_life / 1e6
+
+
 class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of the package, unpacked."""
 
@@ -146,6 +156,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     default_ttl_s: Seconds = 0.0
     history_versions: Versions = DEFAULT_HISTORY_VERSIONS
     supersede: bool = False
+    archive: Archive | None = None
     adapter: AdapterInfo | None = None
     learned: Learned = Learned()
     members: dict[str, Member]

@@ -59,6 +59,8 @@ class PackagedSlot(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkn
     vector_supplied: bool = False
     language: str = ""
     recalled_from: SlotId | None = None
+    archived_at: Time | None = None
+    pinned: bool = False
     cue_embedded: bool = False
 
 
@@ -136,6 +138,8 @@ def packaged(slot: Slot, access: Access, *, cue_embedded: bool) -> PackagedSlot:
         vector_supplied=slot.vector_supplied,
         language=slot.language,
         recalled_from=slot.recalled_from or None,
+        archived_at=time_of(slot.archived_at) if slot.archived_at else None,
+        pinned=slot.pinned,
         cue_embedded=cue_embedded,
     )
 
@@ -159,6 +163,8 @@ def stored(line: PackagedSlot, *, vector_supplied: bool) -> Slot:
         vector_supplied=vector_supplied,
         language=line.language,
         recalled_from=line.recalled_from or "",
+        archived_at=microseconds(line.archived_at) if line.archived_at else 0,
+        pinned=line.pinned,
     )
 
 
@@ -266,7 +272,8 @@ def _label_problem(slot: PackagedSlot) -> str:
 def _times_problem(slot: PackagedSlot) -> str:
     if slot.created_at <= _EPOCH or slot.updated_at <= _EPOCH:
         return "created_at, updated_at: is not later than 1970-01-01T00:00:00Z"
-    for field, value in (("expires_at", slot.expires_at), ("accessed_at", slot.accessed_at)):
+    for field in ("expires_at", "accessed_at", "archived_at"):
+        value = getattr(slot, field)
         if value is not None and (problem := _time_problem(field, value)):
             return problem
     if (slot.access_count > 0) != (slot.accessed_at is not None):

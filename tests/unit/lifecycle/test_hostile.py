@@ -249,6 +249,7 @@ def manifests() -> Iterator[Case]:
         "description": ("x" * 5000,),
         "adapter_enabled": ("yes",),
         "duplicates": ({"threshold": 2}, {"on_duplicate": "burn"}, {"scope": []}),
+        "archive": ({"max_slots": -1}, {"min_importance": 2}, {"half_life_s": -1}, {"max": 1}),
         "learned": ({"n_pairs": -1}, {"next_version": 0}),
     }
     for name, values in wrong.items():
@@ -390,6 +391,8 @@ def lines() -> Iterator[Case]:
         "language": [("english", "two letters"), ("EN", "two letters"), ("é1", "two letters")],
         "cue_embedded": [(True, "there is no cue")],
         "recalled_from": [("x", "regex")],
+        "archived_at": [("1960-01-01T00:00:00Z", "1970"), ("", "RFC3339"), (1, "datetime|timezone")],
+        "pinned": [(1, "bool"), ("yes", "bool")],
         "surprise": [(1, "unknown field")],
     }
     for name, values in wrong.items():
