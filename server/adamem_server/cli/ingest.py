@@ -103,7 +103,7 @@ def ingest(
 
 
 def _reading(*, max_chars: int, lines: bool, tag: tuple[str, ...], **fields: Any) -> Reading:
-    given = {name: value for name, value in {**fields, "tags": tag}.items() if value not in (None, "", ())}
+    given = {name: value for name, value in {**fields, "tags": tag}.items() if value not in (None, "", (), False)}
     return Reading(max_chars=max_chars, by_lines=lines, fields=given)
 
 

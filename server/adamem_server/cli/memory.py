@@ -51,6 +51,7 @@ def update(session: Session, /, content: str, tag: tuple[str, ...], **fields: An
 @option("--diversity", type=float, metavar="D", help="How much hits shall differ, 0 to 1.")
 @option("--asked-at", metavar="TIME", help='What "yesterday" is relative to, RFC 3339; now unless given.')
 @option("--as-of", metavar="TIME", help="Answer from what was valid at this time, RFC 3339; now unless given.")
+@option("--include-archived", is_flag=True, help="Look at archived slots too.")
 @option("--use-adapter/--no-adapter", default=None, help="Whether to use what was learned.")
 @option("--rerank", type=int, default=0, metavar="N", help="Hits that the server's cross-encoder looks at closer.")
 @option("--explain", is_flag=True, help="Show what each score is the sum of.")
@@ -79,6 +80,7 @@ def query(
             use_adapter=given["use_adapter"],
             rerank=given["rerank"],
             as_of=given["as_of"],
+            include_archived=given["include_archived"],
         )
     if session.as_json:
         print_json(result)
@@ -87,8 +89,10 @@ def query(
         say(timings_line(len(result), result.timings))
         if result.confidence is not None:
             say(f"confidence {result.confidence:.2f} that one of them answers")
-        untimely = [stage for stage in result.skipped_stages if stage != "former"]
+        too_many = {"former": "former versions", "archived": "archived slots"}
+        untimely = [stage for stage in result.skipped_stages if stage not in too_many]
         if untimely:
             say(f"no time for: {', '.join(untimely)}")
-        if len(untimely) < len(result.skipped_stages):
-            say("there are more former versions than were looked at: a filter leaves fewer")
+        for stage, what in too_many.items():
+            if stage in result.skipped_stages:
+                say(f"there are more {what} than were looked at: a filter leaves fewer")

@@ -77,8 +77,9 @@ class Weight(click.ParamType[tuple[str, float]]):
 
 
 def slot_options(command: _F) -> _F:
-    """Kind, scope, role, tags, metadata, importance and times of slots to store."""
+    """Kind, scope, role, tags, metadata, importance, times and pin of slots to store."""
     for each in (
+        option("--pinned", is_flag=True, help="It is never archived."),
         option(
             "--language", default="", metavar="XX", help="Of the content, two letters; told by its words if left out."
         ),
@@ -153,6 +154,29 @@ def duplicate_options(command: _F) -> _F:
     ):
         command = each(command)
     return command
+
+
+def archive_options(command: _F) -> _F:
+    """What a namespace keeps found; joined by `joined_archive`."""
+    for each in (
+        option(
+            "--half-life-s",
+            type=float,
+            metavar="SECONDS",
+            help="After which the importance of an unused slot is halved; 30 days unless given, 0: never.",
+        ),
+        option("--min-importance", type=float, metavar="0..1", help="Archive slots of which less is left; 0: none."),
+        option("--max-bytes", type=int, metavar="N", help="Archive the least important beyond it; 0: no limit."),
+        option("--max-slots", type=int, metavar="N", help="Archive the least important beyond it; 0: no limit."),
+    ):
+        command = each(command)
+    return command
+
+
+def joined_archive(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The values of `archive_options`; None where none is given."""
+    policy = {name: given[name] for name in ("max_slots", "max_bytes", "min_importance", "half_life_s")}
+    return policy if any(value is not None for value in policy.values()) else None
 
 
 def joined_policy(given: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -41,6 +41,12 @@ def slots() -> None:
 @finding_options
 @option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many; all unless given.")
 @option("--vectors", is_flag=True, help="With --json: the slots' vectors too.")
+@option(
+    "--archived",
+    type=click.Choice(["exclude", "include", "only"]),
+    default="exclude",
+    help="Whether archived slots are listed too, or they alone.",
+)
 @namespace_option
 @json_option
 @pass_session
@@ -49,6 +55,7 @@ def list_(
     /,
     limit: int | None,
     vectors: bool,
+    archived: str,
     finding: str | None,
     stale_days: int | None,
     **given: Any,
@@ -62,7 +69,8 @@ def list_(
             for each in islice(client.lifecycle.finding_slots(finding, stale_days=stale_days), limit):
                 print_json(each) if session.as_json else click.echo(f"{each.id}  {each.note}")
             return
-        for slot in islice(client.list_slots(filter=condition, include_vectors=vectors), limit):
+        found = client.list_slots(filter=condition, include_vectors=vectors, archived=archived)
+        for slot in islice(found, limit):
             show(slot)
 
 

@@ -46,6 +46,7 @@ _READ_ONLY: Final = frozenset(
         "absorbed",
         "cue_embedded",
         "validity",
+        "archived_at",
     }
 )
 

@@ -93,6 +93,7 @@ class AdminService(AdminServiceServicer):
             default_ttl=default_ttl,
             history_versions=history_versions,
             supersede=supersede,
+            archive=self._decoder.update_archive(request),
         )
         return pb.UpdateNamespaceResponse(namespace=encode_namespace(info))
 

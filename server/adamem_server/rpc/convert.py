@@ -7,10 +7,13 @@ from hashlib import blake2b
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 from adamem.v1 import admin_service_pb2 as admin_pb2
+from adamem.v1 import archive_service_pb2 as archive_pb2
 from adamem.v1 import memory_service_pb2 as memory_pb2
 from adamem.v1 import types_pb2
+from adamem_server.archive_types import NO_ARCHIVE_POLICY, ArchivePolicyChange
 from adamem_server.errors import AdaMemError, InvalidArgumentError
 from adamem_server.memory.touching import NewExpiry
+from adamem_server.rpc.archive import decode_archive_policy, encode_archive_policy
 from adamem_server.rpc.checks import (
     MAX_DESCRIPTION_BYTES,
     MAX_DIM,
@@ -33,9 +36,9 @@ from adamem_server.rpc.filters import decode_filter
 from adamem_server.rpc.ranking import decode_ranking, encode_ranking
 from adamem_server.rpc.receipts import encode_receipt
 from adamem_server.rpc.slots import (
-    decode_default_ttl,
     decode_expiry,
     decode_slot,
+    decode_span,
     encode_duration,
     encode_seconds,
     encode_slot,
@@ -191,6 +194,7 @@ class RequestDecoder:
             use_adapter=message.use_adapter if message.HasField("use_adapter") else None,
             rerank=check_range(message.rerank, "rerank", 0, _MAX_RERANK),
             as_of=check_time(message.as_of, "as_of") if message.HasField("as_of") else 0,
+            include_archived=message.include_archived,
         )
 
     def update(self, message: memory_pb2.UpdateRequest) -> Batch:
@@ -267,9 +271,10 @@ class RequestDecoder:
             vector_type=check_enum(message.vector_type, "vector_type", _VECTOR_TYPES),
             external_vectors=message.external_vectors,
             duplicates=decode_policy(message.duplicates, "duplicates").of(NO_DUPLICATE_POLICY),
-            default_ttl=decode_default_ttl(message.default_ttl, "default_ttl"),
+            default_ttl=decode_span(message.default_ttl, "default_ttl"),
             history_versions=_history_versions(message, DEFAULT_HISTORY_VERSIONS),
             supersede=message.supersede,
+            archive=decode_archive_policy(message.archive, "archive").of(NO_ARCHIVE_POLICY),
         )
         return spec, request_key("create", message)
 
@@ -290,13 +295,25 @@ class RequestDecoder:
         duplicates = decode_policy(message.duplicates, "duplicates") if message.HasField("duplicates") else None
         default_ttl = None
         if message.HasField("default_ttl"):
-            default_ttl = decode_default_ttl(message.default_ttl, "default_ttl")
+            default_ttl = decode_span(message.default_ttl, "default_ttl")
         return name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl
 
     def update_history(self, message: admin_pb2.UpdateNamespaceRequest) -> tuple[int | None, bool | None]:
         """What a namespace shall keep of its past: how many versions, and whether newer facts supersede older ones."""
         supersede = message.supersede if message.HasField("supersede") else None
         return _history_versions(message, None), supersede
+
+    def update_archive(self, message: admin_pb2.UpdateNamespaceRequest) -> ArchivePolicyChange | None:
+        """What to change of what a namespace keeps found."""
+        return decode_archive_policy(message.archive, "archive") if message.HasField("archive") else None
+
+    def marked_slots(
+        self, message: archive_pb2.RestoreArchivedRequest | archive_pb2.PinSlotsRequest, verb: str
+    ) -> tuple[list[str], Filter | None, RequestKey | None]:
+        """The ids or the filter of slots to restore or to pin, and the request id."""
+        if bool(message.slot_ids) == message.HasField("filter"):
+            raise InvalidArgumentError("slot_ids", "exactly one of slot_ids and filter is needed")
+        return self._ids(message.slot_ids, "slot_ids"), self.filter(message), request_key(verb, message)
 
     def feedback(self, message: memory_pb2.FeedbackRequest) -> FeedbackRequest:
         """Which slots helped with a question."""
@@ -330,7 +347,9 @@ class RequestDecoder:
         message: memory_pb2.QueryRequest
         | memory_pb2.ListSlotsRequest
         | memory_pb2.DeleteSlotsRequest
-        | memory_pb2.TouchSlotsRequest,
+        | memory_pb2.TouchSlotsRequest
+        | archive_pb2.RestoreArchivedRequest
+        | archive_pb2.PinSlotsRequest,
     ) -> Filter | None:
         """The filter of a request."""
         return decode_filter(message.filter, self._limits) if message.HasField("filter") else None
@@ -435,6 +454,9 @@ def encode_namespace(info: NamespaceInfo) -> admin_pb2.Namespace:
         supersede=namespace.supersede,
         n_versions=info.n_versions,
         version_bytes=info.version_bytes,
+        archive=encode_archive_policy(namespace.archive),
+        n_archived=info.n_archived,
+        archived_bytes=info.archived_bytes,
     )
 
 

@@ -11,6 +11,7 @@ from adamem.v1.memory_service_pb2_grpc import MemoryServiceServicer
 from adamem_server.errors import ShuttingDownError
 from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.memory.engine import MemoryEngine
+from adamem_server.rpc.archive import decode_archived
 from adamem_server.rpc.bulk import BulkStream, nothing_stored
 from adamem_server.rpc.checks import check_page_size, check_ulid
 from adamem_server.rpc.convert import (
@@ -87,6 +88,7 @@ class MemoryService(MemoryServiceServicer):
         """Read slots page by page."""
         namespace = self._decoder.namespace(request.namespace)
         condition = self._decoder.filter(request)
+        archived = decode_archived(request.archived, "archived")
         page_size = check_page_size(request.page_size)
         start = decode_row(request)
         while True:
@@ -96,6 +98,7 @@ class MemoryService(MemoryServiceServicer):
                 page_size=page_size,
                 after=start,
                 include_vectors=request.include_vectors,
+                archived=archived,
             )
             response = pb.ListSlotsResponse(
                 slots=map(encode_slot, views), next_page_token=encode_page_token(request, str(after) if after else "")

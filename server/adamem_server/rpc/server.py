@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import grpc
+from adamem.v1.archive_service_pb2_grpc import add_ArchiveServiceServicer_to_server
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from adamem.v1 import (
     admin_service_pb2,
+    archive_service_pb2,
     backup_service_pb2,
     job_service_pb2,
     lifecycle_service_pb2,
@@ -29,6 +31,7 @@ from adamem_server.errors import StartupError
 from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.rpc.admin_service import AdminService
+from adamem_server.rpc.archive_service import ArchiveService
 from adamem_server.rpc.backup_service import BackupService
 from adamem_server.rpc.convert import RequestDecoder
 from adamem_server.rpc.health import HealthService
@@ -48,6 +51,7 @@ SERVICES: Final = (
     backup_service_pb2.DESCRIPTOR.services_by_name["BackupService"].full_name,
     package_service_pb2.DESCRIPTOR.services_by_name["PackageService"].full_name,
     version_service_pb2.DESCRIPTOR.services_by_name["VersionService"].full_name,
+    archive_service_pb2.DESCRIPTOR.services_by_name["ArchiveService"].full_name,
 )
 
 # Calls that wait for a thread; more are refused by gRPC itself, with RESOURCE_EXHAUSTED.
@@ -120,6 +124,7 @@ class RpcServer:
         add_AdminServiceServicer_to_server(admin, self._server)
         add_LifecycleServiceServicer_to_server(LifecycleService(lifecycle, decoder), self._server)
         add_VersionServiceServicer_to_server(VersionService(engine, lifecycle, decoder), self._server)
+        add_ArchiveServiceServicer_to_server(ArchiveService(engine, lifecycle, decoder), self._server)
         add_JobServiceServicer_to_server(JobService(lifecycle.jobs), self._server)
         add_BackupServiceServicer_to_server(self._backup, self._server)
         add_PackageServiceServicer_to_server(PackageService(lifecycle.packages, decoder), self._server)

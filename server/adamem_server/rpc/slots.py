@@ -46,7 +46,7 @@ _KIND_NUMBERS: Final = {kind: number for number, kind in KINDS.items() if number
 _DEFAULT_IMPORTANCE: Final = 0.5
 _NS: Final = 1_000_000_000
 _US: Final = 1_000_000
-_MAX_DEFAULT_TTL_US: Final = 1000 * 366 * 86_400 * _US
+_MAX_SPAN_US: Final = 1000 * 366 * 86_400 * _US
 
 
 def decode_slot(message: memory_service_pb2.SlotInput, field: str, limits: Limits, now_us: int) -> SlotInput:
@@ -82,6 +82,7 @@ def decode_slot(message: memory_service_pb2.SlotInput, field: str, limits: Limit
         ttl=ttl,
         vector=check_vector(message.vector, f"{field}.vector") if message.HasField("vector") else None,
         language=check_language(message.language, f"{field}.language") if message.language else "",
+        pinned=message.pinned,
     )
 
 
@@ -113,6 +114,8 @@ def encode_slot(view: SlotView) -> types_pb2.Slot:
         access_count=view.access.count,
         accessed_at=encode_time(view.access.accessed_at),
         validity=None if view.validity is None else encode_validity(view.validity),
+        archived_at=encode_time(slot.archived_at),
+        pinned=slot.pinned,
     )
 
 
@@ -187,11 +190,16 @@ def decode_expiry(
             return NO_EXPIRY if message.no_expiry else 0, 0
 
 
-def decode_default_ttl(message: Duration, field: str) -> int:
-    """A namespace's time to live in microseconds, 0 for none."""
+def decode_span(message: Duration, field: str) -> int:
+    """A time of a namespace's policy in microseconds, up to 1000 years; 0 for none."""
     if message.seconds == message.nanos == 0:
         return 0
-    ttl = check_duration(message, field)
-    if ttl > _MAX_DEFAULT_TTL_US:
+    span = check_duration(message, field)
+    if span > _MAX_SPAN_US:
         raise InvalidArgumentError(field, "is more than 1000 years", limit="1000 years")
-    return ttl
+    return span
+
+
+def encode_span(span_us: int) -> Duration:
+    """The inverse of `decode_span`; 0 is set."""
+    return Duration(seconds=span_us // _US, nanos=span_us % _US * 1000)

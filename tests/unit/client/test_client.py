@@ -82,7 +82,7 @@ def test_update_takes_the_fields_of_a_slot_input() -> None:
 EXPORTED = sorted(
     """
     AbsorbedSlot AbsorbedSlotPage DuplicateAction DuplicateMatch DuplicatePair DuplicatePairPage DuplicatePolicy
-    DuplicateScope RecalledAction
+    DuplicateScope RecalledAction ArchivePolicy ArchivedSlots MarkResult
     DataFileSize Finding FindingExample FindingKind HealthReport StructureSize
     DiffKind Ending RestoredSlot SlotDiff SlotDiffPage SlotVersion SlotVersionPage Snapshot SnapshotPage Validity
     SlotVersionNotFoundError SnapshotNotFoundError SnapshotExistsError

@@ -178,7 +178,7 @@ def test_records_print_what_is_set() -> None:
     slot = slot_from_proto(pb.Slot(id="01", content="tea", kind=pb.SLOT_KIND_PREFERENCE, tags=["drink"]))
     assert repr(slot) == (
         "Slot(id='01', content='tea', kind='preference', tags=('drink',), importance=0.0, access_count=0,"
-        " vector_supplied=False)"
+        " vector_supplied=False, pinned=False)"
     )
     assert str(adamem.Hit(slot, 0.51234)) == "0.512  tea"
 

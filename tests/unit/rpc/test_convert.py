@@ -333,6 +333,8 @@ def test_namespace_as_described() -> None:
         index_bytes=5,
         n_versions=6,
         version_bytes=7,
+        n_archived=1,
+        archived_bytes=2,
     )
     message = encode_namespace(info)
     assert {field.name for field, _ in message.ListFields()} == set(message.DESCRIPTOR.fields_by_name)

@@ -7,6 +7,7 @@ memory.update("Prefers tea without sugar", kind="preference")
 print(memory.query("What does she drink?")[0])
 """
 
+from adamem._archive_types import ArchivedSlots, ArchivePolicy, MarkResult
 from adamem._async_client import AsyncClient
 from adamem._client import Client
 from adamem._codec import check_slot
@@ -128,6 +129,8 @@ __all__ = [
     "AdapterVersion",
     "AdapterVersionNotFoundError",
     "AlreadyExistsError",
+    "ArchivePolicy",
+    "ArchivedSlots",
     "AsyncClient",
     "BackupInvalidError",
     "BackupResult",
@@ -174,6 +177,7 @@ __all__ = [
     "JobRunningError",
     "JobState",
     "Limits",
+    "MarkResult",
     "Metric",
     "ModelError",
     "ModelMismatchError",

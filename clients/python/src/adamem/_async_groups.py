@@ -3,6 +3,7 @@
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
+from adamem._archive import AsyncArchive
 from adamem._backups import AsyncBackups
 from adamem._duplicates import AsyncDuplicates
 from adamem._history import AsyncHistory
@@ -37,6 +38,11 @@ class AsyncGroups:
     def snapshots(self) -> AsyncSnapshots:
         """Named states of a namespace: `create`, `list`, `diff`, `restore`, `delete`; `clone`."""
         return AsyncSnapshots(cast("AsyncClient", self))
+
+    @cached_property
+    def archive(self) -> AsyncArchive:
+        """What a namespace keeps found: `run`, `restore`, `pin`, `unpin`."""
+        return AsyncArchive(cast("AsyncClient", self))
 
     @cached_property
     def duplicates(self) -> AsyncDuplicates:

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import grpc
 
-from adamem._codec import SlotInputLike, building, policy_to_proto, ranking_to_proto, slot_to_proto
+from adamem._archive_types import ArchivedSlots, ArchivePolicyLike
+from adamem._codec import SlotInputLike, archive_to_proto, building, policy_to_proto, ranking_to_proto, slot_to_proto
 from adamem._convert import duration_to_proto, enum_to_proto, invalid, time_to_proto, vector_to_proto
 from adamem._duplicate_types import (
     DuplicatePolicyLike,
@@ -195,6 +196,7 @@ class BaseClient:
         use_adapter: bool | None,
         rerank: int,
         as_of: datetime | str | None,
+        include_archived: bool,
     ) -> memory_pb.QueryRequest:
         if (text is None) == (vector is None):
             raise invalid("query", "exactly one of text and vector is expected")
@@ -216,6 +218,7 @@ class BaseClient:
                 asked_at=None if asked_at is None else time_to_proto(asked_at, "asked_at"),
                 use_adapter=use_adapter,
                 as_of=None if as_of is None else time_to_proto(as_of, "as_of"),
+                include_archived=include_archived,
             )
 
     def _feedback_request(
@@ -288,6 +291,7 @@ class BaseClient:
         page_size: int | None,
         page_token: str,
         include_vectors: bool,
+        archived: ArchivedSlots | str,
     ) -> memory_pb.ListSlotsRequest:
         with building("list_slots"):
             return memory_pb.ListSlotsRequest(
@@ -296,6 +300,7 @@ class BaseClient:
                 page_size=page_size,
                 page_token=page_token,
                 include_vectors=include_vectors,
+                archived=enum_to_proto(archived, ArchivedSlots, "ARCHIVED_SLOTS_", "archived"),
             )
 
     def _delete_slots_request(
@@ -362,6 +367,7 @@ class BaseClient:
         default_ttl_s: float | None,
         history_versions: int | None,
         supersede: bool,
+        archive: ArchivePolicyLike | None,
         request_id: str | None,
     ) -> admin_pb.CreateNamespaceRequest:
         with building("namespace"):
@@ -385,6 +391,7 @@ class BaseClient:
                 default_ttl=None if default_ttl_s is None else duration_to_proto(default_ttl_s, "default_ttl_s"),
                 history_versions=history_versions,
                 supersede=supersede,
+                archive=None if archive is None else archive_to_proto(archive),
                 request_id=new_request_id() if request_id is None else request_id,
             )
 
@@ -409,6 +416,7 @@ class BaseClient:
         default_ttl_s: float | None,
         history_versions: int | None,
         supersede: bool | None,
+        archive: ArchivePolicyLike | None,
     ) -> admin_pb.UpdateNamespaceRequest:
         with building("namespace"):
             return admin_pb.UpdateNamespaceRequest(
@@ -421,6 +429,7 @@ class BaseClient:
                 default_ttl=None if default_ttl_s is None else duration_to_proto(default_ttl_s, "default_ttl_s"),
                 history_versions=history_versions,
                 supersede=supersede,
+                archive=None if archive is None else archive_to_proto(archive),
             )
 
     def _delete_namespace_request(self, name: str, erase: bool) -> admin_pb.DeleteNamespaceRequest:

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+from adamem._adapters import AdapterCalls
+from adamem._archive import Archive
+from adamem._archive_types import ArchivedSlots, ArchivePolicyLike
 from adamem._backups import Backups
 from adamem._bulk import Batch, BulkLoad
 from adamem._codec import (
     SlotInputLike,
-    adapter_status_from_proto,
-    adapter_version_from_proto,
     batch_result_from_proto,
     delete_result_from_proto,
     namespace_from_proto,
@@ -26,7 +27,6 @@ from adamem._codec import (
     slot_with_absorbed,
     update_result_from_proto,
 )
-from adamem._connection import Connection
 from adamem._duplicate_types import DuplicatePolicyLike
 from adamem._duplicates import Duplicates
 from adamem._history import History
@@ -38,8 +38,6 @@ from adamem._snapshots import Snapshots
 from adamem.receipts import DeleteNamespaceResult, DeleteResult
 from adamem.types import (
     NOT_GIVEN,
-    AdapterStatus,
-    AdapterVersion,
     BatchUpdateResult,
     BulkResult,
     FeedbackResult,
@@ -70,7 +68,7 @@ RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
 
 
-class Client(Connection):
+class Client(AdapterCalls):
     """A connection to an AdaMem server. Threads may share one; processes that fork may not.
 
         with adamem.Client(namespace="alice") as memory:
@@ -87,6 +85,7 @@ class Client(Connection):
         backups: Backups of the whole server: `save`.
         history: Former versions of slots: `list`, `restore`.
         snapshots: Named states of a namespace: `create`, `list`, `diff`, `restore`, `delete`; `clone`.
+        archive: What a namespace keeps found: `run`, `restore`, `pin`, `unpin`.
     """
 
     def _open(self) -> None:
@@ -98,6 +97,7 @@ class Client(Connection):
         self.packages = Packages(self)
         self.history = History(self)
         self.snapshots = Snapshots(self)
+        self.archive = Archive(self)
 
     def _stream(self, load: BulkLoad[ItemT], batches: Iterator[Batch], attempts: Attempts) -> None:
         """Sends the batches over one stream; first, one by one, those that a broken stream left unanswered."""
@@ -140,6 +140,7 @@ class Client(Connection):
         use_adapter: bool | None = None,
         rerank: int = 0,
         as_of: datetime | str | None = None,
+        include_archived: bool = False,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> QueryResult:
         """Finds the slots that matter most for a text or a vector.
@@ -163,6 +164,7 @@ class Client(Connection):
             use_adapter: Whether `text` passes through what the namespace has learned. None: as the namespace says.
             rerank: How many of the best hits the server's cross-encoder reads, at some milliseconds each. 0: none.
             as_of: Answers from what was valid at this time, changed or superseded since or not. None: now.
+            include_archived: Look at archived slots too, at some 60 microseconds each; 10,000 of a namespace at most.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
 
         Returns:
@@ -185,6 +187,7 @@ class Client(Connection):
             use_adapter=use_adapter,
             rerank=rerank,
             as_of=as_of,
+            include_archived=include_archived,
         )
         return query_result_from_proto(self._call(self._memory.Query, request, timeout_s))
 
@@ -207,6 +210,7 @@ class Client(Connection):
         expires_at: datetime | str | None = None,
         ttl_s: float | None = None,
         language: str = "",
+        pinned: bool = False,
         namespace: str | None = None,
         request_id: str | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
@@ -233,6 +237,7 @@ class Client(Connection):
             expires_at: When the slot stops being returned.
             ttl_s: Seconds from now after which it does.
             language: Of content, as two letters, for its word forms. Empty: told by its letters and words.
+            pinned: It is never archived.
             namespace: Written to; created when missing, unless the server is set not to. None: the client's.
             request_id: Makes the call idempotent for 24 hours. None: a random one, which makes retries safe. Empty:
                 none, and no retry.
@@ -255,6 +260,7 @@ class Client(Connection):
             expires_at=expires_at,
             ttl_s=ttl_s,
             language=language,
+            pinned=pinned,
         )
         request = self._update_request(slot, namespace, request_id)
         response = self._call(self._memory.Update, request, timeout_s)
@@ -361,6 +367,7 @@ class Client(Connection):
         page_size: int | None = None,
         page_token: str = "",
         include_vectors: bool = False,
+        archived: ArchivedSlots | str = ArchivedSlots.EXCLUDE,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> SlotPage:
         """Reads one page of slots, in the order in which they were first stored.
@@ -371,9 +378,10 @@ class Client(Connection):
             page_size: Most slots of the page, up to 1000. None: 100.
             page_token: `next_page_token` of the page before; the other arguments stay the same.
             include_vectors: Return the slots' vectors too.
+            archived: "exclude", "include" or "only": whether archived slots are meant too, or they alone.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
         """
-        request = self._list_slots_request(filter, namespace, page_size, page_token, include_vectors)
+        request = self._list_slots_request(filter, namespace, page_size, page_token, include_vectors, archived)
         response = self._call(self._memory.ListSlots, request, timeout_s)
         return SlotPage(tuple(slot_from_proto(each) for each in response.slots), response.next_page_token)
 
@@ -384,6 +392,7 @@ class Client(Connection):
         namespace: str | None = None,
         page_size: int | None = None,
         include_vectors: bool = False,
+        archived: ArchivedSlots | str = ArchivedSlots.EXCLUDE,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Iterator[Slot]:
         """All slots, in the order in which they were first stored, fetched page by page.
@@ -398,6 +407,7 @@ class Client(Connection):
                 page_size=page_size,
                 page_token=token,
                 include_vectors=include_vectors,
+                archived=archived,
                 timeout_s=timeout_s,
             )
             yield from page.slots
@@ -480,55 +490,6 @@ class Client(Connection):
         response = self._call(self._memory.Feedback, request, timeout_s)
         return FeedbackResult(response.n_taught, response.n_not_found)
 
-    def get_adapter(
-        self, *, namespace: str | None = None, timeout_s: float | NotGiven | None = NOT_GIVEN
-    ) -> AdapterStatus:
-        """Tells what a namespace has learned. None: the client's, else the server's default."""
-        request = self._get_adapter_request(namespace)
-        response = self._call(self._admin.GetAdapter, request, timeout_s)
-        return adapter_status_from_proto(response.adapter)
-
-    def list_adapter_versions(
-        self, *, namespace: str | None = None, timeout_s: float | NotGiven | None = NOT_GIVEN
-    ) -> tuple[AdapterVersion, ...]:
-        """The versions of a namespace's adapter that are kept, oldest first."""
-        request = self._list_adapter_versions_request(namespace)
-        response = self._call(self._admin.ListAdapterVersions, request, timeout_s)
-        return tuple(map(adapter_version_from_proto, response.versions))
-
-    def train_adapter(
-        self, *, namespace: str | None = None, wait: bool = False, timeout_s: float | NotGiven | None = NOT_GIVEN
-    ) -> AdapterStatus:
-        """Starts a training now; the new version serves only if it ranks held-out pairs better than none.
-
-        Never retried: it has no request id.
-
-        Args:
-            namespace: To train. None: the client's.
-            wait: For its end; mind `timeout_s`.
-            timeout_s: Limit of the call. None: none. Left out: the client's.
-
-        Returns:
-            The status after the training, or at its start.
-        """
-        request = self._train_adapter_request(namespace, wait)
-        response = self._call(self._admin.TrainAdapter, request, timeout_s)
-        return adapter_status_from_proto(response.adapter)
-
-    def rollback_adapter(
-        self, version: int, *, namespace: str | None = None, timeout_s: float | NotGiven | None = NOT_GIVEN
-    ) -> AdapterStatus:
-        """Makes another version of the adapter serve, or none: 0. Never retried: it has no request id.
-
-        A later training may serve a new version; `update_namespace(name, adapter_enabled=False)` keeps all off.
-
-        Raises:
-            AdapterVersionNotFoundError: The namespace keeps no such version.
-        """
-        request = self._rollback_adapter_request(version, namespace)
-        response = self._call(self._admin.RollbackAdapter, request, timeout_s)
-        return adapter_status_from_proto(response.adapter)
-
     def create_namespace(
         self,
         name: str,
@@ -544,6 +505,7 @@ class Client(Connection):
         default_ttl_s: float | None = None,
         history_versions: int | None = None,
         supersede: bool = False,
+        archive: ArchivePolicyLike | None = None,
         request_id: str | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
@@ -563,6 +525,7 @@ class Client(Connection):
             default_ttl_s: Seconds after which slots expire that are written without an expiry. None or 0: they do not.
             history_versions: How many former versions of each slot it keeps, 0 to 1000. None: 10.
             supersede: A newer fact or preference takes over from older ones with the same cue, user and agent.
+            archive: Limits of what it keeps found. None: it archives nothing.
             request_id: As in `update`.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
 
@@ -582,6 +545,7 @@ class Client(Connection):
             default_ttl_s=default_ttl_s,
             history_versions=history_versions,
             supersede=supersede,
+            archive=archive,
             request_id=request_id,
         )
         response = self._call(self._admin.CreateNamespace, request, timeout_s)
@@ -639,6 +603,7 @@ class Client(Connection):
         default_ttl_s: float | None = None,
         history_versions: int | None = None,
         supersede: bool | None = None,
+        archive: ArchivePolicyLike | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
         """Changes what is given and leaves the rest. Never retried: the call has no request id.
@@ -653,6 +618,7 @@ class Client(Connection):
             default_ttl_s: Seconds after which slots expire that are written from now on without an expiry; 0: none do.
             history_versions: Replaces how many former versions of each slot it keeps, 0 to 1000.
             supersede: Whether newer facts take over from older ones with the same cue, user and agent.
+            archive: Changes its limits of what it keeps found.
             timeout_s: Limit of the call. None: none. Left out: the client's.
         """
         request = self._update_namespace_request(
@@ -665,6 +631,7 @@ class Client(Connection):
             default_ttl_s,
             history_versions,
             supersede,
+            archive,
         )
         response = self._call(self._admin.UpdateNamespace, request, timeout_s)
         return namespace_from_proto(response.namespace)

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from google.protobuf.message import DecodeError, Message
 
+from adamem._archive_types import ArchivePolicy
 from adamem._convert import (
     duration_to_proto,
     enum_from_proto,
@@ -56,6 +57,7 @@ from adamem.types import (
     VectorType,
 )
 from adamem.v1 import admin_service_pb2 as admin_pb
+from adamem.v1 import archive_pb2 as archive_pb
 from adamem.v1 import duplicates_pb2 as duplicates_pb
 from adamem.v1 import memory_service_pb2 as memory_pb
 from adamem.v1 import types_pb2 as pb
@@ -63,6 +65,7 @@ from adamem.v1 import types_pb2 as pb
 SlotInputLike: TypeAlias = SlotInput | Mapping[str, Any] | str
 
 _SLOT_FIELDS: Final = frozenset(each.name for each in fields(SlotInput))
+_ARCHIVE_FIELDS: Final = tuple(each.name for each in fields(ArchivePolicy))
 _POLICY_FIELDS: Final = tuple(each.name for each in fields(DuplicatePolicy))
 
 
@@ -120,6 +123,7 @@ def slot_to_proto(item: SlotInputLike, field: str = "slot") -> memory_pb.SlotInp
             tags=slot.tags,
             importance=slot.importance,
             language=slot.language,
+            pinned=slot.pinned,
         )
         if slot.kind is not None:
             name = enum_to_proto(slot.kind, SlotKind, "SLOT_KIND_", f"{field}.kind")
@@ -174,6 +178,8 @@ def slot_from_proto(message: pb.Slot) -> Slot:
         ttl_s=seconds_from_proto(message.ttl) if message.HasField("ttl") else None,
         recalled_from=message.recalled_from,
         validity=validity_from_proto(message.validity) if message.HasField("validity") else None,
+        archived_at=time_from_proto(message.archived_at) if message.HasField("archived_at") else None,
+        pinned=message.pinned,
     )
 
 
@@ -228,6 +234,31 @@ def policy_to_proto(policy: Any, field: str = "duplicates") -> duplicates_pb.Dup
             threshold=policy.threshold,
             scope=scope_to_proto(policy.scope, f"{field}.scope"),
         )
+
+
+def archive_to_proto(policy: Any, field: str = "archive") -> archive_pb.ArchivePolicy:
+    """What a namespace keeps found: an ArchivePolicy, or a dictionary of its fields."""
+    if isinstance(policy, Mapping):
+        for key in policy:
+            if key not in _ARCHIVE_FIELDS:
+                raise invalid(f"{field}.{key}", f"is no field of a policy; there are {', '.join(_ARCHIVE_FIELDS)}")
+        policy = ArchivePolicy(**policy)
+    if not isinstance(policy, ArchivePolicy):
+        raise invalid(field, f"an ArchivePolicy or a dictionary is expected, not {type(policy).__name__}")
+    half_life = policy.half_life_s
+    with building(field):
+        return archive_pb.ArchivePolicy(
+            max_slots=policy.max_slots,
+            max_bytes=policy.max_bytes,
+            min_importance=policy.min_importance,
+            half_life=None if half_life is None else duration_to_proto(half_life, f"{field}.half_life_s"),
+        )
+
+
+def _archive_from_proto(message: archive_pb.ArchivePolicy) -> ArchivePolicy:
+    return ArchivePolicy(
+        message.max_slots, message.max_bytes, message.min_importance, seconds_from_proto(message.half_life)
+    )
 
 
 def scope_to_proto(scope: Any, field: str = "scope") -> list[str]:
@@ -370,6 +401,9 @@ def namespace_from_proto(message: admin_pb.Namespace) -> Namespace:
         supersede=message.supersede,
         n_versions=message.n_versions,
         version_bytes=message.version_bytes,
+        archive=_archive_from_proto(message.archive),
+        n_archived=message.n_archived,
+        archived_bytes=message.archived_bytes,
     )
 
 

@@ -11,10 +11,8 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Any, Final, SupportsFloat, TypeAlias
 
-from adamem._duplicate_types import (
-    AbsorbedSlot,
-    DuplicatePolicy,
-)
+from adamem._archive_types import ArchivePolicy
+from adamem._duplicate_types import AbsorbedSlot, DuplicatePolicy
 from adamem._record import Record
 from adamem.errors import AdaMemError
 
@@ -109,6 +107,7 @@ class SlotInput(Record):
         ttl_s: Seconds from now after which the slot stops being returned; `math.inf`: never, whatever the namespace's
             `default_ttl_s`. Without either, that decides.
         language: Of content, as two letters, for its word forms. Empty: told by its letters and words.
+        pinned: It is never archived.
     """
 
     content: str
@@ -127,6 +126,7 @@ class SlotInput(Record):
     expires_at: datetime | str | None = None
     ttl_s: float | None = None
     language: str = ""
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -174,6 +174,8 @@ class Slot(Record):
         ttl_s: The time to live in seconds that it was given, by which `touch_slots` renews it. None: none.
         validity: When this was valid, where it is not the present state: superseded, or a former version that `as_of`
             found.
+        archived_at: When it was archived. None: it is not.
+        pinned: It is never archived.
     """
 
     id: str
@@ -200,6 +202,8 @@ class Slot(Record):
     absorbed: "tuple[AbsorbedSlot, ...]" = ()
     ttl_s: float | None = None
     validity: Validity | None = None
+    archived_at: datetime | None = None
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -255,7 +259,7 @@ class QueryResult(Record):
         timings: Where the server's time went.
         confidence: The chance, 0 to 1, that something relevant was found. None: not known; the query was not hybrid.
         skipped_stages: What the deadline left no time for: "dense", "lexical", "context", "rerank",
-            "diversity".
+            "diversity"; or "former" and "archived", of which there were too many.
         adapter_version: The adapter that the text passed through, of several namespaces the first one's. 0: none.
     """
 
@@ -422,6 +426,9 @@ class Namespace(Record):
         supersede: A newer fact takes over from older ones with the same cue, user and agent.
         n_versions: Former versions that it keeps, for its history and its snapshots.
         version_bytes: Their size as stored.
+        archive: What it keeps found.
+        n_archived: How many of `n_slots` are archived.
+        archived_bytes: Their part of `n_bytes`.
     """
 
     name: str
@@ -449,6 +456,9 @@ class Namespace(Record):
     supersede: bool = False
     n_versions: int = 0
     version_bytes: int = 0
+    archive: ArchivePolicy = field(default_factory=ArchivePolicy)
+    n_archived: int = 0
+    archived_bytes: int = 0
 
 
 class TrainingOutcome(StrEnum):

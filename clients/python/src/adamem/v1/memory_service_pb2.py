@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from adamem.v1 import archive_pb2 as adamem_dot_v1_dot_archive__pb2
 from adamem.v1 import duplicates_pb2 as adamem_dot_v1_dot_duplicates__pb2
 from adamem.v1 import types_pb2 as adamem_dot_v1_dot_types__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
@@ -30,55 +31,55 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61\x64\x61mem/v1/memory_service.proto\x12\tadamem.v1\x1a\x1a\x61\x64\x61mem/v1/duplicates.proto\x1a\x15\x61\x64\x61mem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x9a\x04\n\x0cQueryRequest\x12\x12\n\nnamespaces\x18\x01 \x03(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12#\n\x06vector\x18\x03 \x01(\x0b\x32\x11.adamem.v1.VectorH\x00\x12\x12\n\x05top_k\x18\x04 \x01(\rH\x01\x88\x01\x01\x12!\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x11.adamem.v1.Filter\x12\x16\n\tmin_score\x18\x06 \x01(\x02H\x02\x88\x01\x01\x12\x17\n\x0finclude_vectors\x18\x07 \x01(\x08\x12\x16\n\tef_search\x18\x08 \x01(\rH\x03\x88\x01\x01\x12\"\n\x04mode\x18\t \x01(\x0e\x32\x14.adamem.v1.QueryMode\x12\x10\n\x08language\x18\n \x01(\t\x12#\n\x07ranking\x18\x0b \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x16\n\tdiversity\x18\x0c \x01(\x02H\x04\x88\x01\x01\x12,\n\x08\x61sked_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0buse_adapter\x18\x0e \x01(\x08H\x05\x88\x01\x01\x12\x0e\n\x06rerank\x18\x10 \x01(\r\x12)\n\x05\x61s_of\x18( \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05queryB\x08\n\x06_top_kB\x0c\n\n_min_scoreB\x0c\n\n_ef_searchB\x0c\n\n_diversityB\x0e\n\x0c_use_adapter\"\xb0\x01\n\rQueryResponse\x12\x1c\n\x04hits\x18\x01 \x03(\x0b\x32\x0e.adamem.v1.Hit\x12(\n\x07timings\x18\x02 \x01(\x0b\x32\x17.adamem.v1.QueryTimings\x12\x17\n\nconfidence\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x16\n\x0eskipped_stages\x18\x04 \x03(\t\x12\x17\n\x0f\x61\x64\x61pter_version\x18\x05 \x01(\rB\r\n\x0b_confidence\"\x8d\x01\n\x0cQueryTimings\x12(\n\x05\x65mbed\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06search\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc8\x03\n\tSlotInput\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x0b\n\x03\x63ue\x18\x03 \x01(\t\x12!\n\x04kind\x18\x04 \x01(\x0e\x32\x13.adamem.v1.SlotKind\x12\x1f\n\x05scope\x18\x05 \x01(\x0b\x32\x10.adamem.v1.Scope\x12\x0c\n\x04role\x18\x06 \x01(\t\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x17\n\nimportance\x18\t \x01(\x02H\x01\x88\x01\x01\x12!\n\x06vector\x18\n \x01(\x0b\x32\x11.adamem.v1.Vector\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\nexpires_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12(\n\x03ttl\x18\r \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12\x13\n\tno_expiry\x18\x0f \x01(\x08H\x00\x12\x10\n\x08language\x18\x0e \x01(\tB\x08\n\x06\x65xpiryB\r\n\x0b_importance\"Z\n\rUpdateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\"\n\x04slot\x18\x02 \x01(\x0b\x32\x14.adamem.v1.SlotInput\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"j\n\x0cUpdateResult\x12\x0f\n\x07slot_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x14\n\x0c\x64uplicate_of\x18\x04 \x01(\t\"K\n\x0eUpdateResponse\x12\'\n\x06result\x18\x01 \x01(\x0b\x32\x17.adamem.v1.UpdateResult\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"`\n\x12\x42\x61tchUpdateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12#\n\x05slots\x18\x02 \x03(\x0b\x32\x14.adamem.v1.SlotInput\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"Q\n\x13\x42\x61tchUpdateResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.adamem.v1.UpdateResult\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"_\n\x11\x42ulkUpdateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12#\n\x05slots\x18\x02 \x03(\x0b\x32\x14.adamem.v1.SlotInput\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"P\n\x12\x42ulkUpdateResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.adamem.v1.UpdateResult\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"L\n\x0eGetSlotRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07slot_id\x18\x02 \x01(\t\x12\x16\n\x0einclude_vector\x18\x03 \x01(\x08\"[\n\x0fGetSlotResponse\x12\x1d\n\x04slot\x18\x01 \x01(\x0b\x32\x0f.adamem.v1.Slot\x12)\n\x08\x61\x62sorbed\x18\x05 \x03(\x0b\x32\x17.adamem.v1.AbsorbedSlot\"\x88\x01\n\x10ListSlotsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12!\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x11.adamem.v1.Filter\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x17\n\x0finclude_vectors\x18\x05 \x01(\x08\"L\n\x11ListSlotsResponse\x12\x1e\n\x05slots\x18\x01 \x03(\x0b\x32\x0f.adamem.v1.Slot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x95\x01\n\x12\x44\x65leteSlotsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08slot_ids\x18\x02 \x03(\t\x12!\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x11.adamem.v1.Filter\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\r\n\x05\x65rase\x18\x05 \x01(\x08\x12\x14\n\x0ckeep_history\x18( \x01(\x08\"|\n\x13\x44\x65leteSlotsResponse\x12\x11\n\tn_deleted\x18\x01 \x01(\x04\x12\x13\n\x0bn_not_found\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12+\n\x07receipt\x18\x04 \x01(\x0b\x32\x1a.adamem.v1.DeletionReceipt\"\xea\x01\n\x11TouchSlotsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08slot_ids\x18\x02 \x03(\t\x12!\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x11.adamem.v1.Filter\x12\x30\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12(\n\x03ttl\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12\x13\n\tno_expiry\x18\x06 \x01(\x08H\x00\x12\x12\n\nrequest_id\x18\x07 \x01(\tB\x08\n\x06\x65xpiry\"c\n\x12TouchSlotsResponse\x12\x11\n\tn_touched\x18\x01 \x01(\x04\x12\x13\n\x0bn_unchanged\x18\x02 \x01(\x04\x12\x13\n\x0bn_not_found\x18\x03 \x01(\x04\x12\x10\n\x08sequence\x18\x04 \x01(\x04\"{\n\x0f\x46\x65\x65\x64\x62\x61\x63kRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x17\n\x0fhelped_slot_ids\x18\x03 \x03(\t\x12\x1a\n\x12unhelpful_slot_ids\x18\x04 \x03(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"9\n\x10\x46\x65\x65\x64\x62\x61\x63kResponse\x12\x10\n\x08n_taught\x18\x01 \x01(\r\x12\x13\n\x0bn_not_found\x18\x02 \x01(\r2\x8f\x05\n\rMemoryService\x12:\n\x05Query\x12\x17.adamem.v1.QueryRequest\x1a\x18.adamem.v1.QueryResponse\x12=\n\x06Update\x12\x18.adamem.v1.UpdateRequest\x1a\x19.adamem.v1.UpdateResponse\x12L\n\x0b\x42\x61tchUpdate\x12\x1d.adamem.v1.BatchUpdateRequest\x1a\x1e.adamem.v1.BatchUpdateResponse\x12M\n\nBulkUpdate\x12\x1c.adamem.v1.BulkUpdateRequest\x1a\x1d.adamem.v1.BulkUpdateResponse(\x01\x30\x01\x12@\n\x07GetSlot\x12\x19.adamem.v1.GetSlotRequest\x1a\x1a.adamem.v1.GetSlotResponse\x12\x46\n\tListSlots\x12\x1b.adamem.v1.ListSlotsRequest\x1a\x1c.adamem.v1.ListSlotsResponse\x12L\n\x0b\x44\x65leteSlots\x12\x1d.adamem.v1.DeleteSlotsRequest\x1a\x1e.adamem.v1.DeleteSlotsResponse\x12I\n\nTouchSlots\x12\x1c.adamem.v1.TouchSlotsRequest\x1a\x1d.adamem.v1.TouchSlotsResponse\x12\x43\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12\x1a.adamem.v1.FeedbackRequest\x1a\x1b.adamem.v1.FeedbackResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61\x64\x61mem/v1/memory_service.proto\x12\tadamem.v1\x1a\x17\x61\x64\x61mem/v1/archive.proto\x1a\x1a\x61\x64\x61mem/v1/duplicates.proto\x1a\x15\x61\x64\x61mem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xb4\x04\n\x0cQueryRequest\x12\x12\n\nnamespaces\x18\x01 \x03(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12#\n\x06vector\x18\x03 \x01(\x0b\x32\x11.adamem.v1.VectorH\x00\x12\x12\n\x05top_k\x18\x04 \x01(\rH\x01\x88\x01\x01\x12!\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x11.adamem.v1.Filter\x12\x16\n\tmin_score\x18\x06 \x01(\x02H\x02\x88\x01\x01\x12\x17\n\x0finclude_vectors\x18\x07 \x01(\x08\x12\x16\n\tef_search\x18\x08 \x01(\rH\x03\x88\x01\x01\x12\"\n\x04mode\x18\t \x01(\x0e\x32\x14.adamem.v1.QueryMode\x12\x10\n\x08language\x18\n \x01(\t\x12#\n\x07ranking\x18\x0b \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x16\n\tdiversity\x18\x0c \x01(\x02H\x04\x88\x01\x01\x12,\n\x08\x61sked_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0buse_adapter\x18\x0e \x01(\x08H\x05\x88\x01\x01\x12\x0e\n\x06rerank\x18\x10 \x01(\r\x12)\n\x05\x61s_of\x18( \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10include_archived\x18\x32 \x01(\x08\x42\x07\n\x05queryB\x08\n\x06_top_kB\x0c\n\n_min_scoreB\x0c\n\n_ef_searchB\x0c\n\n_diversityB\x0e\n\x0c_use_adapter\"\xb0\x01\n\rQueryResponse\x12\x1c\n\x04hits\x18\x01 \x03(\x0b\x32\x0e.adamem.v1.Hit\x12(\n\x07timings\x18\x02 \x01(\x0b\x32\x17.adamem.v1.QueryTimings\x12\x17\n\nconfidence\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x16\n\x0eskipped_stages\x18\x04 \x03(\t\x12\x17\n\x0f\x61\x64\x61pter_version\x18\x05 \x01(\rB\r\n\x0b_confidence\"\x8d\x01\n\x0cQueryTimings\x12(\n\x05\x65mbed\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06search\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd8\x03\n\tSlotInput\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x0b\n\x03\x63ue\x18\x03 \x01(\t\x12!\n\x04kind\x18\x04 \x01(\x0e\x32\x13.adamem.v1.SlotKind\x12\x1f\n\x05scope\x18\x05 \x01(\x0b\x32\x10.adamem.v1.Scope\x12\x0c\n\x04role\x18\x06 \x01(\t\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x17\n\nimportance\x18\t \x01(\x02H\x01\x88\x01\x01\x12!\n\x06vector\x18\n \x01(\x0b\x32\x11.adamem.v1.Vector\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\nexpires_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12(\n\x03ttl\x18\r \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12\x13\n\tno_expiry\x18\x0f \x01(\x08H\x00\x12\x10\n\x08language\x18\x0e \x01(\t\x12\x0e\n\x06pinned\x18\x32 \x01(\x08\x42\x08\n\x06\x65xpiryB\r\n\x0b_importance\"Z\n\rUpdateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\"\n\x04slot\x18\x02 \x01(\x0b\x32\x14.adamem.v1.SlotInput\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"j\n\x0cUpdateResult\x12\x0f\n\x07slot_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x14\n\x0c\x64uplicate_of\x18\x04 \x01(\t\"K\n\x0eUpdateResponse\x12\'\n\x06result\x18\x01 \x01(\x0b\x32\x17.adamem.v1.UpdateResult\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"`\n\x12\x42\x61tchUpdateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12#\n\x05slots\x18\x02 \x03(\x0b\x32\x14.adamem.v1.SlotInput\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"Q\n\x13\x42\x61tchUpdateResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.adamem.v1.UpdateResult\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"_\n\x11\x42ulkUpdateRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12#\n\x05slots\x18\x02 \x03(\x0b\x32\x14.adamem.v1.SlotInput\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"P\n\x12\x42ulkUpdateResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.adamem.v1.UpdateResult\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"L\n\x0eGetSlotRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07slot_id\x18\x02 \x01(\t\x12\x16\n\x0einclude_vector\x18\x03 \x01(\x08\"[\n\x0fGetSlotResponse\x12\x1d\n\x04slot\x18\x01 \x01(\x0b\x32\x0f.adamem.v1.Slot\x12)\n\x08\x61\x62sorbed\x18\x05 \x03(\x0b\x32\x17.adamem.v1.AbsorbedSlot\"\xb4\x01\n\x10ListSlotsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12!\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x11.adamem.v1.Filter\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x17\n\x0finclude_vectors\x18\x05 \x01(\x08\x12*\n\x08\x61rchived\x18\x32 \x01(\x0e\x32\x18.adamem.v1.ArchivedSlots\"L\n\x11ListSlotsResponse\x12\x1e\n\x05slots\x18\x01 \x03(\x0b\x32\x0f.adamem.v1.Slot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x95\x01\n\x12\x44\x65leteSlotsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08slot_ids\x18\x02 \x03(\t\x12!\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x11.adamem.v1.Filter\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\r\n\x05\x65rase\x18\x05 \x01(\x08\x12\x14\n\x0ckeep_history\x18( \x01(\x08\"|\n\x13\x44\x65leteSlotsResponse\x12\x11\n\tn_deleted\x18\x01 \x01(\x04\x12\x13\n\x0bn_not_found\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12+\n\x07receipt\x18\x04 \x01(\x0b\x32\x1a.adamem.v1.DeletionReceipt\"\xea\x01\n\x11TouchSlotsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08slot_ids\x18\x02 \x03(\t\x12!\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x11.adamem.v1.Filter\x12\x30\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12(\n\x03ttl\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12\x13\n\tno_expiry\x18\x06 \x01(\x08H\x00\x12\x12\n\nrequest_id\x18\x07 \x01(\tB\x08\n\x06\x65xpiry\"c\n\x12TouchSlotsResponse\x12\x11\n\tn_touched\x18\x01 \x01(\x04\x12\x13\n\x0bn_unchanged\x18\x02 \x01(\x04\x12\x13\n\x0bn_not_found\x18\x03 \x01(\x04\x12\x10\n\x08sequence\x18\x04 \x01(\x04\"{\n\x0f\x46\x65\x65\x64\x62\x61\x63kRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x17\n\x0fhelped_slot_ids\x18\x03 \x03(\t\x12\x1a\n\x12unhelpful_slot_ids\x18\x04 \x03(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"9\n\x10\x46\x65\x65\x64\x62\x61\x63kResponse\x12\x10\n\x08n_taught\x18\x01 \x01(\r\x12\x13\n\x0bn_not_found\x18\x02 \x01(\r2\x8f\x05\n\rMemoryService\x12:\n\x05Query\x12\x17.adamem.v1.QueryRequest\x1a\x18.adamem.v1.QueryResponse\x12=\n\x06Update\x12\x18.adamem.v1.UpdateRequest\x1a\x19.adamem.v1.UpdateResponse\x12L\n\x0b\x42\x61tchUpdate\x12\x1d.adamem.v1.BatchUpdateRequest\x1a\x1e.adamem.v1.BatchUpdateResponse\x12M\n\nBulkUpdate\x12\x1c.adamem.v1.BulkUpdateRequest\x1a\x1d.adamem.v1.BulkUpdateResponse(\x01\x30\x01\x12@\n\x07GetSlot\x12\x19.adamem.v1.GetSlotRequest\x1a\x1a.adamem.v1.GetSlotResponse\x12\x46\n\tListSlots\x12\x1b.adamem.v1.ListSlotsRequest\x1a\x1c.adamem.v1.ListSlotsResponse\x12L\n\x0b\x44\x65leteSlots\x12\x1d.adamem.v1.DeleteSlotsRequest\x1a\x1e.adamem.v1.DeleteSlotsResponse\x12I\n\nTouchSlots\x12\x1c.adamem.v1.TouchSlotsRequest\x1a\x1d.adamem.v1.TouchSlotsResponse\x12\x43\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12\x1a.adamem.v1.FeedbackRequest\x1a\x1b.adamem.v1.FeedbackResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'adamem.v1.memory_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUERYREQUEST']._serialized_start=217
-  _globals['_QUERYREQUEST']._serialized_end=755
-  _globals['_QUERYRESPONSE']._serialized_start=758
-  _globals['_QUERYRESPONSE']._serialized_end=934
-  _globals['_QUERYTIMINGS']._serialized_start=937
-  _globals['_QUERYTIMINGS']._serialized_end=1078
-  _globals['_SLOTINPUT']._serialized_start=1081
-  _globals['_SLOTINPUT']._serialized_end=1537
-  _globals['_UPDATEREQUEST']._serialized_start=1539
-  _globals['_UPDATEREQUEST']._serialized_end=1629
-  _globals['_UPDATERESULT']._serialized_start=1631
-  _globals['_UPDATERESULT']._serialized_end=1737
-  _globals['_UPDATERESPONSE']._serialized_start=1739
-  _globals['_UPDATERESPONSE']._serialized_end=1814
-  _globals['_BATCHUPDATEREQUEST']._serialized_start=1816
-  _globals['_BATCHUPDATEREQUEST']._serialized_end=1912
-  _globals['_BATCHUPDATERESPONSE']._serialized_start=1914
-  _globals['_BATCHUPDATERESPONSE']._serialized_end=1995
-  _globals['_BULKUPDATEREQUEST']._serialized_start=1997
-  _globals['_BULKUPDATEREQUEST']._serialized_end=2092
-  _globals['_BULKUPDATERESPONSE']._serialized_start=2094
-  _globals['_BULKUPDATERESPONSE']._serialized_end=2174
-  _globals['_GETSLOTREQUEST']._serialized_start=2176
-  _globals['_GETSLOTREQUEST']._serialized_end=2252
-  _globals['_GETSLOTRESPONSE']._serialized_start=2254
-  _globals['_GETSLOTRESPONSE']._serialized_end=2345
-  _globals['_LISTSLOTSREQUEST']._serialized_start=2348
-  _globals['_LISTSLOTSREQUEST']._serialized_end=2484
-  _globals['_LISTSLOTSRESPONSE']._serialized_start=2486
-  _globals['_LISTSLOTSRESPONSE']._serialized_end=2562
-  _globals['_DELETESLOTSREQUEST']._serialized_start=2565
-  _globals['_DELETESLOTSREQUEST']._serialized_end=2714
-  _globals['_DELETESLOTSRESPONSE']._serialized_start=2716
-  _globals['_DELETESLOTSRESPONSE']._serialized_end=2840
-  _globals['_TOUCHSLOTSREQUEST']._serialized_start=2843
-  _globals['_TOUCHSLOTSREQUEST']._serialized_end=3077
-  _globals['_TOUCHSLOTSRESPONSE']._serialized_start=3079
-  _globals['_TOUCHSLOTSRESPONSE']._serialized_end=3178
-  _globals['_FEEDBACKREQUEST']._serialized_start=3180
-  _globals['_FEEDBACKREQUEST']._serialized_end=3303
-  _globals['_FEEDBACKRESPONSE']._serialized_start=3305
-  _globals['_FEEDBACKRESPONSE']._serialized_end=3362
-  _globals['_MEMORYSERVICE']._serialized_start=3365
-  _globals['_MEMORYSERVICE']._serialized_end=4020
+  _globals['_QUERYREQUEST']._serialized_start=242
+  _globals['_QUERYREQUEST']._serialized_end=806
+  _globals['_QUERYRESPONSE']._serialized_start=809
+  _globals['_QUERYRESPONSE']._serialized_end=985
+  _globals['_QUERYTIMINGS']._serialized_start=988
+  _globals['_QUERYTIMINGS']._serialized_end=1129
+  _globals['_SLOTINPUT']._serialized_start=1132
+  _globals['_SLOTINPUT']._serialized_end=1604
+  _globals['_UPDATEREQUEST']._serialized_start=1606
+  _globals['_UPDATEREQUEST']._serialized_end=1696
+  _globals['_UPDATERESULT']._serialized_start=1698
+  _globals['_UPDATERESULT']._serialized_end=1804
+  _globals['_UPDATERESPONSE']._serialized_start=1806
+  _globals['_UPDATERESPONSE']._serialized_end=1881
+  _globals['_BATCHUPDATEREQUEST']._serialized_start=1883
+  _globals['_BATCHUPDATEREQUEST']._serialized_end=1979
+  _globals['_BATCHUPDATERESPONSE']._serialized_start=1981
+  _globals['_BATCHUPDATERESPONSE']._serialized_end=2062
+  _globals['_BULKUPDATEREQUEST']._serialized_start=2064
+  _globals['_BULKUPDATEREQUEST']._serialized_end=2159
+  _globals['_BULKUPDATERESPONSE']._serialized_start=2161
+  _globals['_BULKUPDATERESPONSE']._serialized_end=2241
+  _globals['_GETSLOTREQUEST']._serialized_start=2243
+  _globals['_GETSLOTREQUEST']._serialized_end=2319
+  _globals['_GETSLOTRESPONSE']._serialized_start=2321
+  _globals['_GETSLOTRESPONSE']._serialized_end=2412
+  _globals['_LISTSLOTSREQUEST']._serialized_start=2415
+  _globals['_LISTSLOTSREQUEST']._serialized_end=2595
+  _globals['_LISTSLOTSRESPONSE']._serialized_start=2597
+  _globals['_LISTSLOTSRESPONSE']._serialized_end=2673
+  _globals['_DELETESLOTSREQUEST']._serialized_start=2676
+  _globals['_DELETESLOTSREQUEST']._serialized_end=2825
+  _globals['_DELETESLOTSRESPONSE']._serialized_start=2827
+  _globals['_DELETESLOTSRESPONSE']._serialized_end=2951
+  _globals['_TOUCHSLOTSREQUEST']._serialized_start=2954
+  _globals['_TOUCHSLOTSREQUEST']._serialized_end=3188
+  _globals['_TOUCHSLOTSRESPONSE']._serialized_start=3190
+  _globals['_TOUCHSLOTSRESPONSE']._serialized_end=3289
+  _globals['_FEEDBACKREQUEST']._serialized_start=3291
+  _globals['_FEEDBACKREQUEST']._serialized_end=3414
+  _globals['_FEEDBACKRESPONSE']._serialized_start=3416
+  _globals['_FEEDBACKRESPONSE']._serialized_end=3473
+  _globals['_MEMORYSERVICE']._serialized_start=3476
+  _globals['_MEMORYSERVICE']._serialized_end=4131
 # @@protoc_insertion_point(module_scope)

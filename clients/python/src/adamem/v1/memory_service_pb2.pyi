@@ -1,5 +1,6 @@
 import datetime
 
+from adamem.v1 import archive_pb2 as _archive_pb2
 from adamem.v1 import duplicates_pb2 as _duplicates_pb2
 from adamem.v1 import types_pb2 as _types_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -15,7 +16,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class QueryRequest(_message.Message):
-    __slots__ = ("namespaces", "text", "vector", "top_k", "filter", "min_score", "include_vectors", "ef_search", "mode", "language", "ranking", "diversity", "asked_at", "use_adapter", "rerank", "as_of")
+    __slots__ = ("namespaces", "text", "vector", "top_k", "filter", "min_score", "include_vectors", "ef_search", "mode", "language", "ranking", "diversity", "asked_at", "use_adapter", "rerank", "as_of", "include_archived")
     NAMESPACES_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +33,7 @@ class QueryRequest(_message.Message):
     USE_ADAPTER_FIELD_NUMBER: _ClassVar[int]
     RERANK_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_ARCHIVED_FIELD_NUMBER: _ClassVar[int]
     namespaces: _containers.RepeatedScalarFieldContainer[str]
     text: str
     vector: _types_pb2.Vector
@@ -48,7 +50,8 @@ class QueryRequest(_message.Message):
     use_adapter: bool
     rerank: int
     as_of: _timestamp_pb2.Timestamp
-    def __init__(self, namespaces: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., vector: _Optional[_Union[_types_pb2.Vector, _Mapping]] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., min_score: _Optional[float] = ..., include_vectors: _Optional[bool] = ..., ef_search: _Optional[int] = ..., mode: _Optional[_Union[_types_pb2.QueryMode, str]] = ..., language: _Optional[str] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., diversity: _Optional[float] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., use_adapter: _Optional[bool] = ..., rerank: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    include_archived: bool
+    def __init__(self, namespaces: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., vector: _Optional[_Union[_types_pb2.Vector, _Mapping]] = ..., top_k: _Optional[int] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., min_score: _Optional[float] = ..., include_vectors: _Optional[bool] = ..., ef_search: _Optional[int] = ..., mode: _Optional[_Union[_types_pb2.QueryMode, str]] = ..., language: _Optional[str] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., diversity: _Optional[float] = ..., asked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., use_adapter: _Optional[bool] = ..., rerank: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., include_archived: _Optional[bool] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
     __slots__ = ("hits", "timings", "confidence", "skipped_stages", "adapter_version")
@@ -75,7 +78,7 @@ class QueryTimings(_message.Message):
     def __init__(self, embed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., search: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class SlotInput(_message.Message):
-    __slots__ = ("id", "content", "cue", "kind", "scope", "role", "tags", "metadata", "importance", "vector", "created_at", "expires_at", "ttl", "no_expiry", "language")
+    __slots__ = ("id", "content", "cue", "kind", "scope", "role", "tags", "metadata", "importance", "vector", "created_at", "expires_at", "ttl", "no_expiry", "language", "pinned")
     ID_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     CUE_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +94,7 @@ class SlotInput(_message.Message):
     TTL_FIELD_NUMBER: _ClassVar[int]
     NO_EXPIRY_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
     id: str
     content: str
     cue: str
@@ -106,7 +110,8 @@ class SlotInput(_message.Message):
     ttl: _duration_pb2.Duration
     no_expiry: bool
     language: str
-    def __init__(self, id: _Optional[str] = ..., content: _Optional[str] = ..., cue: _Optional[str] = ..., kind: _Optional[_Union[_types_pb2.SlotKind, str]] = ..., scope: _Optional[_Union[_types_pb2.Scope, _Mapping]] = ..., role: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., importance: _Optional[float] = ..., vector: _Optional[_Union[_types_pb2.Vector, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., no_expiry: _Optional[bool] = ..., language: _Optional[str] = ...) -> None: ...
+    pinned: bool
+    def __init__(self, id: _Optional[str] = ..., content: _Optional[str] = ..., cue: _Optional[str] = ..., kind: _Optional[_Union[_types_pb2.SlotKind, str]] = ..., scope: _Optional[_Union[_types_pb2.Scope, _Mapping]] = ..., role: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., importance: _Optional[float] = ..., vector: _Optional[_Union[_types_pb2.Vector, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., no_expiry: _Optional[bool] = ..., language: _Optional[str] = ..., pinned: _Optional[bool] = ...) -> None: ...
 
 class UpdateRequest(_message.Message):
     __slots__ = ("namespace", "slot", "request_id")
@@ -193,18 +198,20 @@ class GetSlotResponse(_message.Message):
     def __init__(self, slot: _Optional[_Union[_types_pb2.Slot, _Mapping]] = ..., absorbed: _Optional[_Iterable[_Union[_duplicates_pb2.AbsorbedSlot, _Mapping]]] = ...) -> None: ...
 
 class ListSlotsRequest(_message.Message):
-    __slots__ = ("namespace", "filter", "page_size", "page_token", "include_vectors")
+    __slots__ = ("namespace", "filter", "page_size", "page_token", "include_vectors", "archived")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_VECTORS_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVED_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     filter: _types_pb2.Filter
     page_size: int
     page_token: str
     include_vectors: bool
-    def __init__(self, namespace: _Optional[str] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., include_vectors: _Optional[bool] = ...) -> None: ...
+    archived: _archive_pb2.ArchivedSlots
+    def __init__(self, namespace: _Optional[str] = ..., filter: _Optional[_Union[_types_pb2.Filter, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., include_vectors: _Optional[bool] = ..., archived: _Optional[_Union[_archive_pb2.ArchivedSlots, str]] = ...) -> None: ...
 
 class ListSlotsResponse(_message.Message):
     __slots__ = ("slots", "next_page_token")

@@ -118,7 +118,7 @@ class MemoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSlot(self, request, context):
-        """GetSlot reads one slot, also one that a newer fact superseded: validity is set then.
+        """GetSlot reads one slot, also one that is archived, or that a newer fact superseded: validity is set then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,7 +132,7 @@ class MemoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSlots(self, request, context):
-        """DeleteSlots deletes slots by id, or all that pass a filter; also superseded ones. What a deleted slot had superseded is
+        """DeleteSlots deletes slots by id, or all that pass a filter; also superseded and archived ones. What a deleted slot had superseded is
         present again, unless it is deleted too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

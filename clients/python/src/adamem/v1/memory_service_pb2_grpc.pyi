@@ -47,11 +47,11 @@ class MemoryServiceStub:
     sender. An error of a whole batch ends the stream; batches already answered stay stored.
     """
     GetSlot: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.GetSlotRequest, _memory_service_pb2.GetSlotResponse]
-    """GetSlot reads one slot, also one that a newer fact superseded: validity is set then."""
+    """GetSlot reads one slot, also one that is archived, or that a newer fact superseded: validity is set then."""
     ListSlots: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.ListSlotsRequest, _memory_service_pb2.ListSlotsResponse]
     """ListSlots reads the slots of a namespace, in the order in which they were first stored."""
     DeleteSlots: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteSlotsRequest, _memory_service_pb2.DeleteSlotsResponse]
-    """DeleteSlots deletes slots by id, or all that pass a filter; also superseded ones. What a deleted slot had superseded is
+    """DeleteSlots deletes slots by id, or all that pass a filter; also superseded and archived ones. What a deleted slot had superseded is
     present again, unless it is deleted too.
     """
     TouchSlots: _grpc.UnaryUnaryMultiCallable[_memory_service_pb2.TouchSlotsRequest, _memory_service_pb2.TouchSlotsResponse]
@@ -80,11 +80,11 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
     sender. An error of a whole batch ends the stream; batches already answered stay stored.
     """
     GetSlot: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.GetSlotRequest, _memory_service_pb2.GetSlotResponse]  # type: ignore[assignment]
-    """GetSlot reads one slot, also one that a newer fact superseded: validity is set then."""
+    """GetSlot reads one slot, also one that is archived, or that a newer fact superseded: validity is set then."""
     ListSlots: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.ListSlotsRequest, _memory_service_pb2.ListSlotsResponse]  # type: ignore[assignment]
     """ListSlots reads the slots of a namespace, in the order in which they were first stored."""
     DeleteSlots: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.DeleteSlotsRequest, _memory_service_pb2.DeleteSlotsResponse]  # type: ignore[assignment]
-    """DeleteSlots deletes slots by id, or all that pass a filter; also superseded ones. What a deleted slot had superseded is
+    """DeleteSlots deletes slots by id, or all that pass a filter; also superseded and archived ones. What a deleted slot had superseded is
     present again, unless it is deleted too.
     """
     TouchSlots: _aio.UnaryUnaryMultiCallable[_memory_service_pb2.TouchSlotsRequest, _memory_service_pb2.TouchSlotsResponse]  # type: ignore[assignment]
@@ -140,7 +140,7 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_service_pb2.GetSlotRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_memory_service_pb2.GetSlotResponse, _abc.Awaitable[_memory_service_pb2.GetSlotResponse]]:
-        """GetSlot reads one slot, also one that a newer fact superseded: validity is set then."""
+        """GetSlot reads one slot, also one that is archived, or that a newer fact superseded: validity is set then."""
 
     @_abc_1.abstractmethod
     def ListSlots(
@@ -156,7 +156,7 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _memory_service_pb2.DeleteSlotsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_memory_service_pb2.DeleteSlotsResponse, _abc.Awaitable[_memory_service_pb2.DeleteSlotsResponse]]:
-        """DeleteSlots deletes slots by id, or all that pass a filter; also superseded ones. What a deleted slot had superseded is
+        """DeleteSlots deletes slots by id, or all that pass a filter; also superseded and archived ones. What a deleted slot had superseded is
         present again, unless it is deleted too.
         """
 
