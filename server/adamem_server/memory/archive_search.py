@@ -1,6 +1,6 @@
 """Archived slots in a query that asks for them too: read from the store, scanned exactly, ranked beside the others.
 
-They are in no index, so that they cost other queries nothing. Cost of one that asks for them: some 60 microseconds for
+They are in no index, so that they cost other queries nothing. Cost of one that asks for them: some 0.1 ms for
 each archived slot that passes the filter, and memory for their vectors; at most MAX_ARCHIVED of a namespace are looked
 at, those stored last. Their scores are those of the others, but for what stands around them in a conversation.
 """

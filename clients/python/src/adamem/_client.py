@@ -164,7 +164,7 @@ class Client(AdapterCalls):
             use_adapter: Whether `text` passes through what the namespace has learned. None: as the namespace says.
             rerank: How many of the best hits the server's cross-encoder reads, at some milliseconds each. 0: none.
             as_of: Answers from what was valid at this time, changed or superseded since or not. None: now.
-            include_archived: Look at archived slots too, at some 60 microseconds each; 10,000 of a namespace at most.
+            include_archived: Look at archived slots too, at some 0.1 ms each; 10,000 of a namespace at most.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
 
         Returns:
