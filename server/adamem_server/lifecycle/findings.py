@@ -74,7 +74,7 @@ class SlotFinder:
             return
         if slot.recalled_from:
             yield FindingKind.RECALL_LOOPS, slot.recalled_from
-        if slot.updated_at < self._stale_before:
+        if slot.updated_at < self._stale_before and not slot.archived_at:
             if not access.count:
                 yield FindingKind.NEVER_USED, told(slot.updated_at)
             elif access.accessed_at < self._stale_before:

@@ -1,9 +1,9 @@
 """ArchiveService: one method for each RPC: decode and check, call the room below, encode."""
 
 import grpc
-from adamem.v1.archive_service_pb2_grpc import ArchiveServiceServicer
 
 from adamem.v1 import archive_service_pb2 as pb
+from adamem.v1.archive_service_pb2_grpc import ArchiveServiceServicer
 from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.rpc.convert import RequestDecoder, request_key

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import grpc
-from adamem.v1.archive_service_pb2_grpc import add_ArchiveServiceServicer_to_server
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
@@ -21,6 +20,7 @@ from adamem.v1 import (
     version_service_pb2,
 )
 from adamem.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
+from adamem.v1.archive_service_pb2_grpc import add_ArchiveServiceServicer_to_server
 from adamem.v1.backup_service_pb2_grpc import add_BackupServiceServicer_to_server
 from adamem.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from adamem.v1.lifecycle_service_pb2_grpc import add_LifecycleServiceServicer_to_server

@@ -418,6 +418,16 @@ def test_the_sweeper_and_verification_know_the_archive(world: World) -> None:
     assert "it is archived and not listed so" in result["problems"][0]
 
 
+def test_a_report_calls_no_archived_slot_stale(world: World) -> None:
+    lab = world.lab
+    unused, put_away = lab.put("anna", "tea", "coffee")
+    archive(lab, "anna", [put_away])
+    lab.now += 100 * DAY_US
+    found = world.done(world.lifecycle.report("anna", {})).result["findings"]
+    never = next(each for each in found if each["kind"] == "never_used")
+    assert (never["n"], [each["id"] for each in never["examples"]]) == (1, [unused])
+
+
 # Packages
 
 
