@@ -8,8 +8,10 @@ import click
 from adamem_server.cli.job import finish, wait_option
 from adamem_server.cli.options import (
     Weight,
+    consolidation_options,
     duplicate_options,
     erase_option,
+    joined_consolidation,
     joined_policy,
     json_option,
     option,
@@ -18,7 +20,17 @@ from adamem_server.cli.options import (
 from adamem_server.cli.output import print_fields, print_json, print_namespace_line, print_receipt, say
 from adamem_server.cli.session import Session, pass_session
 
-_FIELDS = ("description", "dim", "metric", "index_kind", "vector_type", "external_vectors", "default_ttl_s")
+_FIELDS = (
+    "description",
+    "dim",
+    "metric",
+    "index_kind",
+    "vector_type",
+    "external_vectors",
+    "default_ttl_s",
+    "history_versions",
+    "supersede",
+)
 
 
 @click.group()
@@ -59,6 +71,7 @@ def list_(session: Session, prefix: str, limit: int | None) -> None:
 @option(
     "--history-versions", type=int, metavar="N", help="Former versions that it keeps of each slot; 10 unless given."
 )
+@consolidation_options
 @option("--supersede", is_flag=True, help="Newer facts take over from older ones with the same cue, user and agent.")
 @json_option
 @pass_session
@@ -69,7 +82,8 @@ def create(session: Session, /, name: str, m: int, ef_construction: int, ef_sear
         import adamem
 
         params = adamem.IndexParams(m, ef_construction, ef_search)
-        created = client.create_namespace(name, index_params=params, duplicates=joined_policy(given), **fields)
+        policies: dict[str, Any] = {"duplicates": joined_policy(given), "consolidation": joined_consolidation(given)}
+        created = client.create_namespace(name, index_params=params, **policies, **fields)
     (print_json if session.as_json else print_fields)(created)
 
 
@@ -93,6 +107,7 @@ def show(session: Session, name: str | None) -> None:
 @option("--history-versions", type=int, metavar="N", help="Former versions that it keeps of each slot.")
 @option("--supersede/--no-supersede", default=None, help="Whether newer facts take over from older ones on their cue.")
 @duplicate_options
+@consolidation_options
 @json_option
 @pass_session
 def update(session: Session, /, name: str, **given: Any) -> None:
@@ -106,6 +121,7 @@ def update(session: Session, /, name: str, **given: Any) -> None:
             history_versions=given["history_versions"],
             supersede=given["supersede"],
             duplicates=joined_policy(given),
+            consolidation=joined_consolidation(given),
             default_ttl_s=given["default_ttl_s"],
             timeout_s=None,
         )

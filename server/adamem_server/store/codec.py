@@ -11,13 +11,20 @@ import msgspec
 import numpy as np
 
 from adamem_server.errors import DataCorruptError
-from adamem_server.types import (
-    DEFAULT_HISTORY_VERSIONS,
+from adamem_server.policies import (
+    NO_CONSOLIDATION,
     NO_DUPLICATE_POLICY,
-    Access,
-    AdapterVersion,
+    ConsolidationMethod,
+    ConsolidationPolicy,
     DuplicateAction,
     DuplicatePolicy,
+    RecalledAction,
+    ScopeField,
+)
+from adamem_server.types import (
+    DEFAULT_HISTORY_VERSIONS,
+    Access,
+    AdapterVersion,
     FloatVector,
     IndexKind,
     IndexParams,
@@ -25,9 +32,7 @@ from adamem_server.types import (
     JobState,
     Metric,
     Namespace,
-    RecalledAction,
     Scope,
-    ScopeField,
     Slot,
     SlotKind,
     TaughtPair,
@@ -72,6 +77,16 @@ class _SlotRecord(msgspec.Struct, array_like=True):
     # Empty, or 16 bytes.
     recalled_from: bytes = b""
     ttl: int = 0
+    # 16 bytes each.
+    sources: bytes = b""
+
+
+class _ConsolidationRecord(msgspec.Struct, array_like=True, frozen=True):
+    after_slots: int = NO_CONSOLIDATION.after_slots
+    every: int = NO_CONSOLIDATION.every
+    method: ConsolidationMethod = NO_CONSOLIDATION.method
+    max_chars: int = NO_CONSOLIDATION.max_chars
+    threshold: float = NO_CONSOLIDATION.threshold
 
 
 class _NamespaceRecord(msgspec.Struct, array_like=True):
@@ -98,6 +113,7 @@ class _NamespaceRecord(msgspec.Struct, array_like=True):
     space: int = 0
     history_versions: int = DEFAULT_HISTORY_VERSIONS
     supersede: bool = False
+    consolidation: _ConsolidationRecord = _ConsolidationRecord()
 
 
 class _PairRecord(msgspec.Struct, array_like=True):
@@ -359,6 +375,7 @@ def encode_slot(slot: Slot) -> bytes:
             slot.language,
             slot_id_bytes(slot.recalled_from) if slot.recalled_from else b"",
             slot.ttl,
+            b"".join(map(slot_id_bytes, slot.sources)),
         )
     )
 
@@ -383,6 +400,7 @@ def decode_slot(data: bytes) -> Slot:
         language=record.language,
         recalled_from=slot_id_text(record.recalled_from) if record.recalled_from else "",
         ttl=record.ttl,
+        sources=_ids(record.sources),
     )
 
 
@@ -414,6 +432,13 @@ def encode_namespace(namespace: Namespace) -> bytes:
             namespace.space,
             namespace.history_versions,
             namespace.supersede,
+            _ConsolidationRecord(
+                namespace.consolidation.after_slots,
+                namespace.consolidation.every,
+                namespace.consolidation.method,
+                namespace.consolidation.max_chars,
+                namespace.consolidation.threshold,
+            ),
         )
     )
 
@@ -446,6 +471,9 @@ def decode_namespace(number: int, data: bytes) -> Namespace:
         space=record.space,
         history_versions=record.history_versions,
         supersede=record.supersede,
+        consolidation=ConsolidationPolicy(
+            **{name: getattr(record.consolidation, name) for name in _ConsolidationRecord.__struct_fields__}
+        ),
     )
 
 
@@ -647,3 +675,9 @@ def decode_record(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
         return decoder.decode(memoryview(data)[1:])
     except msgspec.MsgspecError as error:
         raise DataCorruptError(f"a stored record cannot be read: {error}") from error
+
+
+def _ids(joined: bytes) -> tuple[str, ...]:
+    if not joined:
+        return ()
+    return tuple(slot_id_text(joined[start : start + 16]) for start in range(0, len(joined), 16))

@@ -65,6 +65,8 @@ TABLES: Final = (
     "cue_rows",
     "snapshots",
     "histories",
+    "summarized",
+    "consolidated",
 )
 
 _MIN_MAP_BYTES: Final = 16 << 20

@@ -10,6 +10,7 @@ print(memory.query("What does she drink?")[0])
 from adamem._async_client import AsyncClient
 from adamem._client import Client
 from adamem._codec import check_slot
+from adamem._consolidation_types import ConsolidationMethod, ConsolidationPolicy, PlannedSummary
 from adamem._duplicate_types import (
     AbsorbedSlot,
     AbsorbedSlotPage,
@@ -135,6 +136,8 @@ __all__ = [
     "BulkFailure",
     "BulkResult",
     "Client",
+    "ConsolidationMethod",
+    "ConsolidationPolicy",
     "DataCorruptError",
     "DataFileSize",
     "DeadlineExceededError",
@@ -190,6 +193,7 @@ __all__ = [
     "PackageProgress",
     "PackageSignatureError",
     "PackageTooLargeError",
+    "PlannedSummary",
     "QueryMode",
     "QueryResult",
     "QueryTimings",

@@ -11,7 +11,15 @@ from typing import Any, Final
 
 import grpc
 
-from adamem._codec import SlotInputLike, building, policy_to_proto, ranking_to_proto, slot_to_proto
+from adamem._codec import (
+    SlotInputLike,
+    building,
+    consolidation_to_proto,
+    policy_to_proto,
+    ranking_to_proto,
+    slot_to_proto,
+)
+from adamem._consolidation_types import ConsolidationPolicyLike
 from adamem._convert import duration_to_proto, enum_to_proto, invalid, time_to_proto, vector_to_proto
 from adamem._duplicate_types import (
     DuplicatePolicyLike,
@@ -362,6 +370,7 @@ class BaseClient:
         default_ttl_s: float | None,
         history_versions: int | None,
         supersede: bool,
+        consolidation: ConsolidationPolicyLike | None,
         request_id: str | None,
     ) -> admin_pb.CreateNamespaceRequest:
         with building("namespace"):
@@ -385,6 +394,7 @@ class BaseClient:
                 default_ttl=None if default_ttl_s is None else duration_to_proto(default_ttl_s, "default_ttl_s"),
                 history_versions=history_versions,
                 supersede=supersede,
+                consolidation=None if consolidation is None else consolidation_to_proto(consolidation),
                 request_id=new_request_id() if request_id is None else request_id,
             )
 
@@ -409,6 +419,7 @@ class BaseClient:
         default_ttl_s: float | None,
         history_versions: int | None,
         supersede: bool | None,
+        consolidation: ConsolidationPolicyLike | None,
     ) -> admin_pb.UpdateNamespaceRequest:
         with building("namespace"):
             return admin_pb.UpdateNamespaceRequest(
@@ -421,6 +432,7 @@ class BaseClient:
                 default_ttl=None if default_ttl_s is None else duration_to_proto(default_ttl_s, "default_ttl_s"),
                 history_versions=history_versions,
                 supersede=supersede,
+                consolidation=None if consolidation is None else consolidation_to_proto(consolidation),
             )
 
     def _delete_namespace_request(self, name: str, erase: bool) -> admin_pb.DeleteNamespaceRequest:

@@ -22,73 +22,74 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from adamem.v1 import consolidation_pb2 as adamem_dot_v1_dot_consolidation__pb2
 from adamem.v1 import duplicates_pb2 as adamem_dot_v1_dot_duplicates__pb2
 from adamem.v1 import types_pb2 as adamem_dot_v1_dot_types__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61\x64\x61mem/v1/admin_service.proto\x12\tadamem.v1\x1a\x1a\x61\x64\x61mem/v1/duplicates.proto\x1a\x15\x61\x64\x61mem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x0bIndexParams\x12\t\n\x01m\x18\x01 \x01(\r\x12\x17\n\x0f\x65\x66_construction\x18\x02 \x01(\r\x12\x11\n\tef_search\x18\x03 \x01(\r\"\xbd\x05\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12!\n\x06metric\x18\x04 \x01(\x0e\x32\x11.adamem.v1.Metric\x12(\n\nindex_kind\x18\x05 \x01(\x0e\x32\x14.adamem.v1.IndexKind\x12,\n\x0cindex_params\x18\x06 \x01(\x0b\x32\x16.adamem.v1.IndexParams\x12*\n\x0bvector_type\x18\x07 \x01(\x0e\x32\x15.adamem.v1.VectorType\x12\r\n\x05model\x18\x08 \x01(\t\x12\x19\n\x11model_fingerprint\x18\t \x01(\t\x12\x0f\n\x07n_slots\x18\n \x01(\x04\x12\x0f\n\x07n_bytes\x18\x0b \x01(\x04\x12\x10\n\x08sequence\x18\x0c \x01(\x04\x12\x19\n\x11snapshot_sequence\x18\r \x01(\x04\x12\x0c\n\x04open\x18\x0e \x01(\x08\x12\x13\n\x0bindex_bytes\x18\x0f \x01(\x04\x12.\n\ncreated_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x07ranking\x18\x11 \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x17\n\x0f\x61\x64\x61pter_enabled\x18\x12 \x01(\x08\x12\x17\n\x0f\x61\x64\x61pter_version\x18\x13 \x01(\r\x12.\n\nduplicates\x18\x18 \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\x14 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10history_versions\x18( \x01(\r\x12\x11\n\tsupersede\x18) \x01(\x08\x12\x12\n\nn_versions\x18* \x01(\x04\x12\x15\n\rversion_bytes\x18+ \x01(\x04\"\xc4\x03\n\x16\x43reateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12!\n\x06metric\x18\x04 \x01(\x0e\x32\x11.adamem.v1.Metric\x12(\n\nindex_kind\x18\x05 \x01(\x0e\x32\x14.adamem.v1.IndexKind\x12,\n\x0cindex_params\x18\x06 \x01(\x0b\x32\x16.adamem.v1.IndexParams\x12*\n\x0bvector_type\x18\x07 \x01(\x0e\x32\x15.adamem.v1.VectorType\x12\x18\n\x10\x65xternal_vectors\x18\x08 \x01(\x08\x12\x12\n\nrequest_id\x18\t \x01(\t\x12.\n\nduplicates\x18\x0e \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x10history_versions\x18( \x01(\rH\x00\x88\x01\x01\x12\x11\n\tsupersede\x18) \x01(\x08\x42\x13\n\x11_history_versions\"B\n\x17\x43reateNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"#\n\x13GetNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x14GetNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"N\n\x15ListNamespacesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x16ListNamespacesResponse\x12(\n\nnamespaces\x18\x01 \x03(\x0b\x32\x14.adamem.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x03\n\x16UpdateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tef_search\x18\x03 \x01(\rH\x01\x88\x01\x01\x12#\n\x07ranking\x18\x04 \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x1c\n\x0f\x61\x64\x61pter_enabled\x18\x05 \x01(\x08H\x02\x88\x01\x01\x12.\n\nduplicates\x18\n \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x10history_versions\x18( \x01(\rH\x03\x88\x01\x01\x12\x16\n\tsupersede\x18) \x01(\x08H\x04\x88\x01\x01\x42\x0e\n\x0c_descriptionB\x0c\n\n_ef_searchB\x12\n\x10_adapter_enabledB\x13\n\x11_history_versionsB\x0c\n\n_supersede\"B\n\x17UpdateNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"5\n\x16\x44\x65leteNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65rase\x18\x02 \x01(\x08\"W\n\x17\x44\x65leteNamespaceResponse\x12\x0f\n\x07n_slots\x18\x01 \x01(\x04\x12+\n\x07receipt\x18\x02 \x01(\x0b\x32\x1a.adamem.v1.DeletionReceipt\"\x16\n\x14GetServerInfoRequest\"\xe3\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06uptime\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x64\x65\x66\x61ult_namespace\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x19\n\x11model_fingerprint\x18\x05 \x01(\t\x12\x0b\n\x03\x64im\x18\x06 \x01(\r\x12\x12\n\nmax_tokens\x18\x07 \x01(\r\x12\x14\n\x0cn_namespaces\x18\x08 \x01(\x04\x12\x15\n\rn_open_shards\x18\t \x01(\x04\x12\x1b\n\x13memory_budget_bytes\x18\n \x01(\x04\x12\x19\n\x11memory_used_bytes\x18\x0b \x01(\x04\x12\x12\n\ndata_bytes\x18\x0c \x01(\x04\x12\x0c\n\x04simd\x18\r \x01(\t\x12!\n\x06limits\x18\x0e \x01(\x0b\x32\x11.adamem.v1.Limits\"\xe4\x01\n\x06Limits\x12\x19\n\x11max_content_bytes\x18\x01 \x01(\r\x12\x1a\n\x12max_metadata_bytes\x18\x02 \x01(\r\x12\x10\n\x08max_tags\x18\x03 \x01(\r\x12\x11\n\tmax_batch\x18\x04 \x01(\r\x12\x11\n\tmax_top_k\x18\x05 \x01(\r\x12\x18\n\x10max_filter_depth\x18\x06 \x01(\r\x12\x18\n\x10max_filter_nodes\x18\x07 \x01(\r\x12\x1c\n\x14max_query_namespaces\x18\x08 \x01(\r\x12\x19\n\x11max_message_bytes\x18\t \x01(\r\"\xb6\x02\n\x0eTrainingReport\x12+\n\x07outcome\x18\x01 \x01(\x0e\x32\x1a.adamem.v1.TrainingOutcome\x12/\n\x0b\x66inished_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x63pu_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07n_pairs\x18\x05 \x01(\r\x12\x10\n\x08n_judged\x18\x06 \x01(\r\x12\x10\n\x08\x62\x61seline\x18\x07 \x01(\x01\x12\x11\n\tcandidate\x18\x08 \x01(\x01\x12\x13\n\x0bprobability\x18\t \x01(\x01\x12\x0f\n\x07version\x18\n \x01(\r\"\xae\x01\n\rAdapterStatus\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x0f\n\x07n_pairs\x18\x04 \x01(\r\x12\x13\n\x0bn_new_pairs\x18\x05 \x01(\r\x12\x10\n\x08training\x18\x06 \x01(\x08\x12\x30\n\rlast_training\x18\x07 \x01(\x0b\x32\x19.adamem.v1.TrainingReport\"\xf3\x01\n\x0e\x41\x64\x61pterVersion\x12\x0f\n\x07version\x18\x01 \x01(\r\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07n_pairs\x18\x03 \x01(\r\x12\x0c\n\x04rank\x18\x04 \x01(\r\x12\x13\n\x0b\x64\x65nse_shift\x18\x05 \x01(\x01\x12\x10\n\x08n_judged\x18\x06 \x01(\r\x12\x10\n\x08\x62\x61seline\x18\x07 \x01(\x01\x12\x11\n\tcandidate\x18\x08 \x01(\x01\x12\x13\n\x0bprobability\x18\t \x01(\x01\x12\x0f\n\x07n_bytes\x18\n \x01(\r\x12\x0f\n\x07serving\x18\x0b \x01(\x08\"&\n\x11GetAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"?\n\x12GetAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus\"/\n\x1aListAdapterVersionsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"J\n\x1bListAdapterVersionsResponse\x12+\n\x08versions\x18\x01 \x03(\x0b\x32\x19.adamem.v1.AdapterVersion\"6\n\x13TrainAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04wait\x18\x02 \x01(\x08\"A\n\x14TrainAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus\"<\n\x16RollbackAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"D\n\x17RollbackAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus*\xd4\x01\n\x0fTrainingOutcome\x12 \n\x1cTRAINING_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRAINING_OUTCOME_PROMOTED\x10\x01\x12\x1f\n\x1bTRAINING_OUTCOME_NOT_BETTER\x10\x02\x12\x1e\n\x1aTRAINING_OUTCOME_WITHDRAWN\x10\x03\x12\"\n\x1eTRAINING_OUTCOME_TOO_FEW_PAIRS\x10\x04\x12\x1b\n\x17TRAINING_OUTCOME_FAILED\x10\x05\x32\xf4\x06\n\x0c\x41\x64minService\x12X\n\x0f\x43reateNamespace\x12!.adamem.v1.CreateNamespaceRequest\x1a\".adamem.v1.CreateNamespaceResponse\x12O\n\x0cGetNamespace\x12\x1e.adamem.v1.GetNamespaceRequest\x1a\x1f.adamem.v1.GetNamespaceResponse\x12U\n\x0eListNamespaces\x12 .adamem.v1.ListNamespacesRequest\x1a!.adamem.v1.ListNamespacesResponse\x12X\n\x0fUpdateNamespace\x12!.adamem.v1.UpdateNamespaceRequest\x1a\".adamem.v1.UpdateNamespaceResponse\x12X\n\x0f\x44\x65leteNamespace\x12!.adamem.v1.DeleteNamespaceRequest\x1a\".adamem.v1.DeleteNamespaceResponse\x12I\n\nGetAdapter\x12\x1c.adamem.v1.GetAdapterRequest\x1a\x1d.adamem.v1.GetAdapterResponse\x12\x64\n\x13ListAdapterVersions\x12%.adamem.v1.ListAdapterVersionsRequest\x1a&.adamem.v1.ListAdapterVersionsResponse\x12O\n\x0cTrainAdapter\x12\x1e.adamem.v1.TrainAdapterRequest\x1a\x1f.adamem.v1.TrainAdapterResponse\x12X\n\x0fRollbackAdapter\x12!.adamem.v1.RollbackAdapterRequest\x1a\".adamem.v1.RollbackAdapterResponse\x12R\n\rGetServerInfo\x12\x1f.adamem.v1.GetServerInfoRequest\x1a .adamem.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61\x64\x61mem/v1/admin_service.proto\x12\tadamem.v1\x1a\x1d\x61\x64\x61mem/v1/consolidation.proto\x1a\x1a\x61\x64\x61mem/v1/duplicates.proto\x1a\x15\x61\x64\x61mem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x0bIndexParams\x12\t\n\x01m\x18\x01 \x01(\r\x12\x17\n\x0f\x65\x66_construction\x18\x02 \x01(\r\x12\x11\n\tef_search\x18\x03 \x01(\r\"\xf4\x05\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12!\n\x06metric\x18\x04 \x01(\x0e\x32\x11.adamem.v1.Metric\x12(\n\nindex_kind\x18\x05 \x01(\x0e\x32\x14.adamem.v1.IndexKind\x12,\n\x0cindex_params\x18\x06 \x01(\x0b\x32\x16.adamem.v1.IndexParams\x12*\n\x0bvector_type\x18\x07 \x01(\x0e\x32\x15.adamem.v1.VectorType\x12\r\n\x05model\x18\x08 \x01(\t\x12\x19\n\x11model_fingerprint\x18\t \x01(\t\x12\x0f\n\x07n_slots\x18\n \x01(\x04\x12\x0f\n\x07n_bytes\x18\x0b \x01(\x04\x12\x10\n\x08sequence\x18\x0c \x01(\x04\x12\x19\n\x11snapshot_sequence\x18\r \x01(\x04\x12\x0c\n\x04open\x18\x0e \x01(\x08\x12\x13\n\x0bindex_bytes\x18\x0f \x01(\x04\x12.\n\ncreated_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x07ranking\x18\x11 \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x17\n\x0f\x61\x64\x61pter_enabled\x18\x12 \x01(\x08\x12\x17\n\x0f\x61\x64\x61pter_version\x18\x13 \x01(\r\x12.\n\nduplicates\x18\x18 \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\x14 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10history_versions\x18( \x01(\r\x12\x11\n\tsupersede\x18) \x01(\x08\x12\x12\n\nn_versions\x18* \x01(\x04\x12\x15\n\rversion_bytes\x18+ \x01(\x04\x12\x35\n\rconsolidation\x18\x32 \x01(\x0b\x32\x1e.adamem.v1.ConsolidationPolicy\"\xfb\x03\n\x16\x43reateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12!\n\x06metric\x18\x04 \x01(\x0e\x32\x11.adamem.v1.Metric\x12(\n\nindex_kind\x18\x05 \x01(\x0e\x32\x14.adamem.v1.IndexKind\x12,\n\x0cindex_params\x18\x06 \x01(\x0b\x32\x16.adamem.v1.IndexParams\x12*\n\x0bvector_type\x18\x07 \x01(\x0e\x32\x15.adamem.v1.VectorType\x12\x18\n\x10\x65xternal_vectors\x18\x08 \x01(\x08\x12\x12\n\nrequest_id\x18\t \x01(\t\x12.\n\nduplicates\x18\x0e \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x10history_versions\x18( \x01(\rH\x00\x88\x01\x01\x12\x11\n\tsupersede\x18) \x01(\x08\x12\x35\n\rconsolidation\x18\x32 \x01(\x0b\x32\x1e.adamem.v1.ConsolidationPolicyB\x13\n\x11_history_versions\"B\n\x17\x43reateNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"#\n\x13GetNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x14GetNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"N\n\x15ListNamespacesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x16ListNamespacesResponse\x12(\n\nnamespaces\x18\x01 \x03(\x0b\x32\x14.adamem.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbe\x03\n\x16UpdateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tef_search\x18\x03 \x01(\rH\x01\x88\x01\x01\x12#\n\x07ranking\x18\x04 \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x1c\n\x0f\x61\x64\x61pter_enabled\x18\x05 \x01(\x08H\x02\x88\x01\x01\x12.\n\nduplicates\x18\n \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x10history_versions\x18( \x01(\rH\x03\x88\x01\x01\x12\x16\n\tsupersede\x18) \x01(\x08H\x04\x88\x01\x01\x12\x35\n\rconsolidation\x18\x32 \x01(\x0b\x32\x1e.adamem.v1.ConsolidationPolicyB\x0e\n\x0c_descriptionB\x0c\n\n_ef_searchB\x12\n\x10_adapter_enabledB\x13\n\x11_history_versionsB\x0c\n\n_supersede\"B\n\x17UpdateNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"5\n\x16\x44\x65leteNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65rase\x18\x02 \x01(\x08\"W\n\x17\x44\x65leteNamespaceResponse\x12\x0f\n\x07n_slots\x18\x01 \x01(\x04\x12+\n\x07receipt\x18\x02 \x01(\x0b\x32\x1a.adamem.v1.DeletionReceipt\"\x16\n\x14GetServerInfoRequest\"\xe3\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06uptime\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x64\x65\x66\x61ult_namespace\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x19\n\x11model_fingerprint\x18\x05 \x01(\t\x12\x0b\n\x03\x64im\x18\x06 \x01(\r\x12\x12\n\nmax_tokens\x18\x07 \x01(\r\x12\x14\n\x0cn_namespaces\x18\x08 \x01(\x04\x12\x15\n\rn_open_shards\x18\t \x01(\x04\x12\x1b\n\x13memory_budget_bytes\x18\n \x01(\x04\x12\x19\n\x11memory_used_bytes\x18\x0b \x01(\x04\x12\x12\n\ndata_bytes\x18\x0c \x01(\x04\x12\x0c\n\x04simd\x18\r \x01(\t\x12!\n\x06limits\x18\x0e \x01(\x0b\x32\x11.adamem.v1.Limits\"\xe4\x01\n\x06Limits\x12\x19\n\x11max_content_bytes\x18\x01 \x01(\r\x12\x1a\n\x12max_metadata_bytes\x18\x02 \x01(\r\x12\x10\n\x08max_tags\x18\x03 \x01(\r\x12\x11\n\tmax_batch\x18\x04 \x01(\r\x12\x11\n\tmax_top_k\x18\x05 \x01(\r\x12\x18\n\x10max_filter_depth\x18\x06 \x01(\r\x12\x18\n\x10max_filter_nodes\x18\x07 \x01(\r\x12\x1c\n\x14max_query_namespaces\x18\x08 \x01(\r\x12\x19\n\x11max_message_bytes\x18\t \x01(\r\"\xb6\x02\n\x0eTrainingReport\x12+\n\x07outcome\x18\x01 \x01(\x0e\x32\x1a.adamem.v1.TrainingOutcome\x12/\n\x0b\x66inished_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x63pu_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07n_pairs\x18\x05 \x01(\r\x12\x10\n\x08n_judged\x18\x06 \x01(\r\x12\x10\n\x08\x62\x61seline\x18\x07 \x01(\x01\x12\x11\n\tcandidate\x18\x08 \x01(\x01\x12\x13\n\x0bprobability\x18\t \x01(\x01\x12\x0f\n\x07version\x18\n \x01(\r\"\xae\x01\n\rAdapterStatus\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x0f\n\x07n_pairs\x18\x04 \x01(\r\x12\x13\n\x0bn_new_pairs\x18\x05 \x01(\r\x12\x10\n\x08training\x18\x06 \x01(\x08\x12\x30\n\rlast_training\x18\x07 \x01(\x0b\x32\x19.adamem.v1.TrainingReport\"\xf3\x01\n\x0e\x41\x64\x61pterVersion\x12\x0f\n\x07version\x18\x01 \x01(\r\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07n_pairs\x18\x03 \x01(\r\x12\x0c\n\x04rank\x18\x04 \x01(\r\x12\x13\n\x0b\x64\x65nse_shift\x18\x05 \x01(\x01\x12\x10\n\x08n_judged\x18\x06 \x01(\r\x12\x10\n\x08\x62\x61seline\x18\x07 \x01(\x01\x12\x11\n\tcandidate\x18\x08 \x01(\x01\x12\x13\n\x0bprobability\x18\t \x01(\x01\x12\x0f\n\x07n_bytes\x18\n \x01(\r\x12\x0f\n\x07serving\x18\x0b \x01(\x08\"&\n\x11GetAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"?\n\x12GetAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus\"/\n\x1aListAdapterVersionsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"J\n\x1bListAdapterVersionsResponse\x12+\n\x08versions\x18\x01 \x03(\x0b\x32\x19.adamem.v1.AdapterVersion\"6\n\x13TrainAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04wait\x18\x02 \x01(\x08\"A\n\x14TrainAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus\"<\n\x16RollbackAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"D\n\x17RollbackAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus*\xd4\x01\n\x0fTrainingOutcome\x12 \n\x1cTRAINING_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRAINING_OUTCOME_PROMOTED\x10\x01\x12\x1f\n\x1bTRAINING_OUTCOME_NOT_BETTER\x10\x02\x12\x1e\n\x1aTRAINING_OUTCOME_WITHDRAWN\x10\x03\x12\"\n\x1eTRAINING_OUTCOME_TOO_FEW_PAIRS\x10\x04\x12\x1b\n\x17TRAINING_OUTCOME_FAILED\x10\x05\x32\xf4\x06\n\x0c\x41\x64minService\x12X\n\x0f\x43reateNamespace\x12!.adamem.v1.CreateNamespaceRequest\x1a\".adamem.v1.CreateNamespaceResponse\x12O\n\x0cGetNamespace\x12\x1e.adamem.v1.GetNamespaceRequest\x1a\x1f.adamem.v1.GetNamespaceResponse\x12U\n\x0eListNamespaces\x12 .adamem.v1.ListNamespacesRequest\x1a!.adamem.v1.ListNamespacesResponse\x12X\n\x0fUpdateNamespace\x12!.adamem.v1.UpdateNamespaceRequest\x1a\".adamem.v1.UpdateNamespaceResponse\x12X\n\x0f\x44\x65leteNamespace\x12!.adamem.v1.DeleteNamespaceRequest\x1a\".adamem.v1.DeleteNamespaceResponse\x12I\n\nGetAdapter\x12\x1c.adamem.v1.GetAdapterRequest\x1a\x1d.adamem.v1.GetAdapterResponse\x12\x64\n\x13ListAdapterVersions\x12%.adamem.v1.ListAdapterVersionsRequest\x1a&.adamem.v1.ListAdapterVersionsResponse\x12O\n\x0cTrainAdapter\x12\x1e.adamem.v1.TrainAdapterRequest\x1a\x1f.adamem.v1.TrainAdapterResponse\x12X\n\x0fRollbackAdapter\x12!.adamem.v1.RollbackAdapterRequest\x1a\".adamem.v1.RollbackAdapterResponse\x12R\n\rGetServerInfo\x12\x1f.adamem.v1.GetServerInfoRequest\x1a .adamem.v1.GetServerInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'adamem.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRAININGOUTCOME']._serialized_start=4173
-  _globals['_TRAININGOUTCOME']._serialized_end=4385
-  _globals['_INDEXPARAMS']._serialized_start=160
-  _globals['_INDEXPARAMS']._serialized_end=228
-  _globals['_NAMESPACE']._serialized_start=231
-  _globals['_NAMESPACE']._serialized_end=932
-  _globals['_CREATENAMESPACEREQUEST']._serialized_start=935
-  _globals['_CREATENAMESPACEREQUEST']._serialized_end=1387
-  _globals['_CREATENAMESPACERESPONSE']._serialized_start=1389
-  _globals['_CREATENAMESPACERESPONSE']._serialized_end=1455
-  _globals['_GETNAMESPACEREQUEST']._serialized_start=1457
-  _globals['_GETNAMESPACEREQUEST']._serialized_end=1492
-  _globals['_GETNAMESPACERESPONSE']._serialized_start=1494
-  _globals['_GETNAMESPACERESPONSE']._serialized_end=1557
-  _globals['_LISTNAMESPACESREQUEST']._serialized_start=1559
-  _globals['_LISTNAMESPACESREQUEST']._serialized_end=1637
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=1639
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=1730
-  _globals['_UPDATENAMESPACEREQUEST']._serialized_start=1733
-  _globals['_UPDATENAMESPACEREQUEST']._serialized_end=2124
-  _globals['_UPDATENAMESPACERESPONSE']._serialized_start=2126
-  _globals['_UPDATENAMESPACERESPONSE']._serialized_end=2192
-  _globals['_DELETENAMESPACEREQUEST']._serialized_start=2194
-  _globals['_DELETENAMESPACEREQUEST']._serialized_end=2247
-  _globals['_DELETENAMESPACERESPONSE']._serialized_start=2249
-  _globals['_DELETENAMESPACERESPONSE']._serialized_end=2336
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=2338
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=2360
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=2363
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=2718
-  _globals['_LIMITS']._serialized_start=2721
-  _globals['_LIMITS']._serialized_end=2949
-  _globals['_TRAININGREPORT']._serialized_start=2952
-  _globals['_TRAININGREPORT']._serialized_end=3262
-  _globals['_ADAPTERSTATUS']._serialized_start=3265
-  _globals['_ADAPTERSTATUS']._serialized_end=3439
-  _globals['_ADAPTERVERSION']._serialized_start=3442
-  _globals['_ADAPTERVERSION']._serialized_end=3685
-  _globals['_GETADAPTERREQUEST']._serialized_start=3687
-  _globals['_GETADAPTERREQUEST']._serialized_end=3725
-  _globals['_GETADAPTERRESPONSE']._serialized_start=3727
-  _globals['_GETADAPTERRESPONSE']._serialized_end=3790
-  _globals['_LISTADAPTERVERSIONSREQUEST']._serialized_start=3792
-  _globals['_LISTADAPTERVERSIONSREQUEST']._serialized_end=3839
-  _globals['_LISTADAPTERVERSIONSRESPONSE']._serialized_start=3841
-  _globals['_LISTADAPTERVERSIONSRESPONSE']._serialized_end=3915
-  _globals['_TRAINADAPTERREQUEST']._serialized_start=3917
-  _globals['_TRAINADAPTERREQUEST']._serialized_end=3971
-  _globals['_TRAINADAPTERRESPONSE']._serialized_start=3973
-  _globals['_TRAINADAPTERRESPONSE']._serialized_end=4038
-  _globals['_ROLLBACKADAPTERREQUEST']._serialized_start=4040
-  _globals['_ROLLBACKADAPTERREQUEST']._serialized_end=4100
-  _globals['_ROLLBACKADAPTERRESPONSE']._serialized_start=4102
-  _globals['_ROLLBACKADAPTERRESPONSE']._serialized_end=4170
-  _globals['_ADMINSERVICE']._serialized_start=4388
-  _globals['_ADMINSERVICE']._serialized_end=5272
+  _globals['_TRAININGOUTCOME']._serialized_start=4369
+  _globals['_TRAININGOUTCOME']._serialized_end=4581
+  _globals['_INDEXPARAMS']._serialized_start=191
+  _globals['_INDEXPARAMS']._serialized_end=259
+  _globals['_NAMESPACE']._serialized_start=262
+  _globals['_NAMESPACE']._serialized_end=1018
+  _globals['_CREATENAMESPACEREQUEST']._serialized_start=1021
+  _globals['_CREATENAMESPACEREQUEST']._serialized_end=1528
+  _globals['_CREATENAMESPACERESPONSE']._serialized_start=1530
+  _globals['_CREATENAMESPACERESPONSE']._serialized_end=1596
+  _globals['_GETNAMESPACEREQUEST']._serialized_start=1598
+  _globals['_GETNAMESPACEREQUEST']._serialized_end=1633
+  _globals['_GETNAMESPACERESPONSE']._serialized_start=1635
+  _globals['_GETNAMESPACERESPONSE']._serialized_end=1698
+  _globals['_LISTNAMESPACESREQUEST']._serialized_start=1700
+  _globals['_LISTNAMESPACESREQUEST']._serialized_end=1778
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=1780
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=1871
+  _globals['_UPDATENAMESPACEREQUEST']._serialized_start=1874
+  _globals['_UPDATENAMESPACEREQUEST']._serialized_end=2320
+  _globals['_UPDATENAMESPACERESPONSE']._serialized_start=2322
+  _globals['_UPDATENAMESPACERESPONSE']._serialized_end=2388
+  _globals['_DELETENAMESPACEREQUEST']._serialized_start=2390
+  _globals['_DELETENAMESPACEREQUEST']._serialized_end=2443
+  _globals['_DELETENAMESPACERESPONSE']._serialized_start=2445
+  _globals['_DELETENAMESPACERESPONSE']._serialized_end=2532
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=2534
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=2556
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=2559
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=2914
+  _globals['_LIMITS']._serialized_start=2917
+  _globals['_LIMITS']._serialized_end=3145
+  _globals['_TRAININGREPORT']._serialized_start=3148
+  _globals['_TRAININGREPORT']._serialized_end=3458
+  _globals['_ADAPTERSTATUS']._serialized_start=3461
+  _globals['_ADAPTERSTATUS']._serialized_end=3635
+  _globals['_ADAPTERVERSION']._serialized_start=3638
+  _globals['_ADAPTERVERSION']._serialized_end=3881
+  _globals['_GETADAPTERREQUEST']._serialized_start=3883
+  _globals['_GETADAPTERREQUEST']._serialized_end=3921
+  _globals['_GETADAPTERRESPONSE']._serialized_start=3923
+  _globals['_GETADAPTERRESPONSE']._serialized_end=3986
+  _globals['_LISTADAPTERVERSIONSREQUEST']._serialized_start=3988
+  _globals['_LISTADAPTERVERSIONSREQUEST']._serialized_end=4035
+  _globals['_LISTADAPTERVERSIONSRESPONSE']._serialized_start=4037
+  _globals['_LISTADAPTERVERSIONSRESPONSE']._serialized_end=4111
+  _globals['_TRAINADAPTERREQUEST']._serialized_start=4113
+  _globals['_TRAINADAPTERREQUEST']._serialized_end=4167
+  _globals['_TRAINADAPTERRESPONSE']._serialized_start=4169
+  _globals['_TRAINADAPTERRESPONSE']._serialized_end=4234
+  _globals['_ROLLBACKADAPTERREQUEST']._serialized_start=4236
+  _globals['_ROLLBACKADAPTERREQUEST']._serialized_end=4296
+  _globals['_ROLLBACKADAPTERRESPONSE']._serialized_start=4298
+  _globals['_ROLLBACKADAPTERRESPONSE']._serialized_end=4366
+  _globals['_ADMINSERVICE']._serialized_start=4584
+  _globals['_ADMINSERVICE']._serialized_end=5468
 # @@protoc_insertion_point(module_scope)
