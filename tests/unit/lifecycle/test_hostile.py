@@ -390,6 +390,7 @@ def lines() -> Iterator[Case]:
         "language": [("english", "two letters"), ("EN", "two letters"), ("é1", "two letters")],
         "cue_embedded": [(True, "there is no cue")],
         "recalled_from": [("x", "regex")],
+        "sources": [(["x"], "regex"), ("x", "array"), (["01ARZ3NDEKTSV4RRFFQ69G5FAV"], "has none")],
         "surprise": [(1, "unknown field")],
     }
     for name, values in wrong.items():

@@ -32,4 +32,5 @@ def slots(metadata: st.SearchStrategy[object] | None = None) -> st.SearchStrateg
         updated_at=times,
         expires_at=st.just(0) | times,
         vector_supplied=st.booleans(),
+        sources=st.lists(slot_ids, unique=True, max_size=3).map(tuple),
     )

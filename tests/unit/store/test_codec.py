@@ -9,24 +9,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adamem_server.errors import DataCorruptError
-from adamem_server.store import codec, history_codec
+from adamem_server.policies import (
+    NO_CONSOLIDATION,
+    NO_DUPLICATE_POLICY,
+    ConsolidationMethod,
+    ConsolidationPolicy,
+    DuplicateAction,
+    DuplicatePolicy,
+    RecalledAction,
+    ScopeField,
+)
+from adamem_server.store import codec, history_codec, summaries
 from adamem_server.store.snapshot_types import Snapshot
 from adamem_server.store.version_types import Ending, SlotVersion
 from adamem_server.types import (
-    NO_DUPLICATE_POLICY,
     Access,
     AdapterVersion,
-    DuplicateAction,
-    DuplicatePolicy,
     IndexKind,
     IndexParams,
     Job,
     JobState,
     Metric,
     Namespace,
-    RecalledAction,
     Scope,
-    ScopeField,
     Slot,
     SlotKind,
     TaughtPair,
@@ -54,6 +59,7 @@ SLOT = Slot(
     language="ru",
     recalled_from="01ARZ3NDEKTSV4RRFFQ69G5FAW",
     ttl=3_600_000_000,
+    sources=("01ARZ3NDEKTSV4RRFFQ69G5FAX", "01ARZ3NDEKTSV4RRFFQ69G5FAY"),
 )
 NAMESPACE = Namespace(
     number=7,
@@ -80,6 +86,9 @@ NAMESPACE = Namespace(
     space=12,
     history_versions=4,
     supersede=True,
+    consolidation=ConsolidationPolicy(
+        after_slots=200, every=3_600_000_000, method=ConsolidationMethod.LLM, max_chars=700, threshold=0.625
+    ),
 )
 GENERATIONS = codec.Generations(
     next=codec.Generation(12, "intfloat/multilingual-e5-base", "ab", 768, 0, 9, 4, 0, "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
@@ -192,7 +201,8 @@ RECORDS = {
     "version": (
         history_codec.encode_version(VERSION, (GOLDEN / "slot.v1.2.bin").read_bytes()),
         lambda data: (
-            history_codec.decode_version(5, 9, data) == replace(VERSION, slot=replace(SLOT, recalled_from="", ttl=0))
+            history_codec.decode_version(5, 9, data)
+            == replace(VERSION, slot=replace(SLOT, recalled_from="", ttl=0, sources=()))
             and history_codec.slot_record_of(data) == (GOLDEN / "slot.v1.2.bin").read_bytes()
         ),
     ),
@@ -204,6 +214,10 @@ RECORDS = {
     "generations": (
         codec.encode_generations(GENERATIONS),
         lambda data: codec.decode_generations(data) == GENERATIONS,
+    ),
+    "consolidated": (
+        summaries.encode_consolidated(summaries.Consolidated(1_700_000_000_000_000, 70_000, 9)),
+        lambda data: summaries.decode_consolidated(data) == summaries.Consolidated(1_700_000_000_000_000, 70_000, 9),
     ),
     "access": (codec.encode_access(Access(3, 4)), lambda data: codec.decode_access(data) == Access(3, 4)),
 }
@@ -218,15 +232,19 @@ def test_records_of_version_1_stay_as_they_are(name: str) -> None:
 
 
 def test_records_with_fewer_fields_are_read() -> None:
+    no_summary = replace(SLOT, sources=())
     slot = (GOLDEN / "slot.v1.bin").read_bytes()
-    assert codec.decode_slot(slot) == replace(SLOT, language="", recalled_from="", ttl=0)
+    assert codec.decode_slot(slot) == replace(no_summary, language="", recalled_from="", ttl=0)
     slot = (GOLDEN / "slot.v1.2.bin").read_bytes()
-    assert codec.decode_slot(slot) == replace(SLOT, recalled_from="", ttl=0)
+    assert codec.decode_slot(slot) == replace(no_summary, recalled_from="", ttl=0)
     slot = (GOLDEN / "slot.v1.3.bin").read_bytes()
-    assert codec.decode_slot(slot) == replace(SLOT, ttl=0)
+    assert codec.decode_slot(slot) == replace(no_summary, ttl=0)
+    assert codec.decode_slot((GOLDEN / "slot.v1.4.bin").read_bytes()) == no_summary
     assert codec.decode_change((GOLDEN / "change.v1.bin").read_bytes()) == codec.Change(1, (2, 3), (4,))
     namespace = (GOLDEN / "namespace.v1.bin").read_bytes()
-    unkept = replace(NAMESPACE, history_versions=10, supersede=False)
+    unsummed = replace(NAMESPACE, consolidation=NO_CONSOLIDATION)
+    assert codec.decode_namespace(7, (GOLDEN / "namespace.v1.7.bin").read_bytes()) == unsummed
+    unkept = replace(unsummed, history_versions=10, supersede=False)
     ungenerated = replace(unkept, space=0)
     undecided = replace(ungenerated, duplicates=NO_DUPLICATE_POLICY, default_ttl=0)
     unadapted = replace(undecided, adapter_enabled=True, adapter_version=0)
