@@ -65,6 +65,11 @@ def test_it_is_written_and_names_its_sources(client: adamem.Client) -> None:
     assert client.get_slot(ids[0]).summaries == (summary.id,)
     assert client.get_slot(summary.id).sources == tuple(ids)
     assert [client.get_slot(each).content for each in ids] == list(TALK)
+    found = client.query(summary.content, filter={"sources": {"$exists": True}})
+    assert [hit.id for hit in found] == [summary.id]
+    assert {hit.id for hit in client.query(summary.content, top_k=10)} == set(ids)
+    with pytest.raises(adamem.InvalidArgumentError, match="sources"):
+        client.query("x", filter={"sources": ids[0]})
     # To undo a job is to delete what it made.
     done = client.delete_slots(filter={"metadata.consolidation.job_id": job.id})
     assert (done.n_deleted, client.get_slot(ids[0]).summaries) == (1, ())
