@@ -16,8 +16,8 @@ from bench.report import commit, machine, versions, write_report
 from bench.run import DEFAULT_LOCOMO
 
 # In the order in which they run. Whoever adds a module adds its name.
-SCENARIOS: Final = ("sweep", "packages", "storage", "versions", "reembed", "duplicates", "report")
-WITH_DATA: Final = ("duplicates",)
+SCENARIOS: Final = ("sweep", "packages", "storage", "versions", "reembed", "duplicates", "report", "consolidation")
+WITH_DATA: Final = ("duplicates", "consolidation")
 
 
 def run(names: list[str], given: Mapping[str, int], data: Mapping[str, Path]) -> dict[str, Any]:
@@ -51,7 +51,10 @@ def main() -> None:
     parser.add_argument("--size", action="append", type=_size, default=[], metavar="NAME=N", help="another size")
     locomo = DEFAULT_LOCOMO if DEFAULT_LOCOMO.is_file() else None
     parser.add_argument(
-        "--locomo", type=Path, default=locomo, help="LoCoMo's file, for duplicates; none: turns are made"
+        "--locomo",
+        type=Path,
+        default=locomo,
+        help="LoCoMo's file; none: turns are made, and no questions asked",
     )
     parser.add_argument("--xquad", type=Path, default=None, help="a file of XQuAD, for duplicates")
     parser.add_argument("--out", type=Path, default=None, help="write the figures to this file as JSON")

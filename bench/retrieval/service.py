@@ -131,8 +131,8 @@ def service() -> Iterator[Service]:
 
 
 def positions(response: memory_pb.QueryResponse, ids: Mapping[str, int]) -> list[int]:
-    """Positions of the hits' slots, best first."""
-    return [ids[hit.slot.id] for hit in response.hits]
+    """Positions of the hits' slots, best first; -1 for a slot that has none, such as a summary."""
+    return [ids.get(hit.slot.id, -1) for hit in response.hits]
 
 
 def numbered(ids: Sequence[str]) -> dict[str, int]:

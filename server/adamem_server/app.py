@@ -17,6 +17,7 @@ from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.embed.cross_encoder import CrossEncoder
 from adamem_server.errors import InsecureAddressError, StartupError
 from adamem_server.lifecycle.jobs import JobSettings
+from adamem_server.lifecycle.language_model import LanguageModel, LanguageModelSettings
 from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.lifecycle.packaging import Packages
 from adamem_server.memory.engine import MemoryEngine
@@ -108,6 +109,8 @@ def build(settings: Settings) -> App:
             packages,
             server_version=__version__,
             keep_former_s=settings.keep_former_vectors_s,
+            language_model=_language_model(settings),
+            max_content_bytes=settings.max_content_bytes,
             archive_interval_s=settings.archive_interval_s,
         )
         resources.callback(lifecycle.close)
@@ -193,6 +196,19 @@ def _packages(settings: Settings, engine: MemoryEngine) -> Packages:
         limits=settings.limits(),
         max_bytes=settings.max_package_bytes,
         exported_by=f"adamem {__version__}",
+    )
+
+
+def _language_model(settings: Settings) -> LanguageModel | None:
+    if settings.llm_url is None:
+        return None
+    return LanguageModel(
+        LanguageModelSettings(
+            url=settings.llm_url,
+            model=settings.llm_model,
+            api_key="" if settings.llm_api_key is None else settings.llm_api_key.get_secret_value(),
+            timeout_s=settings.llm_timeout_s,
+        )
     )
 
 

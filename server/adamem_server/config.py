@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -111,6 +112,14 @@ class Settings(BaseSettings):
         description="How long vectors are kept that were replaced by those of another model, so that this can be"
         " taken back; 0: not at all.",
     )
+    llm_url: str | None = Field(
+        None,
+        description="Base URL of an endpoint of OpenAI's form that writes summaries, such as http://localhost:11434/v1;"
+        " none: sentences are taken, and nothing is sent anywhere.",
+    )
+    llm_model: str = Field("", description="Name of its model; needed with the URL.")
+    llm_api_key: SecretStr | None = Field(None, description="Key that it is sent as a bearer token.")
+    llm_timeout_s: float = Field(60.0, gt=0, le=3600, description="How long one of its answers may take.")
     archive_interval_s: float = Field(
         60.0,
         ge=0,
@@ -155,6 +164,19 @@ class Settings(BaseSettings):
     def _split_keys(cls, value: object) -> object:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
 
+    @field_validator("llm_url")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError("an address such as http://localhost:11434/v1 is expected")
+            if parts.username or parts.password:
+                raise ValueError("has a name or a password in it: set ADAMEM_LLM_API_KEY")
+            # Raises what is wrong with the port.
+            _ = parts.port
+        return value
+
     @field_validator("data_dir", "models_dir", "tls_cert", "tls_key", "tls_client_ca", "api_keys_file")
     @classmethod
     def _expand_home(cls, value: Path | None) -> Path | None:
@@ -186,6 +208,12 @@ class Settings(BaseSettings):
             problems.append(f"ADAMEM_API_KEYS: a key has at least {_MIN_KEY_LENGTH} characters, printable ASCII")
         if self.api_keys_file is not None and not self.credentials():
             problems.append(f"ADAMEM_API_KEYS_FILE: {self.api_keys_file} holds no key")
+        if (self.llm_url is None) != (not self.llm_model):
+            problems.append("ADAMEM_LLM_URL and ADAMEM_LLM_MODEL belong together: set both or none")
+        if self.llm_api_key is not None and not (
+            self.llm_api_key.get_secret_value().isascii() and self.llm_api_key.get_secret_value().isprintable()
+        ):
+            problems.append("ADAMEM_LLM_API_KEY: printable ASCII is expected")
         if problems:
             raise ValueError("\n".join(problems))
         return self

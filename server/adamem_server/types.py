@@ -4,7 +4,7 @@ Times are integers, microseconds since the Unix epoch in UTC; 0 means "not set".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, Final, TypeAlias
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from adamem_server.archive_types import NO_ARCHIVE_POLICY, ArchivePolicy
 from adamem_server.errors import AdaMemError
+from adamem_server.policies import NO_CONSOLIDATION, NO_DUPLICATE_POLICY, ConsolidationPolicy, DuplicatePolicy
 from adamem_server.receipt_types import DeletionReceipt
 
 FloatVector: TypeAlias = NDArray[np.float32]
@@ -28,6 +29,14 @@ MAX_METADATA_DEPTH: Final = 16
 # Former versions that a namespace keeps of each slot unless it says otherwise, and the most.
 DEFAULT_HISTORY_VERSIONS: Final = 10
 MAX_HISTORY_VERSIONS: Final = 1_000
+
+
+# Bounds of consolidation: sources of a summary, its characters, and what its schedule says.
+MAX_SOURCES: Final = 1_000
+MIN_SUMMARY_CHARS: Final = 100
+MAX_SUMMARY_CHARS: Final = 10_000
+MAX_AFTER_SLOTS: Final = 1_000_000_000
+MAX_EVERY_US: Final = 366 * 86_400 * 1_000_000
 
 
 class SlotKind(StrEnum):
@@ -89,65 +98,6 @@ class DuplicateKind(StrEnum):
     NEAR = "near"
 
 
-class ScopeField(StrEnum):
-    """What must agree between duplicates; `memory/duplicates.py` says how SOURCE and TIME do. NAMESPACE always does."""
-
-    NAMESPACE = "namespace"
-    USER_ID = "user_id"
-    AGENT_ID = "agent_id"
-    CONVERSATION_ID = "conversation_id"
-    KIND = "kind"
-    ROLE = "role"
-    SOURCE = "source"
-    TIME = "time"
-
-
-DEFAULT_DUPLICATE_SCOPE: Final = tuple(field for field in ScopeField if field is not ScopeField.NAMESPACE)
-
-
-class DuplicateAction(StrEnum):
-    """What a write does with a duplicate of a stored slot: store it too, leave it out, or let the stored absorb it."""
-
-    KEEP = "keep"
-    SKIP = "skip"
-    MERGE = "merge"
-
-
-class RecalledAction(StrEnum):
-    """What a write does with what a query returned a short while ago: store it with a mark, or leave it out."""
-
-    MARK = "mark"
-    SKIP = "skip"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DuplicatePolicy:
-    """What a namespace does with duplicates. `threshold` is the least cosine of near ones."""
-
-    on_duplicate: DuplicateAction = DuplicateAction.KEEP
-    on_recalled: RecalledAction = RecalledAction.MARK
-    threshold: float = 0.7
-    scope: tuple[ScopeField, ...] = DEFAULT_DUPLICATE_SCOPE
-
-
-NO_DUPLICATE_POLICY: Final = DuplicatePolicy()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DuplicatePolicyChange:
-    """What to change of a policy; None keeps a value."""
-
-    on_duplicate: DuplicateAction | None = None
-    on_recalled: RecalledAction | None = None
-    threshold: float | None = None
-    scope: tuple[ScopeField, ...] | None = None
-
-    def of(self, policy: DuplicatePolicy) -> DuplicatePolicy:
-        """The policy after it."""
-        names = ("on_duplicate", "on_recalled", "threshold", "scope")
-        return replace(policy, **{name: value for name in names if (value := getattr(self, name)) is not None})
-
-
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Whose memory a slot is and where it was made; empty means not said."""
@@ -192,7 +142,9 @@ class SlotInput:
 class Slot:
     """A stored slot, without its vector. `recalled_from`: the slot that a query had returned when this was stored.
 
-    `ttl`: the time to live that it was given, in microseconds, 0 for none. `archived_at` 0: it is not archived.
+    `ttl`: the time to live that it was given, in microseconds, 0 for none. `sources`: the ids of the slots that a
+    consolidation made this summary of, in the order of time; () of others. `archived_at` 0: it is not
+    archived.
     """
 
     id: str
@@ -211,6 +163,7 @@ class Slot:
     language: str = ""
     recalled_from: str = ""
     ttl: int = 0
+    sources: tuple[str, ...] = ()
     archived_at: int = 0
     pinned: bool = False
 
@@ -270,7 +223,8 @@ class Validity:
 class SlotView:
     """A slot as it is read: what is stored, its use, and its vector where that was asked for.
 
-    `absorbed` are the first of the duplicates that it absorbed, where it is read alone.
+    `absorbed` are the first of the duplicates that it absorbed, and `summaries` the ids of the summaries that were made
+    of it, where it is read alone.
     `validity` is set where a former version is read, or one that a newer fact superseded.
     """
 
@@ -280,6 +234,7 @@ class SlotView:
     vector: FloatVector | None = None
     absorbed: tuple[Absorbed, ...] = ()
     validity: Validity | None = None
+    summaries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,6 +423,7 @@ class NamespaceSpec:
     default_ttl: int = 0
     history_versions: int = DEFAULT_HISTORY_VERSIONS
     supersede: bool = False
+    consolidation: ConsolidationPolicy = NO_CONSOLIDATION
     archive: ArchivePolicy = NO_ARCHIVE_POLICY
 
 
@@ -500,6 +456,7 @@ class Namespace:
     space: int = 0
     history_versions: int = DEFAULT_HISTORY_VERSIONS
     supersede: bool = False
+    consolidation: ConsolidationPolicy = NO_CONSOLIDATION
     archive: ArchivePolicy = NO_ARCHIVE_POLICY
 
     @property

@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "adapter": ("adapter:adapter", "Show, train and choose what a namespace has learned."),
     "dedup": ("dedup:dedup", "Merge duplicates, list what would be merged, undo it."),
     "report": ("report:report", "Tell what is wrong with a namespace, and which command mends it."),
+    "consolidate": ("consolidate:consolidate", "Write summaries of slots that belong together."),
     "archive": ("archive:archive", "Archive what falls under a namespace's limits; list, restore and pin slots."),
     "slots": ("slots:slots", "List, show, renew and delete slots; show and bring back their former versions."),
     "namespace": ("namespace:namespace", "List, create, show, change, clone, verify, compact and delete namespaces."),

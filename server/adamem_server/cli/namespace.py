@@ -9,9 +9,11 @@ from adamem_server.cli.job import finish, wait_option
 from adamem_server.cli.options import (
     Weight,
     archive_options,
+    consolidation_options,
     duplicate_options,
     erase_option,
     joined_archive,
+    joined_consolidation,
     joined_policy,
     json_option,
     option,
@@ -21,8 +23,15 @@ from adamem_server.cli.output import print_fields, print_json, print_namespace_l
 from adamem_server.cli.session import Session, pass_session
 
 _FIELDS = (
-    *("description", "dim", "metric", "index_kind", "vector_type", "external_vectors", "default_ttl_s"),
-    *("history_versions", "supersede"),
+    "description",
+    "dim",
+    "metric",
+    "index_kind",
+    "vector_type",
+    "external_vectors",
+    "default_ttl_s",
+    "history_versions",
+    "supersede",
 )
 
 
@@ -65,6 +74,7 @@ def list_(session: Session, prefix: str, limit: int | None) -> None:
 @option(
     "--history-versions", type=int, metavar="N", help="Former versions that it keeps of each slot; 10 unless given."
 )
+@consolidation_options
 @option("--supersede", is_flag=True, help="Newer facts take over from older ones with the same cue, user and agent.")
 @json_option
 @pass_session
@@ -75,8 +85,9 @@ def create(session: Session, /, name: str, m: int, ef_construction: int, ef_sear
         import adamem
 
         params = adamem.IndexParams(m, ef_construction, ef_search)
-        fields |= {"duplicates": joined_policy(given), "archive": joined_archive(given)}
-        created = client.create_namespace(name, index_params=params, **fields)
+        policies: dict[str, Any] = {"duplicates": joined_policy(given), "consolidation": joined_consolidation(given)}
+        policies["archive"] = joined_archive(given)
+        created = client.create_namespace(name, index_params=params, **policies, **fields)
     (print_json if session.as_json else print_fields)(created)
 
 
@@ -100,6 +111,7 @@ def show(session: Session, name: str | None) -> None:
 @option("--history-versions", type=int, metavar="N", help="Former versions that it keeps of each slot.")
 @option("--supersede/--no-supersede", default=None, help="Whether newer facts take over from older ones on their cue.")
 @duplicate_options
+@consolidation_options
 @archive_options
 @json_option
 @pass_session
@@ -114,6 +126,7 @@ def update(session: Session, /, name: str, **given: Any) -> None:
             history_versions=given["history_versions"],
             supersede=given["supersede"],
             duplicates=joined_policy(given),
+            consolidation=joined_consolidation(given),
             archive=joined_archive(given),
             default_ttl_s=given["default_ttl_s"],
             timeout_s=None,

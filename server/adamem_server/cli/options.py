@@ -10,6 +10,7 @@ from adamem_server.cli.session import Session
 
 SCOPE = ("user_id", "agent_id", "conversation_id")
 KINDS = ("fact", "message", "preference", "document", "summary")
+METHODS = ("auto", "extractive", "llm")
 DUPLICATE_SCOPE = ("namespace", *SCOPE, "kind", "role", "source", "time")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -188,6 +189,28 @@ def joined_policy(given: Mapping[str, Any]) -> dict[str, Any] | None:
         "scope": given["duplicate_scope"],
     }
     return policy if any(value not in (None, ()) for value in policy.values()) else None
+
+
+def consolidation_options(command: _F) -> _F:
+    """When and how a namespace is consolidated by itself; joined by `joined_consolidation`."""
+    for each in (
+        option("--consolidate-threshold", type=float, metavar="0..1", help="Least cosine outside of conversations."),
+        option("--consolidate-max-chars", type=int, metavar="N", help="Most characters of a summary; 1000 at first."),
+        option("--consolidate-method", type=click.Choice(METHODS), help="What writes its summaries; auto at first."),
+        option(
+            "--consolidate-every-s", type=float, metavar="SECONDS", help="Sum up so long after the last time; 0: not."
+        ),
+        option("--consolidate-after-slots", type=int, metavar="N", help="Sum up after so many new slots; 0: not."),
+    ):
+        command = each(command)
+    return command
+
+
+def joined_consolidation(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The values of `consolidation_options`; None where none is given."""
+    names = ("after_slots", "every_s", "method", "max_chars", "threshold")
+    policy = {name: given[f"consolidate_{name}"] for name in names}
+    return policy if any(value is not None for value in policy.values()) else None
 
 
 FILTER_HELP = """A condition such as '{"importance": {"$gte": 0.5}, "metadata.lang": "ru"}'."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Hit,
         Job,
         Namespace,
+        PlannedSummary,
         QueryTimings,
         Slot,
         SlotDiff,
@@ -79,6 +80,14 @@ def print_pair(pair: "DuplicatePair") -> None:
             click.echo(f"{slot_id}  (deleted)")
         else:
             print_slot_line(slot)
+
+
+def print_planned(planned: "PlannedSummary") -> None:
+    """A summary that would be written: of how many slots, in the place of which, what makes it, and its text."""
+    of_them = f"of {len(planned.sources)} slots, {planned.made_by}"
+    replaces = f", in the place of {', '.join(planned.replaces)}" if planned.replaces else ""
+    click.echo(click.style(of_them, bold=True) + replaces)
+    click.echo(_indented(planned.content))
 
 
 def print_namespace_line(namespace: "Namespace") -> None:

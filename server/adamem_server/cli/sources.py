@@ -44,6 +44,8 @@ _READ_ONLY: Final = frozenset(
         "vector_supplied",
         "recalled_from",
         "absorbed",
+        "sources",
+        "summaries",
         "cue_embedded",
         "validity",
         "archived_at",

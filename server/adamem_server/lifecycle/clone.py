@@ -16,6 +16,7 @@ from adamem_server.lifecycle.snapshots import Snapshots
 from adamem_server.lifecycle.transaction import write
 from adamem_server.memory.forms import plan_forms, settle_forms
 from adamem_server.memory.parts import EngineParts
+from adamem_server.policies import NO_DUPLICATE_POLICY
 from adamem_server.store import keys
 from adamem_server.store.codec import Head
 from adamem_server.store.history import set_cue_rows
@@ -23,12 +24,7 @@ from adamem_server.store.jobs import read_job
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.snapshot_types import Snapshot
 from adamem_server.store.snapshots import State, copy_of, ended_since, put_copy, state_at
-from adamem_server.types import (
-    NO_DUPLICATE_POLICY,
-    JobState,
-    JsonObject,
-    Namespace,
-)
+from adamem_server.types import JobState, JsonObject, Namespace
 
 _COPY_SLOTS: Final = 250
 # Tables that are copied as they are: keys with another number, bounded by settings of the server.

@@ -12,9 +12,10 @@ from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.merging import MergeJob
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.writer import Writer
+from adamem_server.policies import ScopeField
 from adamem_server.store.duplicates import clear_dry_runs, last_merge, merges, put_merge
 from adamem_server.store.slot_store import SlotStore, WriteBatch
-from adamem_server.types import DuplicateKind, DuplicatePair, JsonObject, Namespace, ScopeField
+from adamem_server.types import DuplicateKind, DuplicatePair, JsonObject, Namespace
 
 # Pairs of one transaction.
 _MERGES: Final = 50

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from adamem_server.lifecycle.jobs import RunningJob
 from adamem_server.memory.duplicates import compare, cosine, scope_keys
 from adamem_server.memory.filters import is_expired
+from adamem_server.policies import ScopeField
 from adamem_server.store.slot_store import ReadView, SlotStore
-from adamem_server.types import DuplicateKind, DuplicatePair, FloatVector, Namespace, ScopeField, Slot
+from adamem_server.types import DuplicateKind, DuplicatePair, FloatVector, Namespace, Slot
 
 # Slots of one read view: some five milliseconds of work.
 _SCAN: Final = 100

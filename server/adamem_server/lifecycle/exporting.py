@@ -30,6 +30,7 @@ from adamem_server.packages.manifest import (
     PAIRS,
     AdapterInfo,
     Archive,
+    Consolidation,
     Duplicates,
     Index,
     Learned,
@@ -40,18 +41,11 @@ from adamem_server.packages.manifest import (
     encode_manifest,
 )
 from adamem_server.packages.slots import PackagedPair, encode_lines, seconds_of, time_of
+from adamem_server.policies import NO_CONSOLIDATION, NO_DUPLICATE_POLICY, ConsolidationPolicy, DuplicatePolicy
 from adamem_server.store.bulk import StoredSlots, read_rows, read_slots
 from adamem_server.store.codec import Learning
 from adamem_server.store.slot_store import ReadView, SlotStore
-from adamem_server.types import (
-    NO_DUPLICATE_POLICY,
-    AdapterVersion,
-    DuplicatePolicy,
-    FloatVector,
-    Namespace,
-    TaughtPair,
-    VectorType,
-)
+from adamem_server.types import AdapterVersion, FloatVector, Namespace, TaughtPair, VectorType
 
 # Slots of one view: some 20 ms.
 CHUNK_SLOTS: Final = 1_000
@@ -262,6 +256,7 @@ class Export:
             default_ttl_s=seconds_of(namespace.default_ttl),
             history_versions=namespace.history_versions,
             supersede=namespace.supersede,
+            consolidation=_consolidation(namespace.consolidation),
             archive=_archive(namespace.archive),
             adapter=None if adapter is None else _adapter_info(adapter),
             learned=learned,
@@ -306,6 +301,13 @@ def _duplicates(policy: DuplicatePolicy) -> Duplicates | None:
     if policy == NO_DUPLICATE_POLICY:
         return None
     return Duplicates(policy.on_duplicate, policy.on_recalled, policy.threshold, policy.scope)
+
+
+def _consolidation(policy: ConsolidationPolicy) -> Consolidation | None:
+    if policy == NO_CONSOLIDATION:
+        return None
+    every_s = seconds_of(policy.every)
+    return Consolidation(policy.after_slots, every_s, policy.method, policy.max_chars, policy.threshold)
 
 
 def _archive(policy: ArchivePolicy) -> Archive | None:

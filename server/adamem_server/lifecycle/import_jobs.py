@@ -14,6 +14,7 @@ from adamem_server.memory.forms import plan_forms, put_forms
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied, Shard
 from adamem_server.memory.superseding import Superseded, supersede_older, without_superseded
+from adamem_server.policies import NO_DUPLICATE_POLICY
 from adamem_server.store.bulk import StoredSlots, read_slots
 from adamem_server.store.codec import Change, Head, Learning, Staging, decode_vectors
 from adamem_server.store.history import put_cue_row
@@ -27,7 +28,7 @@ from adamem_server.store.staging import (
     put_staging,
     read_staging,
 )
-from adamem_server.types import NO_DUPLICATE_POLICY, Access, AdapterVersion, FloatVector, Namespace, Slot, TaughtPair
+from adamem_server.types import Access, AdapterVersion, FloatVector, Namespace, Slot, TaughtPair
 
 # Slots of one step of a merge, which writers of other namespaces wait for: some ten milliseconds.
 MERGE_SLOTS: Final = 64

@@ -20,14 +20,8 @@ from adamem_server.memory.shard import checked_params
 from adamem_server.memory.weights import WEIGHTS, check_weight
 from adamem_server.packages.manifest import ADAPTER, MANIFEST, Manifest
 from adamem_server.packages.slots import duration_of, microseconds
-from adamem_server.types import (
-    NAMESPACE_NAME_PATTERN,
-    NO_DUPLICATE_POLICY,
-    AdapterVersion,
-    DuplicatePolicy,
-    IndexParams,
-    Namespace,
-)
+from adamem_server.policies import NO_CONSOLIDATION, NO_DUPLICATE_POLICY, ConsolidationPolicy, DuplicatePolicy
+from adamem_server.types import NAMESPACE_NAME_PATTERN, AdapterVersion, IndexParams, Namespace
 
 _NAME: Final = re.compile(NAMESPACE_NAME_PATTERN.removesuffix("$"))
 
@@ -166,6 +160,7 @@ def _described(manifest: Manifest, name: str, serving: ModelInfo) -> Namespace:
         default_ttl=duration_of(manifest.default_ttl_s),
         history_versions=manifest.history_versions,
         supersede=manifest.supersede,
+        consolidation=_consolidation(manifest),
         archive=_archive(manifest),
         adapter_version=adapter_version if manifest.model.fingerprint == serving.fingerprint else 0,
     )
@@ -181,6 +176,19 @@ def _duplicates(manifest: Manifest) -> DuplicatePolicy:
         return NO_DUPLICATE_POLICY
     return DuplicatePolicy(
         on_duplicate=told.on_duplicate, on_recalled=told.on_recalled, threshold=told.threshold, scope=told.scope
+    )
+
+
+def _consolidation(manifest: Manifest) -> ConsolidationPolicy:
+    told = manifest.consolidation
+    if told is None:
+        return NO_CONSOLIDATION
+    return ConsolidationPolicy(
+        after_slots=told.after_slots,
+        every=duration_of(told.every_s),
+        method=told.method,
+        max_chars=told.max_chars,
+        threshold=told.threshold,
     )
 
 

@@ -9,15 +9,18 @@ from adamem_server.lifecycle.backup import Backups
 from adamem_server.lifecycle.clone import Clone
 from adamem_server.lifecycle.compact import Compact
 from adamem_server.lifecycle.compact_data import CompactData
+from adamem_server.lifecycle.consolidate import Consolidate, params_of
 from adamem_server.lifecycle.deduplicate import Deduplicate
 from adamem_server.lifecycle.duplicates import Duplicates
 from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.lifecycle.jobs import JobKind, JobSettings
+from adamem_server.lifecycle.language_model import LanguageModel
 from adamem_server.lifecycle.packaging import Packages
 from adamem_server.lifecycle.reembed import Reembed
 from adamem_server.lifecycle.report import Report, Reports
 from adamem_server.lifecycle.restore_snapshot import RestoreSnapshot, check_model
+from adamem_server.lifecycle.schedule import Schedule
 from adamem_server.lifecycle.slot_history import SlotHistory
 from adamem_server.lifecycle.snapshots import Snapshots
 from adamem_server.lifecycle.undo_deduplicate import UndoDeduplicate
@@ -25,6 +28,7 @@ from adamem_server.lifecycle.verify import Verify
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.memory.jobs import known_request
 from adamem_server.memory.reading import find_namespace
+from adamem_server.policies import ConsolidationPolicyChange
 from adamem_server.types import Job, JsonObject, RequestKey
 
 
@@ -32,7 +36,8 @@ class Lifecycle:
     """The operations on one engine, the runner of their jobs, and the packages. Thread-safe.
 
     `keep_former_s` is how long vectors are kept that were replaced by those of another model, `archive_interval_s` how
-    often it is looked which namespaces are beyond their limits (0: never).
+    often it is looked which namespaces are beyond their limits (0: never). `language_model` writes summaries, None:
+    there is none; these have `max_content_bytes` at most.
 
     Every operation that starts a job raises what `JobRunner.submit` raises.
     """
@@ -45,11 +50,14 @@ class Lifecycle:
         *,
         server_version: str,
         keep_former_s: float = 7 * 86_400.0,
+        language_model: LanguageModel | None = None,
+        max_content_bytes: int = 1 << 16,
         archive_interval_s: float = 0.0,
     ) -> None:
         parts = engine.parts
         self._parts: Final = parts
         self._reembed: Final = Reembed(parts, keep_former_s)
+        self.consolidation: Final = Consolidate(parts, language_model, max_content_bytes)
         self.packages: Final = packages
         self.snapshots: Final = Snapshots(parts)
         self.slot_history: Final = SlotHistory(parts)
@@ -64,9 +72,11 @@ class Lifecycle:
             self._reembed,
             Report(parts.store, parts.registry, parts.encoders, parts.now),
             ArchiveSlots(parts),
+            self.consolidation,
         ]
         self.jobs: Final = JobRunner(parts.store, parts.writer, kinds, parts.activity, settings, now=parts.now)
-        self._archive_keeper = ArchiveKeeper(parts.store, self.jobs, archive_interval_s, parts.now)
+        self._archive_keeper: Final = ArchiveKeeper(parts.store, self.jobs, archive_interval_s, parts.now)
+        self._schedule: Final = Schedule(parts.store, parts.activity, self._consolidate_by_itself, now=parts.now)
         self.duplicates: Final = Duplicates(parts.store, self.jobs.get)
         self.reports: Final = Reports(parts, self.jobs.get)
         self.erasure: Final = Erasure(engine)
@@ -79,9 +89,11 @@ class Lifecycle:
         self.snapshots.resume()
         self.jobs.start()
         self._archive_keeper.start()
+        self._schedule.start()
 
     def close(self) -> None:
         """Stop the jobs and erasures; the engine is still open."""
+        self._schedule.close()
         self._archive_keeper.close()
         self.erasure.close()
         self.jobs.close()
@@ -140,6 +152,17 @@ class Lifecycle:
         self.duplicates.check_undo(namespace, job_id=job_id, slot_id=slot_id, request=request)
         return self.jobs.submit(UndoDeduplicate.name, namespace=namespace, params=params, request=request)
 
+    def consolidate(
+        self, namespace: str, change: ConsolidationPolicyChange, *, request: RequestKey | None = None
+    ) -> Job:
+        """Write summaries of slots that belong together; `change` overrides the namespace's policy for this time.
+
+        Raises:
+            FailedPreconditionError, ModelMismatchError: See `Consolidate.check`.
+        """
+        self.consolidation.check(namespace, change)
+        return self.jobs.submit(Consolidate.name, namespace=namespace, params=params_of(change), request=request)
+
     def compact_data(self, *, request: RequestKey | None = None) -> Job:
         """Give the free pages of the data file back to the disk."""
         return self.jobs.submit(CompactData.name, request=request)
@@ -188,3 +211,6 @@ class Lifecycle:
             self._reembed.check(namespace, model, rollback=rollback)
         params: JsonObject = {"model": model, "rollback": rollback}
         return self.jobs.submit(Reembed.name, namespace=namespace, params=params, request=request)
+
+    def _consolidate_by_itself(self, namespace: str) -> Job:
+        return self.consolidate(namespace, ConsolidationPolicyChange())

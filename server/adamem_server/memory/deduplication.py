@@ -11,21 +11,12 @@ from adamem_server.memory.duplicates import compare, cosine, scope_keys
 from adamem_server.memory.filters import is_expired
 from adamem_server.memory.forms import make_forms
 from adamem_server.memory.merging import united
+from adamem_server.policies import DuplicateAction, RecalledAction
 from adamem_server.store import duplicates as stored
 from adamem_server.store.codec import encode_vector
 from adamem_server.store.keys import MAX_ROW
 from adamem_server.store.slot_store import WriteBatch
-from adamem_server.types import (
-    NO_ACCESS,
-    Absorbed,
-    DuplicateAction,
-    DuplicateKind,
-    FloatVector,
-    Namespace,
-    RecalledAction,
-    Slot,
-    WriteResult,
-)
+from adamem_server.types import NO_ACCESS, Absorbed, DuplicateKind, FloatVector, Namespace, Slot, WriteResult
 
 # Of the slots with a text's form, which fit but for their time, so many are looked at, the newest.
 MAX_CANDIDATES: Final = 64

@@ -20,7 +20,8 @@ from typing import Final
 import numpy as np
 from ulid import ULID
 
-from adamem_server.types import DuplicateKind, FloatVector, ScopeField, Slot, SlotKind
+from adamem_server.policies import ScopeField
+from adamem_server.types import DuplicateKind, FloatVector, Slot, SlotKind
 
 # Texts of one or two words ("Thanks!", "yes") are said again and again: each is a turn of its own.
 FORMULA_WORDS: Final = 2
@@ -238,7 +239,12 @@ def same_scope(one: Slot, other: Slot, scope: Sequence[ScopeField]) -> bool:
 
 
 def scope_keys(slot: Slot, scope: Sequence[ScopeField]) -> tuple[bytes, ...]:
-    """8 bytes each: duplicates in a scope have one in common; others hardly ever do."""
+    """8 bytes each: duplicates in a scope have one in common; others hardly ever do.
+
+    The summary of a consolidation has none: it goes with its sources, and would take along what it had absorbed.
+    """
+    if slot.sources:
+        return ()
     plain = "\0".join(_value(slot, field) for field in scope if field not in _NOT_EQUAL)
     prefix = blake2b(plain.encode(), digest_size=16).digest()
     return tuple(blake2b(prefix + key, digest_size=8).digest() for key in form(slot.content).keys)

@@ -66,20 +66,23 @@ from adamem_server.memory.reading import (
     remaining_s,
     view_slot,
     view_version,
+    without_summaries,
 )
 from adamem_server.memory.recalls import Recalls
 from adamem_server.memory.registry import ShardRegistry
+from adamem_server.memory.summaries import DropSummaries
 from adamem_server.memory.sweeper import Sweeper
 from adamem_server.memory.touching import Toucher
 from adamem_server.memory.writer import Writer
+from adamem_server.policies import ConsolidationPolicyChange, DuplicatePolicyChange
 from adamem_server.store.archive import archive_count, archived_bytes
 from adamem_server.store.codec import vector_fits
 from adamem_server.store.history import read_history, superseded_version
 from adamem_server.store.slot_store import ReadView, SlotStore
+from adamem_server.store.summaries import summaries_of
 from adamem_server.store.version_types import Trace
 from adamem_server.types import (
     DeleteResult,
-    DuplicatePolicyChange,
     EngineInfo,
     Filter,
     FloatVector,
@@ -144,7 +147,7 @@ class MemoryEngine:
         self._auto_create = auto_create
         self._now = now
         self._registry = ShardRegistry(store, index_dir, memory_budget_bytes)
-        self._writer = Writer(store)
+        self._writer = Writer(store, DropSummaries(self._registry, now))
         self._accesses = AccessCounter()
         self._plain = PlainSearch(store, self._registry)
         self._hybrid = HybridSearch(store, self._registry, self._accesses, now, cross_encoder)
@@ -220,6 +223,7 @@ class MemoryEngine:
         started = time.perf_counter()
         with self._store.read() as view:
             namespaces = [find_namespace(view, name) for name in query.namespaces]
+            query = without_summaries(view, query, namespaces)
         encoder = self._check_query(query, namespaces)
         if query.mode is QueryMode.HYBRID:
             return self._hybrid.query(query, namespaces, started, encoder)
@@ -509,7 +513,7 @@ class MemoryEngine:
     # Reading
 
     def get_slot(self, namespace: str, slot_id: str, *, include_vector: bool = False) -> SlotView:
-        """One slot, with the first 100 duplicates that it absorbed; also a superseded one, with its validity.
+        """One slot, with its summaries and the first 100 duplicates that it absorbed; superseded, with its validity.
 
         Raises:
             NamespaceNotFoundError, SlotNotFoundError.
@@ -526,7 +530,9 @@ class MemoryEngine:
             if is_expired(slot, self._now()):
                 raise SlotNotFoundError(namespace, slot_id)
             absorbed, _ = absorbed_page(view, target, row, after=0, most=_ABSORBED)
-            return replace(view_slot(view, target, row, slot, include_vector), absorbed=tuple(absorbed))
+            found = view_slot(view, target, row, slot, include_vector)
+            summaries = tuple(summaries_of(view, target.number, slot_id))
+            return replace(found, absorbed=tuple(absorbed), summaries=summaries)
 
     def list_slots(
         self,
@@ -594,6 +600,7 @@ class MemoryEngine:
         default_ttl: int | None = None,
         history_versions: int | None = None,
         supersede: bool | None = None,
+        consolidation: ConsolidationPolicyChange | None = None,
         archive: ArchivePolicyChange | None = None,
     ) -> NamespaceInfo:
         """Change what can be changed; None keeps a value. Turning `supersede` on reads all slots once.
@@ -603,18 +610,8 @@ class MemoryEngine:
 
         Raises: NamespaceNotFoundError, StorageFullError.
         """
-        job = UpdateNamespaceJob(
-            name,
-            description,
-            ef_search,
-            ranking,
-            adapter_enabled,
-            duplicates,
-            default_ttl,
-            history_versions,
-            supersede,
-            archive,
-        )
+        past = (history_versions, supersede, consolidation, archive)
+        job = UpdateNamespaceJob(name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl, *past)
         changed = self._writer.submit(job).result()
         if duplicates is not None:
             settle_forms(self._writer, changed)

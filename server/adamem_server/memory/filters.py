@@ -33,6 +33,8 @@ _FIELDS: Final[dict[str, Callable[[Slot], Any]]] = {
     "updated_at": lambda slot: slot.updated_at,
     "expires_at": lambda slot: slot.expires_at or _UNSET,
     "recalled_from": lambda slot: slot.recalled_from or _UNSET,
+    # Whether there are any: a bitmap for each would take more than the slots.
+    "sources": lambda slot: True if slot.sources else _UNSET,
 }
 
 

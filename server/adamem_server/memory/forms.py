@@ -5,9 +5,10 @@ from typing import Final
 
 from adamem_server.memory.duplicates import scope_keys
 from adamem_server.memory.writer import Writer
+from adamem_server.policies import DuplicateAction
 from adamem_server.store import duplicates as stored
 from adamem_server.store.slot_store import WriteBatch
-from adamem_server.types import DuplicateAction, Namespace, Slot
+from adamem_server.types import Namespace, Slot
 
 # Rows whose forms one transaction makes, or records that it removes.
 _CHUNK: Final = 500

@@ -32,6 +32,7 @@ from adamem_server.memory.superseding import (
     supersede_older,
     without_superseded,
 )
+from adamem_server.policies import ConsolidationPolicyChange, DuplicatePolicyChange
 from adamem_server.store.codec import Change, Head, Request, decode_vectors, encode_vector
 from adamem_server.store.expiry import absent_tables
 from adamem_server.store.history import set_cue_rows, superseded_by, superseded_version
@@ -40,7 +41,6 @@ from adamem_server.store.slot_store import ReadView, WriteBatch
 from adamem_server.store.version_types import Trace
 from adamem_server.types import (
     DeleteResult,
-    DuplicatePolicyChange,
     Filter,
     FloatVector,
     Namespace,
@@ -379,9 +379,11 @@ class UpdateNamespaceJob:
         default_ttl: int | None = None,
         history_versions: int | None = None,
         supersede: bool | None = None,
+        consolidation: ConsolidationPolicyChange | None = None,
         archive: ArchivePolicyChange | None = None,
     ) -> None:
         self._name = name
+        self._consolidation = consolidation or ConsolidationPolicyChange()
         self._duplicates = duplicates
         self._default_ttl = default_ttl
         self._supersede = supersede
@@ -408,6 +410,7 @@ class UpdateNamespaceJob:
             default_ttl=namespace.default_ttl if self._default_ttl is None else self._default_ttl,
             history_versions=_or(self._history_versions, namespace.history_versions),
             supersede=namespace.supersede if self._supersede is None else self._supersede,
+            consolidation=self._consolidation.of(namespace.consolidation),
             archive=namespace.archive if self._archive is None else self._archive.of(namespace.archive),
         )
         batch.put_namespace(changed)

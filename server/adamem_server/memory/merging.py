@@ -17,20 +17,12 @@ from adamem_server.memory.duplicates import compare, cosine, scope_keys
 from adamem_server.memory.filters import is_expired
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
+from adamem_server.policies import DuplicateAction, ScopeField
 from adamem_server.store import duplicates as stored
 from adamem_server.store.codec import Change, decode_vectors
 from adamem_server.store.keys import row_key
 from adamem_server.store.slot_store import ReadView, WriteBatch
-from adamem_server.types import (
-    Absorbed,
-    Access,
-    DuplicateAction,
-    DuplicatePair,
-    FloatVector,
-    Namespace,
-    ScopeField,
-    Slot,
-)
+from adamem_server.types import Absorbed, Access, DuplicatePair, FloatVector, Namespace, Slot
 
 # Of a slot's content and, where it has one, its cue.
 Vectors: TypeAlias = tuple[FloatVector, FloatVector | None]

@@ -94,5 +94,6 @@ class Models:
             default_ttl=spec.default_ttl,
             history_versions=spec.history_versions,
             supersede=spec.supersede,
+            consolidation=spec.consolidation,
             archive=spec.archive,
         )

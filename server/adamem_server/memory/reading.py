@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
 
 from adamem_server.adapt.adapter import Adapter
 from adamem_server.errors import DeadlineExceededError, GenerationChangedError, NamespaceNotFoundError
-from adamem_server.memory.filters import is_expired, matches
+from adamem_server.memory.filters import fields, is_expired, matches
 from adamem_server.memory.shard import Shard
 from adamem_server.store.history import (
     all_superseded,
@@ -16,8 +18,11 @@ from adamem_server.store.history import (
     version_vector,
 )
 from adamem_server.store.slot_store import ReadView
+from adamem_server.store.summaries import has_summaries
 from adamem_server.store.version_types import SlotVersion, Trace
-from adamem_server.types import NO_ACCESS, Filter, Namespace, Query, Slot, SlotView
+from adamem_server.types import NO_ACCESS, AllOf, Condition, Filter, Namespace, Operator, Query, Slot, SlotView
+
+_NO_SUMMARY: Final = Condition("sources", Operator.EXISTS, False)
 
 
 def find_namespace(view: ReadView, name: str) -> Namespace:
@@ -30,6 +35,18 @@ def find_namespace(view: ReadView, name: str) -> Namespace:
     if namespace is None:
         raise NamespaceNotFoundError(name)
     return namespace
+
+
+def without_summaries(view: ReadView, query: Query, namespaces: Sequence[Namespace]) -> Query:
+    """The query that leaves out summaries, so that none takes the place of its sources.
+
+    The same where its filter asks about them, or there are none.
+    """
+    if query.filter is not None and not {"kind", "sources"}.isdisjoint(fields(query.filter)):
+        return query
+    if not any(has_summaries(view, namespace.number) for namespace in namespaces):
+        return query
+    return replace(query, filter=_NO_SUMMARY if query.filter is None else AllOf((query.filter, _NO_SUMMARY)))
 
 
 class StateReplacedError(Exception):

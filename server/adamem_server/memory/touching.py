@@ -140,7 +140,8 @@ class TouchJob:
                 continue
             if self._condition is not None and not matches(self._condition, before):
                 continue
-            after = self._renewed(before, namespace)
+            # A summary expires with the first of its sources.
+            after = None if before.sources else self._renewed(before, namespace)
             if after is None:
                 n_unchanged += 1
                 continue

@@ -213,7 +213,8 @@ class _Table:
 
     def _conversation(self, slot: Slot) -> int:
         scope = slot.scope
-        if not scope.conversation_id:
+        # A summary of turns is none itself.
+        if not scope.conversation_id or slot.sources:
             return NO_CONVERSATION
         key = (scope.conversation_id, scope.user_id, scope.agent_id)
         code = self._codes.setdefault(key, len(self.conversations))

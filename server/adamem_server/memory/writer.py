@@ -5,10 +5,10 @@ sync is divided by the load.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from threading import Condition, Thread
-from typing import Any, Final, Generic, Protocol, TypeVar
+from threading import Condition, Lock, Thread
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import structlog
 
@@ -17,6 +17,11 @@ from adamem_server.store.slot_store import SlotStore, WriteBatch
 
 # A transaction takes jobs until their slots reach this number: enough to divide the sync, not so many that it is felt.
 MAX_GROUP_SLOTS: Final = 2_000
+
+# Given a transaction and, by namespace number, summaries that are untrue after a job, changes what follows from that.
+# It returns what makes that visible after the commit, and calls what it is given then; None: nothing was to be done.
+Visible: TypeAlias = Callable[[Callable[[], None]], None]
+FollowUp: TypeAlias = Callable[[WriteBatch, Mapping[int, Sequence[str]]], Visible | None]
 
 T_co = TypeVar("T_co", covariant=True)
 _T = TypeVar("_T")
@@ -69,11 +74,30 @@ class _Ticket(Generic[_T]):
         self.future: Future[_T] = Future()
 
 
-class Writer:
-    """Runs jobs in the order in which they were submitted. Thread-safe."""
+class _Last:
+    """Calls `then` when it was called so many times itself, from any thread."""
 
-    def __init__(self, store: SlotStore) -> None:
+    __slots__ = ("_left", "_lock", "_then")
+
+    def __init__(self, n: int, then: Callable[[], None]) -> None:
+        self._left = n
+        self._lock = Lock()
+        self._then = then
+
+    def __call__(self) -> None:
+        with self._lock:
+            self._left -= 1
+            is_last = self._left == 0
+        if is_last:
+            self._then()
+
+
+class Writer:
+    """Runs jobs in the order in which they were submitted, each with what follows from it. Thread-safe."""
+
+    def __init__(self, store: SlotStore, follow_up: FollowUp | None = None) -> None:
         self._store = store
+        self._follow_up = follow_up
         self._queue: deque[_Ticket[Any]] = deque()
         self._wake = Condition()
         self._closing = False
@@ -137,7 +161,7 @@ class Writer:
             return
         try:
             outcomes = self._store.write(
-                lambda batch: [_run(ticket.job, batch) for ticket in group],
+                lambda batch: [self._run(ticket.job, batch) for ticket in group],
                 frees=all(ticket.job.frees for ticket in group),
             )
         except Exception as error:  # noqa: BLE001 - handed to the callers
@@ -154,19 +178,24 @@ class Writer:
             if isinstance(outcome, AdaMemError):
                 ticket.future.set_exception(outcome)
             else:
-                _finish(ticket, outcome)
+                _finish(ticket, *outcome)
 
-
-def _run(job: Job[_T], batch: WriteBatch) -> "_T | AdaMemError":
-    try:
-        result = job.run(batch)
-    except DataCorruptError:
-        # It may be met when something is put already: the transaction ends, and the others of the group run again.
-        raise
-    except AdaMemError as error:
-        return error
-    batch.flush()
-    return result
+    def _run(self, job: Job[_T], batch: WriteBatch) -> "tuple[_T, Visible | None] | AdaMemError":
+        try:
+            result = job.run(batch)
+        except DataCorruptError:
+            # It may be met when something is put already: the transaction ends, and the others of the group run again.
+            raise
+        except AdaMemError as error:
+            batch.take_untold()
+            return error
+        batch.flush()
+        untold = batch.take_untold()
+        if not untold or self._follow_up is None:
+            return result, None
+        visible = self._follow_up(batch, untold)
+        batch.flush()
+        return result, visible
 
 
 def _do(ticket: _Ticket[_T], exclusive: _Exclusive[_T]) -> None:
@@ -178,9 +207,13 @@ def _do(ticket: _Ticket[_T], exclusive: _Exclusive[_T]) -> None:
         ticket.future.set_result(result)
 
 
-def _finish(ticket: _Ticket[_T], result: _T) -> None:
+def _finish(ticket: _Ticket[_T], result: _T, then: Visible | None) -> None:
+    done = _Last(1 if then is None else 2, lambda: ticket.future.set_result(result))
     try:
-        ticket.job.committed(result, lambda: ticket.future.set_result(result))
+        ticket.job.committed(result, done)
+        if then is not None:
+            # At once, whenever the first is done: shards take changes in the order of their sequences.
+            then(done)
     except Exception as error:  # noqa: BLE001 - handed to the caller
         _log.exception("write_not_visible")
         ticket.future.set_exception(error)

@@ -11,14 +11,16 @@ from msgspec import Meta
 
 from adamem_server.archive_types import NO_ARCHIVE_POLICY
 from adamem_server.errors import PackageError, PackageFormatError
+from adamem_server.policies import ConsolidationMethod, DuplicateAction, RecalledAction, ScopeField
 from adamem_server.types import (
     DEFAULT_HISTORY_VERSIONS,
+    MAX_AFTER_SLOTS,
+    MAX_EVERY_US,
     MAX_HISTORY_VERSIONS,
-    DuplicateAction,
+    MAX_SUMMARY_CHARS,
+    MIN_SUMMARY_CHARS,
     IndexKind,
     Metric,
-    RecalledAction,
-    ScopeField,
     TrainingOutcome,
     VectorType,
 )
@@ -113,6 +115,16 @@ class Duplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scope: Annotated[tuple[ScopeField, ...], Meta(min_length=1, max_length=len(ScopeField))]
 
 
+class Consolidation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When the namespace is consolidated by itself, and how, as `types.ConsolidationPolicy`; `every_s` in seconds."""
+
+    after_slots: Annotated[int, Meta(ge=0, le=MAX_AFTER_SLOTS)]
+    every_s: Annotated[float, Meta(ge=0, le=MAX_EVERY_US / 1e6)]
+    method: ConsolidationMethod
+    max_chars: Annotated[int, Meta(ge=MIN_SUMMARY_CHARS, le=MAX_SUMMARY_CHARS)]
+    threshold: Annotated[float, Meta(ge=0, le=1)]
+
+
 class Archive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the namespace keeps found, field by field as `types.ArchivePolicy`."""
 
@@ -156,6 +168,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     default_ttl_s: Seconds = 0.0
     history_versions: Versions = DEFAULT_HISTORY_VERSIONS
     supersede: bool = False
+    consolidation: Consolidation | None = None
     archive: Archive | None = None
     adapter: AdapterInfo | None = None
     learned: Learned = Learned()

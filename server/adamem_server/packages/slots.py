@@ -13,6 +13,7 @@ from adamem_server.packages.manifest import PAIRS, SLOTS, Count, Seconds, Share,
 from adamem_server.types import (
     MAX_LABEL_BYTES,
     MAX_METADATA_DEPTH,
+    MAX_SOURCES,
     Access,
     Limits,
     Scope,
@@ -59,6 +60,7 @@ class PackagedSlot(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkn
     vector_supplied: bool = False
     language: str = ""
     recalled_from: SlotId | None = None
+    sources: Annotated[tuple[SlotId, ...], Meta(max_length=MAX_SOURCES)] = ()
     archived_at: Time | None = None
     pinned: bool = False
     cue_embedded: bool = False
@@ -138,6 +140,7 @@ def packaged(slot: Slot, access: Access, *, cue_embedded: bool) -> PackagedSlot:
         vector_supplied=slot.vector_supplied,
         language=slot.language,
         recalled_from=slot.recalled_from or None,
+        sources=slot.sources,
         archived_at=time_of(slot.archived_at) if slot.archived_at else None,
         pinned=slot.pinned,
         cue_embedded=cue_embedded,
@@ -163,6 +166,7 @@ def stored(line: PackagedSlot, *, vector_supplied: bool) -> Slot:
         vector_supplied=vector_supplied,
         language=line.language,
         recalled_from=line.recalled_from or "",
+        sources=line.sources,
         archived_at=microseconds(line.archived_at) if line.archived_at else 0,
         pinned=line.pinned,
     )
@@ -253,6 +257,7 @@ def _problem(slot: PackagedSlot, limits: SlotLimits) -> str:
         or _label_problem(slot)
         or (slot.tags and _tags_problem(slot.tags, limits.max_tags))
         or _times_problem(slot)
+        or (slot.sources and _sources_problem(slot))
         or (slot.metadata and _metadata_problem(slot.metadata, limits.max_metadata_bytes))
         or ("cue_embedded: there is no cue" if slot.cue_embedded and not slot.cue else "")
     )
@@ -267,6 +272,14 @@ def _label_problem(slot: PackagedSlot) -> str:
     if language and not (len(language) == 2 and language.isascii() and language.isalpha() and language.islower()):
         return "language: is not two letters such as en or ru"
     return ""
+
+
+def _sources_problem(slot: PackagedSlot) -> str:
+    if slot.kind is not SlotKind.SUMMARY:
+        return f"sources: a {slot.kind} has none"
+    if len(set(slot.sources)) != len(slot.sources):
+        return "sources: has one twice"
+    return "sources: has the slot itself" if slot.id in slot.sources else ""
 
 
 def _times_problem(slot: PackagedSlot) -> str:

@@ -10,6 +10,7 @@ from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.rpc.adapters import encode_status, encode_versions
 from adamem_server.rpc.checks import check_bytes, check_namespace, check_page_size
+from adamem_server.rpc.consolidation import decode_consolidation_policy
 from adamem_server.rpc.convert import RequestDecoder, encode_namespace, encode_server_info
 from adamem_server.rpc.deadline import deadline_s
 from adamem_server.rpc.pages import decode_page_token, encode_page_token
@@ -83,6 +84,9 @@ class AdminService(AdminServiceServicer):
             self._decoder.update_namespace(request)
         )
         history_versions, supersede = self._decoder.update_history(request)
+        consolidation = None
+        if request.HasField("consolidation"):
+            consolidation = decode_consolidation_policy(request.consolidation, "consolidation")
         info = self._engine.update_namespace(
             name,
             description=description,
@@ -93,6 +97,7 @@ class AdminService(AdminServiceServicer):
             default_ttl=default_ttl,
             history_versions=history_versions,
             supersede=supersede,
+            consolidation=consolidation,
             archive=self._decoder.update_archive(request),
         )
         return pb.UpdateNamespaceResponse(namespace=encode_namespace(info))

@@ -13,6 +13,7 @@ from adamem.v1 import types_pb2
 from adamem_server.archive_types import NO_ARCHIVE_POLICY, ArchivePolicyChange
 from adamem_server.errors import AdaMemError, InvalidArgumentError
 from adamem_server.memory.touching import NewExpiry
+from adamem_server.policies import NO_CONSOLIDATION, NO_DUPLICATE_POLICY, DuplicatePolicyChange
 from adamem_server.rpc.archive import decode_archive_policy, encode_archive_policy
 from adamem_server.rpc.checks import (
     MAX_DESCRIPTION_BYTES,
@@ -30,6 +31,7 @@ from adamem_server.rpc.checks import (
     check_ulid,
     check_vector,
 )
+from adamem_server.rpc.consolidation import decode_consolidation_policy, encode_consolidation_policy
 from adamem_server.rpc.duplicates import decode_policy, encode_policy
 from adamem_server.rpc.errors import error_status, relocated
 from adamem_server.rpc.filters import decode_filter
@@ -47,9 +49,7 @@ from adamem_server.rpc.slots import (
 from adamem_server.types import (
     DEFAULT_HISTORY_VERSIONS,
     MAX_HISTORY_VERSIONS,
-    NO_DUPLICATE_POLICY,
     DeleteResult,
-    DuplicatePolicyChange,
     EngineInfo,
     Filter,
     Hit,
@@ -274,6 +274,7 @@ class RequestDecoder:
             default_ttl=decode_span(message.default_ttl, "default_ttl"),
             history_versions=_history_versions(message, DEFAULT_HISTORY_VERSIONS),
             supersede=message.supersede,
+            consolidation=decode_consolidation_policy(message.consolidation, "consolidation").of(NO_CONSOLIDATION),
             archive=decode_archive_policy(message.archive, "archive").of(NO_ARCHIVE_POLICY),
         )
         return spec, request_key("create", message)
@@ -452,6 +453,7 @@ def encode_namespace(info: NamespaceInfo) -> admin_pb2.Namespace:
         default_ttl=encode_duration(namespace.default_ttl),
         history_versions=namespace.history_versions,
         supersede=namespace.supersede,
+        consolidation=encode_consolidation_policy(namespace.consolidation),
         n_versions=info.n_versions,
         version_bytes=info.version_bytes,
         archive=encode_archive_policy(namespace.archive),

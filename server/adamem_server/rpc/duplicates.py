@@ -7,19 +7,10 @@ from adamem.v1 import duplicates_pb2 as pb
 from adamem.v1.lifecycle_service_pb2 import DeduplicateNamespaceRequest
 from adamem_server.errors import InvalidArgumentError
 from adamem_server.lifecycle.duplicates import PairView
+from adamem_server.policies import DuplicateAction, DuplicatePolicy, DuplicatePolicyChange, RecalledAction, ScopeField
 from adamem_server.rpc.checks import check_enum, check_share
 from adamem_server.rpc.slots import encode_slot, encode_time
-from adamem_server.types import (
-    Absorbed,
-    DuplicateAction,
-    DuplicateKind,
-    DuplicatePolicy,
-    DuplicatePolicyChange,
-    JsonObject,
-    RecalledAction,
-    ScopeField,
-    SlotView,
-)
+from adamem_server.types import Absorbed, DuplicateKind, JsonObject, SlotView
 
 # gRPC's clients take messages of 4 MiB unless told otherwise.
 MAX_PAGE_BYTES: Final = 4_000_000

@@ -179,6 +179,7 @@ _FIELDS: Final[Mapping[str, tuple[frozenset[Operator], Callable[[Value, str], An
     "updated_at": (_ALL_OPERATORS, _decode_time),
     "expires_at": (_ALL_OPERATORS, _decode_time),
     "recalled_from": (_EQUALITY, _decode_slot_id),
+    "sources": (frozenset({Operator.EXISTS}), _decode_slot_id),
 }
 
 

@@ -1,14 +1,16 @@
 """LifecycleService: one method for each RPC: decode and check, call the operation, encode."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import grpc
 
 from adamem.v1 import lifecycle_service_pb2 as pb
 from adamem.v1.lifecycle_service_pb2_grpc import LifecycleServiceServicer
-from adamem_server.errors import InvalidArgumentError
+from adamem_server.errors import DeadlineExceededError, InvalidArgumentError
 from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.rpc.checks import check_bytes, check_page_size, check_ulid
+from adamem_server.rpc.consolidation import decode_consolidation, encode_planned
 from adamem_server.rpc.convert import RequestDecoder, request_key
 from adamem_server.rpc.duplicates import MAX_PAGE_BYTES, decode_deduplication, encode_absorbed_slot, encode_pair
 from adamem_server.rpc.jobs import encode_job
@@ -113,6 +115,30 @@ class LifecycleService(LifecycleServiceServicer):
             if len(found) <= 1 or response.ByteSize() <= MAX_PAGE_BYTES:
                 return response
             page_size = len(found) // 2
+
+    def ConsolidateNamespace(
+        self,
+        request: pb.ConsolidateNamespaceRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> pb.ConsolidateNamespaceResponse:
+        """Write summaries of slots that belong together."""
+        namespace = self._decoder.namespace(request.namespace)
+        change = decode_consolidation(request)
+        job = self._lifecycle.consolidate(namespace, change, request=request_key("consolidate", request))
+        return pb.ConsolidateNamespaceResponse(job=encode_job(job))
+
+    def PreviewConsolidation(
+        self, request: pb.PreviewConsolidationRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.PreviewConsolidationResponse]:
+        """Tell the summaries that would be written."""
+        namespace = self._decoder.namespace(request.namespace)
+
+        def pace() -> None:
+            if not context.is_active():
+                raise DeadlineExceededError("the call has ended")
+
+        for planned in self._lifecycle.consolidation.preview(namespace, decode_consolidation(request), pace):
+            yield pb.PreviewConsolidationResponse(summary=encode_planned(planned))
 
     def CompactData(self, request: pb.CompactDataRequest, context: grpc.ServicerContext) -> pb.CompactDataResponse:  # noqa: ARG002
         """Give the free pages of the data file back to the disk."""

@@ -78,7 +78,8 @@ class MemoryService(MemoryServiceServicer):
             check_ulid(request.slot_id, "slot_id"),
             include_vector=request.include_vector,
         )
-        return pb.GetSlotResponse(slot=encode_slot(view), absorbed=encode_absorbed(view.namespace, view.absorbed))
+        absorbed = encode_absorbed(view.namespace, view.absorbed)
+        return pb.GetSlotResponse(slot=encode_slot(view), absorbed=absorbed, summaries=view.summaries)
 
     def ListSlots(
         self,

@@ -107,6 +107,7 @@ def encode_slot(view: SlotView) -> types_pb2.Slot:
         vector_supplied=slot.vector_supplied,
         language=slot.language,
         recalled_from=slot.recalled_from,
+        sources=slot.sources,
         created_at=encode_time(slot.created_at),
         updated_at=encode_time(slot.updated_at),
         expires_at=encode_time(slot.expires_at),

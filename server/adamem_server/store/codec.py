@@ -12,13 +12,20 @@ import numpy as np
 
 from adamem_server.archive_types import NO_ARCHIVE_POLICY, ArchivePolicy
 from adamem_server.errors import DataCorruptError
-from adamem_server.types import (
-    DEFAULT_HISTORY_VERSIONS,
+from adamem_server.policies import (
+    NO_CONSOLIDATION,
     NO_DUPLICATE_POLICY,
-    Access,
-    AdapterVersion,
+    ConsolidationMethod,
+    ConsolidationPolicy,
     DuplicateAction,
     DuplicatePolicy,
+    RecalledAction,
+    ScopeField,
+)
+from adamem_server.types import (
+    DEFAULT_HISTORY_VERSIONS,
+    Access,
+    AdapterVersion,
     FloatVector,
     IndexKind,
     IndexParams,
@@ -26,9 +33,7 @@ from adamem_server.types import (
     JobState,
     Metric,
     Namespace,
-    RecalledAction,
     Scope,
-    ScopeField,
     Slot,
     SlotKind,
     TaughtPair,
@@ -73,8 +78,18 @@ class _SlotRecord(msgspec.Struct, array_like=True):
     # Empty, or 16 bytes.
     recalled_from: bytes = b""
     ttl: int = 0
+    # 16 bytes each.
+    sources: bytes = b""
     archived_at: int = 0
     pinned: bool = False
+
+
+class _ConsolidationRecord(msgspec.Struct, array_like=True, frozen=True):
+    after_slots: int = NO_CONSOLIDATION.after_slots
+    every: int = NO_CONSOLIDATION.every
+    method: ConsolidationMethod = NO_CONSOLIDATION.method
+    max_chars: int = NO_CONSOLIDATION.max_chars
+    threshold: float = NO_CONSOLIDATION.threshold
 
 
 class _NamespaceRecord(msgspec.Struct, array_like=True):
@@ -101,6 +116,7 @@ class _NamespaceRecord(msgspec.Struct, array_like=True):
     space: int = 0
     history_versions: int = DEFAULT_HISTORY_VERSIONS
     supersede: bool = False
+    consolidation: _ConsolidationRecord = _ConsolidationRecord()
     archive_max_slots: int = 0
     archive_max_bytes: int = 0
     archive_min_importance: float = 0.0
@@ -366,6 +382,7 @@ def encode_slot(slot: Slot) -> bytes:
             slot.language,
             slot_id_bytes(slot.recalled_from) if slot.recalled_from else b"",
             slot.ttl,
+            b"".join(map(slot_id_bytes, slot.sources)),
             slot.archived_at,
             slot.pinned,
         )
@@ -392,6 +409,7 @@ def decode_slot(data: bytes) -> Slot:
         language=record.language,
         recalled_from=slot_id_text(record.recalled_from) if record.recalled_from else "",
         ttl=record.ttl,
+        sources=_ids(record.sources),
         archived_at=record.archived_at,
         pinned=record.pinned,
     )
@@ -425,6 +443,13 @@ def encode_namespace(namespace: Namespace) -> bytes:
             namespace.space,
             namespace.history_versions,
             namespace.supersede,
+            _ConsolidationRecord(
+                namespace.consolidation.after_slots,
+                namespace.consolidation.every,
+                namespace.consolidation.method,
+                namespace.consolidation.max_chars,
+                namespace.consolidation.threshold,
+            ),
             namespace.archive.max_slots,
             namespace.archive.max_bytes,
             namespace.archive.min_importance,
@@ -461,6 +486,9 @@ def decode_namespace(number: int, data: bytes) -> Namespace:
         space=record.space,
         history_versions=record.history_versions,
         supersede=record.supersede,
+        consolidation=ConsolidationPolicy(
+            **{name: getattr(record.consolidation, name) for name in _ConsolidationRecord.__struct_fields__}
+        ),
         archive=ArchivePolicy(
             max_slots=record.archive_max_slots,
             max_bytes=record.archive_max_bytes,
@@ -668,3 +696,9 @@ def decode_record(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
         return decoder.decode(memoryview(data)[1:])
     except msgspec.MsgspecError as error:
         raise DataCorruptError(f"a stored record cannot be read: {error}") from error
+
+
+def _ids(joined: bytes) -> tuple[str, ...]:
+    if not joined:
+        return ()
+    return tuple(slot_id_text(joined[start : start + 16]) for start in range(0, len(joined), 16))

@@ -65,6 +65,8 @@ TABLES: Final = (
     "cue_rows",
     "snapshots",
     "histories",
+    "summarized",
+    "consolidated",
     "archived",
     "archives",
 )

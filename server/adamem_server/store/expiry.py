@@ -93,6 +93,7 @@ def forget_former_expiry(batch: WriteBatch, number: int, expires_at: int, slot_i
 def put_expiry(batch: WriteBatch, number: int, row: int, before: Slot, after: Slot) -> int:
     """Store a slot that differs from the one before in its expiry alone; returns by how much its record grew."""
     key, data = keys.row_key(number, row), codec.encode_slot(after)
+    batch.note_expiry(number, before, after)
     n_before = len(batch.get("slots", key) or b"")
     batch.put("slots", key, data)
     if before.expires_at:

@@ -35,6 +35,8 @@
     superseded   number u32 | newer slot id 16 bytes | older slot id 16 bytes   empty
     former_expiries  number u32 | expires at u64 | slot id 16 bytes | version u32   empty: of slots that are gone
     cue_rows     number u32 | cue and scope, 16 bytes | row u32          empty: see cue_rows.py
+    summarized   number u32 | source's slot id 16 bytes | summary's slot id 16 bytes   empty
+    consolidated number u32                                              summaries.encode_consolidated
     snapshots    number u32 | snapshot's name, UTF-8                     history_codec.encode_snapshot
     histories    number u32                                              history_codec.encode_history
     archived     number u32 | row u32                                    empty: its slot is archived
@@ -237,6 +239,16 @@ def cue_row_key(number: int, cue: bytes, row: int) -> bytes:
 def cue_row_of(key: bytes) -> int:
     """The row of a `cue_row_key`."""
     return int(_U32.unpack(key[20:])[0])
+
+
+def summarized_key(number: int, source: bytes, summary: bytes) -> bytes:
+    """Key in summarized; begins with the `slot_id_key` of the source."""
+    return _U32.pack(number) + source + summary
+
+
+def summary_of(key: bytes) -> bytes:
+    """The summary's id of a `summarized_key`."""
+    return key[20:]
 
 
 def snapshot_key(number: int, name: str) -> bytes:

@@ -18,6 +18,7 @@ from adamem_server.store.environment import FORMAT, TABLES, ReadTransaction
 from adamem_server.store.generations import read_generations
 from adamem_server.store.manifest import DATA_MEMBER, Contents, CopiedNamespace
 from adamem_server.store.slot_store import ReadView
+from adamem_server.store.summaries import decode_consolidated
 from adamem_server.types import Namespace, VectorType
 
 _Check: TypeAlias = Callable[[bytes], object]
@@ -35,6 +36,7 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "adapters": lambda value: codec.decode_adapter(0, value),
     "jobs": lambda value: codec.decode_job("", value),
     "generations": codec.decode_generations,
+    "consolidated": decode_consolidated,
     "archives": decode_archive_count,
 }
 _VECTORS: Final = ("vectors", "cue_vectors")

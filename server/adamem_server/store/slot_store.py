@@ -21,6 +21,7 @@ from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.environment import Environment, ReadTransaction
 from adamem_server.store.generations import Spaces, read_generations
 from adamem_server.store.history import Trail
+from adamem_server.store.summaries import Consolidated, Untold, put_consolidated
 from adamem_server.store.version_types import Ending, Trace
 from adamem_server.types import (
     NO_ACCESS,
@@ -64,6 +65,8 @@ _PURGED: Final = (
     "cue_rows",
     "snapshots",
     "histories",
+    "summarized",
+    "consolidated",
     "archived",
     "archives",
     "heads",
@@ -274,6 +277,7 @@ class WriteBatch(ReadView):
         self._puts: dict[str, list[tuple[bytes, bytes]]] = {}
         self._spaces: dict[int, Spaces] = {}
         self._trails: dict[int, Trail] = {}
+        self._untold = Untold(self)
         self._archives: dict[int, Archive] = {}
 
     def flush(self) -> None:
@@ -316,6 +320,14 @@ class WriteBatch(ReadView):
             archive = self._archives[number] = Archive(self, number)
         return archive
 
+    def take_untold(self) -> dict[int, list[str]]:
+        """By namespace, the summaries that tell what is not so any more since this was asked last; see `Untold`."""
+        return self._untold.take()
+
+    def note_expiry(self, number: int, before: Slot, after: Slot) -> None:
+        """A slot got another expiry, and is stored otherwise by another file of this room."""
+        self._untold.changed(number, before, after)
+
     def put_namespace(self, namespace: Namespace) -> None:
         """Store a namespace's properties and its name."""
         if (spaces := self._spaces.pop(namespace.number, None)) is not None:
@@ -323,6 +335,8 @@ class WriteBatch(ReadView):
         key = keys.number_key(namespace.number)
         self._txn.put(key, codec.encode_namespace(namespace), db=self._tables["namespaces"])
         self._txn.put(namespace.name.encode(), key, db=self._tables["names"])
+        if namespace.consolidation.is_scheduled and self.get("consolidated", key) is None:
+            put_consolidated(self, namespace.number, Consolidated())
 
     def new_namespace_number(self) -> int:
         """A number that no namespace has or had."""
@@ -410,6 +424,7 @@ class WriteBatch(ReadView):
             trail.created(slot.id)
         if trail.has_cue_rows:
             self._put_cue_row(number, row, old, slot)
+        self._untold.changed(number, old, slot)
         spaces = self.spaces(number)
         vector_key = keys.row_key(spaces.serving, row)
         spaces.forget(self, row)
@@ -464,9 +479,11 @@ class WriteBatch(ReadView):
     ) -> tuple[int, bool]:
         """Remove a slot, at a time, but from the journal; pairs that name it forget it. `trace` stays of it.
 
-        What it has absorbed goes too, unless it is itself being absorbed. Tables that are known to hold nothing of its
-        row may be named `absent`. Returns the bytes of the slot with its vectors, and whether its cue had one.
+        What it has absorbed goes too, unless it is itself being absorbed. Of a summary nothing at all stays: it tells
+        what other slots do, which may be erased. Tables that are known to hold nothing of its row may be named
+        `absent`. Returns the bytes of the slot with its vectors, and whether its cue had one.
         """
+        trace = Trace.NOTHING_AT_ALL if slot.sources else trace
         self.trail(number).removed(row, slot, at or slot.updated_at, trace)
         return self._remove_slot(number, row, slot, with_absorbed=with_absorbed, absent=absent)
 
@@ -491,6 +508,7 @@ class WriteBatch(ReadView):
         self._txn.delete(keys.slot_id_key(number, codec.slot_id_bytes(slot.id)), db=self._tables["rows"])
         if slot.expires_at:
             self._txn.delete(keys.expiry_key(number, slot.expires_at, row), db=self._tables["expiries"])
+        self._untold.changed(number, slot, None)
         if "accesses" not in absent:
             self._txn.delete(key, db=self._tables["accesses"])
         if "pair_rows" not in absent:

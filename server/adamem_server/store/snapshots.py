@@ -9,6 +9,7 @@ from adamem_server.store.history import read_versions, version_record, version_v
 from adamem_server.store.history_codec import decode_snapshot, encode_snapshot
 from adamem_server.store.slot_store import ReadView, WriteBatch
 from adamem_server.store.snapshot_types import SlotDiff, Snapshot
+from adamem_server.store.summaries import link_sources
 from adamem_server.store.version_types import SlotVersion
 from adamem_server.types import Namespace, Slot
 
@@ -154,6 +155,7 @@ def put_copy(
     if cue_values:
         batch.put("cue_vectors", key, cue_values)
     batch.put("rows", keys.slot_id_key(number, codec.slot_id_bytes(slot.id)), keys.encode_u32(row))
+    link_sources(batch, number, slot)
     if slot.expires_at:
         batch.put("expiries", keys.expiry_key(number, slot.expires_at, row), b"")
     if slot.archived_at and not is_listed(batch, number, row):

@@ -98,6 +98,7 @@ EXPORTED = sorted(
     Limits Metric ModelError ModelMismatchError Namespace NamespaceExistsError NamespaceNotFoundError NamespacePage
     NotFoundError OverloadedError QueryMode QueryResult QueryTimings RequestIdReusedError ResourceExhaustedError
     ServerInfo ShardStaleError ShuttingDownError Slot SlotInput SlotKind SlotNotFoundError SlotPage StorageFullError
+    ConsolidationMethod ConsolidationPolicy PlannedSummary
     UnauthenticatedError UnavailableError UnimplementedError UpdateResult VectorType __version__ check_slot
     """.split()  # noqa: SIM905
 )

@@ -20,9 +20,10 @@ from adamem_server.memory.jobs import StoreJob
 from adamem_server.packages.archive import Part, write_archive
 from adamem_server.packages.manifest import MANIFEST, SIGNATURE
 from adamem_server.packages.signature import sign
+from adamem_server.policies import DuplicatePolicyChange
 from adamem_server.store.environment import TABLES
 from adamem_server.store.slot_store import WriteBatch
-from adamem_server.types import AdapterVersion, DuplicatePolicyChange, Limits, Scope, SlotInput, SlotKind
+from adamem_server.types import AdapterVersion, Limits, Scope, SlotInput, SlotKind
 from tests.unit.memory.engines import WORD_DIM, Lab, stored
 
 NAME: Final = "team/ann"

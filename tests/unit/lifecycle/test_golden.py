@@ -45,7 +45,7 @@ def test_the_first_format(packer: Packer) -> None:
         for name in ("slots.jsonl",):
             del manifest["members"][name]["sha256"], manifest["members"][name]["n_bytes"]
     # They came later; files without them have these.
-    later = {"default_ttl_s": 0, "history_versions": 10, "supersede": False, "archive": None}
+    later = {"default_ttl_s": 0, "history_versions": 10, "supersede": False, "consolidation": None, "archive": None}
     assert {name: told[1].pop(name) for name in later} == later
     assert told[0] == told[1]
     # The query above was counted.

@@ -391,6 +391,7 @@ def lines() -> Iterator[Case]:
         "language": [("english", "two letters"), ("EN", "two letters"), ("é1", "two letters")],
         "cue_embedded": [(True, "there is no cue")],
         "recalled_from": [("x", "regex")],
+        "sources": [(["x"], "regex"), ("x", "array"), (["01ARZ3NDEKTSV4RRFFQ69G5FAV"], "has none")],
         "archived_at": [("1960-01-01T00:00:00Z", "1970"), ("", "RFC3339"), (1, "datetime|timezone")],
         "pinned": [(1, "bool"), ("yes", "bool")],
         "surprise": [(1, "unknown field")],

@@ -26,21 +26,11 @@ from adamem_server.lifecycle.import_plan import ImportMode, ImportSpec
 from adamem_server.memory.weights import WEIGHTS
 from adamem_server.packages.manifest import MANIFEST, SLOTS, VECTORS
 from adamem_server.packages.slots import PackagedSlot
+from adamem_server.policies import NO_DUPLICATE_POLICY, DuplicateAction
 from adamem_server.store.bulk import read_slots
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.store.staging import all_staging
-from adamem_server.types import (
-    NO_DUPLICATE_POLICY,
-    Condition,
-    DuplicateAction,
-    NamespaceSpec,
-    Operator,
-    QueryMode,
-    Slot,
-    SlotInput,
-    SlotKind,
-    VectorType,
-)
+from adamem_server.types import Condition, NamespaceSpec, Operator, QueryMode, Slot, SlotInput, SlotKind, VectorType
 from tests.unit.lifecycle.packs import MAX_PACKAGE_BYTES, NAME, Packer, fill, pack, sealed, unpack
 from tests.unit.memory.engines import WORD_DIM, WordEmbedder
 from tests.unit.memory.support import NOW

@@ -24,24 +24,14 @@ from adamem_server.lifecycle.jobs import JobSettings
 from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.lifecycle.packaging import Packages
 from adamem_server.memory.touching import NewExpiry
+from adamem_server.policies import DuplicateAction, DuplicatePolicyChange
 from adamem_server.store import keys
 from adamem_server.store.expiry import first_expiries
 from adamem_server.store.history import last_version, read_history
 from adamem_server.store.snapshot_types import DiffKind
 from adamem_server.store.snapshots import put_snapshot
 from adamem_server.store.version_types import Ending, Trace
-from adamem_server.types import (
-    NO_EXPIRY,
-    Condition,
-    DuplicateAction,
-    DuplicatePolicyChange,
-    Job,
-    JobState,
-    NamespaceSpec,
-    Operator,
-    QueryMode,
-    SlotInput,
-)
+from adamem_server.types import NO_EXPIRY, Condition, Job, JobState, NamespaceSpec, Operator, QueryMode, SlotInput
 from tests.unit.lifecycle.labs import StoppedAtCheckpoint, StoppedAtItsEnd, ended, runner
 from tests.unit.lifecycle.packs import LIMITS, MAX_PACKAGE_BYTES
 from tests.unit.memory.engines import Lab, WordEmbedder, key

@@ -10,6 +10,7 @@ from adamem_server.store.keys import row_key
 from adamem_server.store.verification import problems_of
 from adamem_server.types import Filter, QueryMode, SlotView
 from tests.unit.memory.engines import Lab
+from tests.unit.memory.support import wait_until
 
 _EXACT = 1_000
 
@@ -79,8 +80,10 @@ def check(lab: Lab, namespace: str) -> None:
         assert sorted(hits) == found or (len(found) > _EXACT and set(hits) <= set(found)), mode
     with lab.engine.parts.registry.use(own) as shard:
         n_found = len(found)
-        assert shard.n_indexed() == {
+        expected = {
             "vector_index": n_found,
             "cue_index": len(with_cue - set(archived)),
             "lexical_index": n_found,
         }
+        # A sweep is in the store a moment before it is in the indexes.
+        wait_until(lambda: shard.n_indexed() == expected)

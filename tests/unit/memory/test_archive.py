@@ -11,18 +11,9 @@ from adamem_server.archive_types import ArchivedSlots, MarkResult
 from adamem_server.errors import NamespaceNotFoundError, RequestIdReusedError
 from adamem_server.memory import archive_search, marking, restoring
 from adamem_server.memory.touching import NewExpiry
+from adamem_server.policies import DuplicateAction, DuplicatePolicyChange, RecalledAction
 from adamem_server.store.history import read_versions
-from adamem_server.types import (
-    Condition,
-    DuplicateAction,
-    DuplicatePolicyChange,
-    NamespaceSpec,
-    Operator,
-    Query,
-    QueryMode,
-    RecalledAction,
-    SlotInput,
-)
+from adamem_server.types import Condition, NamespaceSpec, Operator, Query, QueryMode, SlotInput
 from tests.unit.memory.archives import archive, check, contents, listed
 from tests.unit.memory.engines import Lab, key, stored
 from tests.unit.memory.support import NOW, slot_id, wait_until

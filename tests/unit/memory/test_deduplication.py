@@ -11,21 +11,17 @@ import pytest
 from adamem_server.errors import SlotNotFoundError
 from adamem_server.memory.duplicates import form
 from adamem_server.memory.recalls import MAX_NAMESPACES, MAX_RECALLED, WINDOW_US, Recalls
+from adamem_server.policies import DuplicateAction, DuplicatePolicy, DuplicatePolicyChange, RecalledAction, ScopeField
 from adamem_server.store import duplicates as stored
 from adamem_server.store.keys import number_key
 from adamem_server.types import (
     Access,
     Condition,
-    DuplicateAction,
     DuplicateKind,
-    DuplicatePolicy,
-    DuplicatePolicyChange,
     Hit,
     NamespaceSpec,
     Operator,
-    RecalledAction,
     Scope,
-    ScopeField,
     SlotInput,
     SlotView,
     WriteResult,

@@ -21,7 +21,8 @@ from adamem_server.memory.duplicates import (
     scope_keys,
     texts_alike,
 )
-from adamem_server.types import DEFAULT_DUPLICATE_SCOPE, DuplicateKind, Scope, ScopeField, Slot, SlotKind
+from adamem_server.policies import DEFAULT_DUPLICATE_SCOPE, ScopeField
+from adamem_server.types import DuplicateKind, Scope, Slot, SlotKind
 from tests.unit.memory.support import NOW, slot_id
 
 EXACT, NEAR = DuplicateKind.EXACT, DuplicateKind.NEAR

@@ -65,6 +65,7 @@ A = condition("role", "EQ", "a")
         (condition("created_at", "LT", "1970-01-01T00:00:01Z"), Condition("created_at", Operator.LT, 1_000_000)),
         (condition("updated_at", "LE", "1970-01-01t01:00:00.5+01:00"), Condition("updated_at", Operator.LE, 500_000)),
         (condition("recalled_from", "EXISTS"), Condition("recalled_from", Operator.EXISTS, True)),
+        (condition("sources", "EXISTS"), Condition("sources", Operator.EXISTS, True)),
         (condition("expires_at", "GT", "1969-12-31T23:59:59Z"), Condition("expires_at", Operator.GT, -1_000_000)),
         (
             condition("created_at", "EQ", "2026-01-31 09:30:00.123456789Z"),

@@ -32,6 +32,7 @@ def slots(metadata: st.SearchStrategy[object] | None = None) -> st.SearchStrateg
         updated_at=times,
         expires_at=st.just(0) | times,
         vector_supplied=st.booleans(),
+        sources=st.lists(slot_ids, unique=True, max_size=3).map(tuple),
         archived_at=st.just(0) | times,
         pinned=st.booleans(),
     )

@@ -10,24 +10,29 @@ from hypothesis import strategies as st
 
 from adamem_server.archive_types import NO_ARCHIVE_POLICY, ArchivePolicy
 from adamem_server.errors import DataCorruptError
-from adamem_server.store import archive_codec, codec, history_codec
+from adamem_server.policies import (
+    NO_CONSOLIDATION,
+    NO_DUPLICATE_POLICY,
+    ConsolidationMethod,
+    ConsolidationPolicy,
+    DuplicateAction,
+    DuplicatePolicy,
+    RecalledAction,
+    ScopeField,
+)
+from adamem_server.store import archive_codec, codec, history_codec, summaries
 from adamem_server.store.snapshot_types import Snapshot
 from adamem_server.store.version_types import Ending, SlotVersion
 from adamem_server.types import (
-    NO_DUPLICATE_POLICY,
     Access,
     AdapterVersion,
-    DuplicateAction,
-    DuplicatePolicy,
     IndexKind,
     IndexParams,
     Job,
     JobState,
     Metric,
     Namespace,
-    RecalledAction,
     Scope,
-    ScopeField,
     Slot,
     SlotKind,
     TaughtPair,
@@ -55,6 +60,7 @@ SLOT = Slot(
     language="ru",
     recalled_from="01ARZ3NDEKTSV4RRFFQ69G5FAW",
     ttl=3_600_000_000,
+    sources=("01ARZ3NDEKTSV4RRFFQ69G5FAX", "01ARZ3NDEKTSV4RRFFQ69G5FAY"),
     archived_at=1_800_000_000_000_000,
     pinned=True,
 )
@@ -83,6 +89,9 @@ NAMESPACE = Namespace(
     space=12,
     history_versions=4,
     supersede=True,
+    consolidation=ConsolidationPolicy(
+        after_slots=200, every=3_600_000_000, method=ConsolidationMethod.LLM, max_chars=700, threshold=0.625
+    ),
     archive=ArchivePolicy(max_slots=1000, max_bytes=70_000, min_importance=0.25, half_life=86_400_000_000),
 )
 GENERATIONS = codec.Generations(
@@ -168,6 +177,7 @@ def same_pair(left: TaughtPair, right: TaughtPair) -> bool:
 
 
 FOUND = replace(SLOT, archived_at=0, pinned=False)
+UNLINKED = replace(FOUND, sources=())
 RECORDS = {
     "slot": (codec.encode_slot(SLOT), lambda data: codec.decode_slot(data) == SLOT),
     "namespace": (codec.encode_namespace(NAMESPACE), lambda data: codec.decode_namespace(7, data) == NAMESPACE),
@@ -201,7 +211,8 @@ RECORDS = {
     "version": (
         history_codec.encode_version(VERSION, (GOLDEN / "slot.v1.2.bin").read_bytes()),
         lambda data: (
-            history_codec.decode_version(5, 9, data) == replace(VERSION, slot=replace(FOUND, recalled_from="", ttl=0))
+            history_codec.decode_version(5, 9, data)
+            == replace(VERSION, slot=replace(UNLINKED, recalled_from="", ttl=0))
             and history_codec.slot_record_of(data) == (GOLDEN / "slot.v1.2.bin").read_bytes()
         ),
     ),
@@ -213,6 +224,10 @@ RECORDS = {
     "generations": (
         codec.encode_generations(GENERATIONS),
         lambda data: codec.decode_generations(data) == GENERATIONS,
+    ),
+    "consolidated": (
+        summaries.encode_consolidated(summaries.Consolidated(1_700_000_000_000_000, 70_000, 9)),
+        lambda data: summaries.decode_consolidated(data) == summaries.Consolidated(1_700_000_000_000_000, 70_000, 9),
     ),
     "access": (codec.encode_access(Access(3, 4)), lambda data: codec.decode_access(data) == Access(3, 4)),
 }
@@ -228,17 +243,20 @@ def test_records_of_version_1_stay_as_they_are(name: str) -> None:
 
 def test_records_with_fewer_fields_are_read() -> None:
     slot = (GOLDEN / "slot.v1.bin").read_bytes()
-    assert codec.decode_slot(slot) == replace(FOUND, language="", recalled_from="", ttl=0)
+    assert codec.decode_slot(slot) == replace(UNLINKED, language="", recalled_from="", ttl=0)
     slot = (GOLDEN / "slot.v1.2.bin").read_bytes()
-    assert codec.decode_slot(slot) == replace(FOUND, recalled_from="", ttl=0)
+    assert codec.decode_slot(slot) == replace(UNLINKED, recalled_from="", ttl=0)
     slot = (GOLDEN / "slot.v1.3.bin").read_bytes()
-    assert codec.decode_slot(slot) == replace(FOUND, ttl=0)
-    assert codec.decode_slot((GOLDEN / "slot.v1.4.bin").read_bytes()) == FOUND
+    assert codec.decode_slot(slot) == replace(UNLINKED, ttl=0)
+    assert codec.decode_slot((GOLDEN / "slot.v1.4.bin").read_bytes()) == UNLINKED
+    assert codec.decode_slot((GOLDEN / "slot.v1.5.bin").read_bytes()) == FOUND
     assert codec.decode_change((GOLDEN / "change.v1.bin").read_bytes()) == codec.Change(1, (2, 3), (4,))
     namespace = (GOLDEN / "namespace.v1.bin").read_bytes()
     unlimited = replace(NAMESPACE, archive=NO_ARCHIVE_POLICY)
-    assert codec.decode_namespace(7, (GOLDEN / "namespace.v1.7.bin").read_bytes()) == unlimited
-    unkept = replace(unlimited, history_versions=10, supersede=False)
+    assert codec.decode_namespace(7, (GOLDEN / "namespace.v1.8.bin").read_bytes()) == unlimited
+    unsummed = replace(unlimited, consolidation=NO_CONSOLIDATION)
+    assert codec.decode_namespace(7, (GOLDEN / "namespace.v1.7.bin").read_bytes()) == unsummed
+    unkept = replace(unsummed, history_versions=10, supersede=False)
     ungenerated = replace(unkept, space=0)
     undecided = replace(ungenerated, duplicates=NO_DUPLICATE_POLICY, default_ttl=0)
     unadapted = replace(undecided, adapter_enabled=True, adapter_version=0)

@@ -33,13 +33,14 @@ JOB = "01ARZ3NDEKTSV4RRFFQ69G5FAZ"
 
 def test_records_of_version_1_stay_as_they_are() -> None:
     for name, unset in (
-        ("absorbed.v1.bin", {"ttl": 0, "archived_at": 0, "pinned": False}),
-        ("absorbed.v1.2.bin", {"archived_at": 0, "pinned": False}),
+        ("absorbed.v1.bin", {"ttl": 0, "archived_at": 0, "pinned": False, "sources": ()}),
+        ("absorbed.v1.2.bin", {"archived_at": 0, "pinned": False, "sources": ()}),
+        ("absorbed.v1.3.bin", {"archived_at": 0, "pinned": False}),
     ):
         before = replace(ABSORBED.survivor_before, **unset)
         older = replace(ABSORBED, slot=replace(SLOT, **unset), survivor_before=before)
         assert codec.decode_absorbed((GOLDEN / name).read_bytes()) == older
-    golden = (GOLDEN / "absorbed.v1.3.bin").read_bytes()
+    golden = (GOLDEN / "absorbed.v1.4.bin").read_bytes()
     assert codec.encode_absorbed(ABSORBED) == golden
     assert codec.decode_absorbed(golden) == ABSORBED
     golden = (GOLDEN / "merge.v1.bin").read_bytes()

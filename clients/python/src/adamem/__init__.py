@@ -11,6 +11,7 @@ from adamem._archive_types import ArchivedSlots, ArchivePolicy, MarkResult
 from adamem._async_client import AsyncClient
 from adamem._client import Client
 from adamem._codec import check_slot
+from adamem._consolidation_types import ConsolidationMethod, ConsolidationPolicy, PlannedSummary
 from adamem._duplicate_types import (
     AbsorbedSlot,
     AbsorbedSlotPage,
@@ -138,6 +139,8 @@ __all__ = [
     "BulkFailure",
     "BulkResult",
     "Client",
+    "ConsolidationMethod",
+    "ConsolidationPolicy",
     "DataCorruptError",
     "DataFileSize",
     "DeadlineExceededError",
@@ -194,6 +197,7 @@ __all__ = [
     "PackageProgress",
     "PackageSignatureError",
     "PackageTooLargeError",
+    "PlannedSummary",
     "QueryMode",
     "QueryResult",
     "QueryTimings",

@@ -12,7 +12,16 @@ from typing import Any, Final
 import grpc
 
 from adamem._archive_types import ArchivedSlots, ArchivePolicyLike
-from adamem._codec import SlotInputLike, archive_to_proto, building, policy_to_proto, ranking_to_proto, slot_to_proto
+from adamem._codec import (
+    SlotInputLike,
+    archive_to_proto,
+    building,
+    consolidation_to_proto,
+    policy_to_proto,
+    ranking_to_proto,
+    slot_to_proto,
+)
+from adamem._consolidation_types import ConsolidationPolicyLike
 from adamem._convert import duration_to_proto, enum_to_proto, invalid, time_to_proto, vector_to_proto
 from adamem._duplicate_types import (
     DuplicatePolicyLike,
@@ -367,6 +376,7 @@ class BaseClient:
         default_ttl_s: float | None,
         history_versions: int | None,
         supersede: bool,
+        consolidation: ConsolidationPolicyLike | None,
         archive: ArchivePolicyLike | None,
         request_id: str | None,
     ) -> admin_pb.CreateNamespaceRequest:
@@ -391,6 +401,7 @@ class BaseClient:
                 default_ttl=None if default_ttl_s is None else duration_to_proto(default_ttl_s, "default_ttl_s"),
                 history_versions=history_versions,
                 supersede=supersede,
+                consolidation=None if consolidation is None else consolidation_to_proto(consolidation),
                 archive=None if archive is None else archive_to_proto(archive),
                 request_id=new_request_id() if request_id is None else request_id,
             )
@@ -416,6 +427,7 @@ class BaseClient:
         default_ttl_s: float | None,
         history_versions: int | None,
         supersede: bool | None,
+        consolidation: ConsolidationPolicyLike | None,
         archive: ArchivePolicyLike | None,
     ) -> admin_pb.UpdateNamespaceRequest:
         with building("namespace"):
@@ -429,6 +441,7 @@ class BaseClient:
                 default_ttl=None if default_ttl_s is None else duration_to_proto(default_ttl_s, "default_ttl_s"),
                 history_versions=history_versions,
                 supersede=supersede,
+                consolidation=None if consolidation is None else consolidation_to_proto(consolidation),
                 archive=None if archive is None else archive_to_proto(archive),
             )
 

@@ -27,6 +27,7 @@ from adamem._codec import (
     slot_with_absorbed,
     update_result_from_proto,
 )
+from adamem._consolidation_types import ConsolidationPolicyLike
 from adamem._duplicate_types import DuplicatePolicyLike
 from adamem._duplicates import Duplicates
 from adamem._history import History
@@ -505,6 +506,7 @@ class Client(AdapterCalls):
         default_ttl_s: float | None = None,
         history_versions: int | None = None,
         supersede: bool = False,
+        consolidation: ConsolidationPolicyLike | None = None,
         archive: ArchivePolicyLike | None = None,
         request_id: str | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
@@ -525,6 +527,7 @@ class Client(AdapterCalls):
             default_ttl_s: Seconds after which slots expire that are written without an expiry. None or 0: they do not.
             history_versions: How many former versions of each slot it keeps, 0 to 1000. None: 10.
             supersede: A newer fact or preference takes over from older ones with the same cue, user and agent.
+            consolidation: When and how its slots are summed up. None: not by itself.
             archive: Limits of what it keeps found. None: it archives nothing.
             request_id: As in `update`.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
@@ -545,6 +548,7 @@ class Client(AdapterCalls):
             default_ttl_s=default_ttl_s,
             history_versions=history_versions,
             supersede=supersede,
+            consolidation=consolidation,
             archive=archive,
             request_id=request_id,
         )
@@ -603,6 +607,7 @@ class Client(AdapterCalls):
         default_ttl_s: float | None = None,
         history_versions: int | None = None,
         supersede: bool | None = None,
+        consolidation: ConsolidationPolicyLike | None = None,
         archive: ArchivePolicyLike | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Namespace:
@@ -618,20 +623,13 @@ class Client(AdapterCalls):
             default_ttl_s: Seconds after which slots expire that are written from now on without an expiry; 0: none do.
             history_versions: Replaces how many former versions of each slot it keeps, 0 to 1000.
             supersede: Whether newer facts take over from older ones with the same cue, user and agent.
+            consolidation: Changes when and how its slots are summed up.
             archive: Changes its limits of what it keeps found.
             timeout_s: Limit of the call. None: none. Left out: the client's.
         """
+        past = (history_versions, supersede, consolidation, archive)
         request = self._update_namespace_request(
-            name,
-            description,
-            ef_search,
-            ranking,
-            adapter_enabled,
-            duplicates,
-            default_ttl_s,
-            history_versions,
-            supersede,
-            archive,
+            name, description, ef_search, ranking, adapter_enabled, duplicates, default_ttl_s, *past
         )
         response = self._call(self._admin.UpdateNamespace, request, timeout_s)
         return namespace_from_proto(response.namespace)

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 from google.protobuf.message import DecodeError, Message
 
 from adamem._archive_types import ArchivePolicy
+from adamem._consolidation_types import ConsolidationMethod, ConsolidationPolicy
 from adamem._convert import (
     duration_to_proto,
     enum_from_proto,
@@ -58,6 +59,7 @@ from adamem.types import (
 )
 from adamem.v1 import admin_service_pb2 as admin_pb
 from adamem.v1 import archive_pb2 as archive_pb
+from adamem.v1 import consolidation_pb2 as consolidation_pb
 from adamem.v1 import duplicates_pb2 as duplicates_pb
 from adamem.v1 import memory_service_pb2 as memory_pb
 from adamem.v1 import types_pb2 as pb
@@ -65,6 +67,7 @@ from adamem.v1 import types_pb2 as pb
 SlotInputLike: TypeAlias = SlotInput | Mapping[str, Any] | str
 
 _SLOT_FIELDS: Final = frozenset(each.name for each in fields(SlotInput))
+_CONSOLIDATION_FIELDS: Final = tuple(each.name for each in fields(ConsolidationPolicy))
 _ARCHIVE_FIELDS: Final = tuple(each.name for each in fields(ArchivePolicy))
 _POLICY_FIELDS: Final = tuple(each.name for each in fields(DuplicatePolicy))
 
@@ -177,6 +180,7 @@ def slot_from_proto(message: pb.Slot) -> Slot:
         language=message.language,
         ttl_s=seconds_from_proto(message.ttl) if message.HasField("ttl") else None,
         recalled_from=message.recalled_from,
+        sources=tuple(message.sources),
         validity=validity_from_proto(message.validity) if message.HasField("validity") else None,
         archived_at=time_from_proto(message.archived_at) if message.HasField("archived_at") else None,
         pinned=message.pinned,
@@ -184,8 +188,9 @@ def slot_from_proto(message: pb.Slot) -> Slot:
 
 
 def slot_with_absorbed(message: memory_pb.GetSlotResponse) -> Slot:
-    """A slot that is read alone, with what it absorbed."""
-    return replace(slot_from_proto(message.slot), absorbed=tuple(map(absorbed_from_proto, message.absorbed)))
+    """A slot that is read alone, with what it absorbed and its summaries."""
+    absorbed = tuple(map(absorbed_from_proto, message.absorbed))
+    return replace(slot_from_proto(message.slot), absorbed=absorbed, summaries=tuple(message.summaries))
 
 
 def absorbed_from_proto(message: duplicates_pb.AbsorbedSlot) -> AbsorbedSlot:
@@ -208,6 +213,44 @@ def pair_from_proto(message: duplicates_pb.DuplicatePair) -> DuplicatePair:
         similarity=_shortest(message.similarity),
         survivor=slot_from_proto(message.survivor) if message.HasField("survivor") else None,
         duplicate=slot_from_proto(message.duplicate) if message.HasField("duplicate") else None,
+    )
+
+
+def consolidation_method(method: ConsolidationMethod | str | None, field: str) -> Any:
+    """The protocol's number of a method; None where none is given."""
+    name = method and enum_to_proto(method, ConsolidationMethod, "CONSOLIDATION_METHOD_", field)
+    return consolidation_pb.ConsolidationMethod.Value(name) if name else None
+
+
+def consolidation_to_proto(policy: Any, field: str = "consolidation") -> consolidation_pb.ConsolidationPolicy:
+    """A policy of consolidation: a ConsolidationPolicy, or a dictionary of its fields."""
+    if isinstance(policy, Mapping):
+        for key in policy:
+            if key not in _CONSOLIDATION_FIELDS:
+                raise invalid(f"{field}.{key}", f"is no field of it; they are {', '.join(_CONSOLIDATION_FIELDS)}")
+        policy = ConsolidationPolicy(**policy)
+    if not isinstance(policy, ConsolidationPolicy):
+        raise invalid(field, f"a ConsolidationPolicy or a dictionary is expected, not {type(policy).__name__}")
+    with building(field):
+        every = None if policy.every_s is None else duration_to_proto(policy.every_s, f"{field}.every_s")
+        return consolidation_pb.ConsolidationPolicy(
+            after_slots=policy.after_slots,
+            every=every,
+            method=consolidation_method(policy.method, f"{field}.method"),
+            max_chars=policy.max_chars,
+            threshold=policy.threshold,
+        )
+
+
+def _consolidation_from_proto(message: consolidation_pb.ConsolidationPolicy) -> ConsolidationPolicy:
+    return ConsolidationPolicy(
+        after_slots=message.after_slots,
+        every_s=seconds_from_proto(message.every) if message.HasField("every") else 0.0,
+        method=enum_from_proto(
+            enum_name(message, "method", message.method), ConsolidationMethod, "CONSOLIDATION_METHOD_"
+        ),
+        max_chars=message.max_chars,
+        threshold=_shortest(message.threshold),
     )
 
 
@@ -399,6 +442,7 @@ def namespace_from_proto(message: admin_pb.Namespace) -> Namespace:
         default_ttl_s=seconds_from_proto(message.default_ttl) if message.HasField("default_ttl") else None,
         history_versions=message.history_versions,
         supersede=message.supersede,
+        consolidation=_consolidation_from_proto(message.consolidation),
         n_versions=message.n_versions,
         version_bytes=message.version_bytes,
         archive=_archive_from_proto(message.archive),

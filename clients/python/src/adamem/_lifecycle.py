@@ -1,11 +1,17 @@
 """`client.lifecycle`: work on what a namespace keeps, which runs as jobs; for `Client` and `AsyncClient`."""
 
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
+
+import grpc
 
 from adamem._base import BaseClient, new_request_id
 from adamem._codec import building
+from adamem._consolidation import consolidate_request, planned_from_proto, preview_request
+from adamem._consolidation_types import ConsolidationMethod, PlannedSummary
 from adamem._jobs import job_from_proto
 from adamem._reports import AsyncReporting, Reporting
+from adamem.errors import error_from_rpc
 from adamem.types import NOT_GIVEN, Job, NotGiven
 from adamem.v1 import lifecycle_service_pb2 as pb
 from adamem.v1 import lifecycle_service_pb2_grpc as lifecycle_grpc
@@ -137,6 +143,60 @@ class Lifecycle(Reporting):
         request = _reembed_request(self._client, namespace, model, rollback, request_id)
         return job_from_proto(self._client._call(self._stub.ReembedNamespace, request, timeout_s).job)
 
+    def consolidate(
+        self,
+        namespace: str | None = None,
+        *,
+        method: ConsolidationMethod | str | None = None,
+        max_chars: int | None = None,
+        threshold: float | None = None,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> Job:
+        """Starts writing summaries of slots that belong together; the slots stay as they are.
+
+        These are sessions of conversations, and other slots of one user, agent and tags that are alike. The result has
+        `n_slots` looked at, `n_summaries` written, `n_replaced`, `n_left_out` groups, `n_fallbacks` summaries of
+        sentences in the place of the language model's, and `language_model_problem`, the last one.
+
+        Args:
+            namespace: To sum up. None: the client's, else the server's default.
+            method: auto, extractive or llm. None: the namespace's.
+            max_chars: Most characters of a summary, 100..10000. None: the namespace's.
+            threshold: Least cosine of slots outside of conversations, 0..1. None: the namespace's.
+            request_id: Makes the call idempotent for 24 hours. None: a random one.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+
+        Raises:
+            JobRunningError: The namespace is being summed up.
+            FailedPreconditionError: Clients supply the vectors, or the server has no language model that is asked for.
+        """
+        request = consolidate_request(self._client, namespace, method, max_chars, threshold, request_id)
+        return job_from_proto(self._client._call(self._stub.ConsolidateNamespace, request, timeout_s).job)
+
+    def preview_consolidation(
+        self,
+        namespace: str | None = None,
+        *,
+        method: ConsolidationMethod | str | None = None,
+        max_chars: int | None = None,
+        threshold: float | None = None,
+        timeout_s: float | None = None,
+    ) -> Iterator[PlannedSummary]:
+        """The summaries that `consolidate` would write now, one by one; nothing is stored, and a call is not retried.
+
+        Arguments and errors are those of `consolidate`; `timeout_s` limits the whole. None: none.
+        """
+        request = preview_request(self._client, namespace, method, max_chars, threshold)
+        answers = self._stub.PreviewConsolidation(request, timeout=timeout_s, metadata=self._client._metadata)
+        try:
+            for answer in answers:
+                yield planned_from_proto(answer.summary)
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from error
+        finally:
+            answers.cancel()
+
 
 class AsyncLifecycle(AsyncReporting):
     """Work on what a namespace keeps. It runs as jobs, which `client.jobs` watches, waits for and cancels."""
@@ -228,3 +288,57 @@ class AsyncLifecycle(AsyncReporting):
         """
         request = _reembed_request(self._client, namespace, model, rollback, request_id)
         return job_from_proto((await self._client._call(self._stub.ReembedNamespace, request, timeout_s)).job)
+
+    async def consolidate(
+        self,
+        namespace: str | None = None,
+        *,
+        method: ConsolidationMethod | str | None = None,
+        max_chars: int | None = None,
+        threshold: float | None = None,
+        request_id: str | None = None,
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> Job:
+        """Starts writing summaries of slots that belong together; the slots stay as they are.
+
+        These are sessions of conversations, and other slots of one user, agent and tags that are alike. The result has
+        `n_slots` looked at, `n_summaries` written, `n_replaced`, `n_left_out` groups, `n_fallbacks` summaries of
+        sentences in the place of the language model's, and `language_model_problem`, the last one.
+
+        Args:
+            namespace: To sum up. None: the client's, else the server's default.
+            method: auto, extractive or llm. None: the namespace's.
+            max_chars: Most characters of a summary, 100..10000. None: the namespace's.
+            threshold: Least cosine of slots outside of conversations, 0..1. None: the namespace's.
+            request_id: Makes the call idempotent for 24 hours. None: a random one.
+            timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
+
+        Raises:
+            JobRunningError: The namespace is being summed up.
+            FailedPreconditionError: Clients supply the vectors, or the server has no language model that is asked for.
+        """
+        request = consolidate_request(self._client, namespace, method, max_chars, threshold, request_id)
+        return job_from_proto((await self._client._call(self._stub.ConsolidateNamespace, request, timeout_s)).job)
+
+    async def preview_consolidation(
+        self,
+        namespace: str | None = None,
+        *,
+        method: ConsolidationMethod | str | None = None,
+        max_chars: int | None = None,
+        threshold: float | None = None,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[PlannedSummary]:
+        """The summaries that `consolidate` would write now, one by one; nothing is stored, and a call is not retried.
+
+        Arguments and errors are those of `consolidate`; `timeout_s` limits the whole. None: none.
+        """
+        request = preview_request(self._client, namespace, method, max_chars, threshold)
+        answers = self._stub.PreviewConsolidation(request, timeout=timeout_s, metadata=self._client._metadata)
+        try:
+            async for answer in answers:
+                yield planned_from_proto(answer.summary)
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from error
+        finally:
+            answers.cancel()

@@ -35,6 +35,7 @@ FIELDS: Final = (
     "updated_at",
     "expires_at",
     "recalled_from",
+    "sources",
 )
 _METADATA: Final = "metadata."
 _COMPARISONS: Final = {

@@ -12,6 +12,7 @@ from enum import Enum, StrEnum
 from typing import Any, Final, SupportsFloat, TypeAlias
 
 from adamem._archive_types import ArchivePolicy
+from adamem._consolidation_types import ConsolidationPolicy
 from adamem._duplicate_types import AbsorbedSlot, DuplicatePolicy
 from adamem._record import Record
 from adamem.errors import AdaMemError
@@ -170,6 +171,8 @@ class Slot(Record):
         vector: float32 [dim], where the call asked for it.
         language: Of content, as the client said, or "".
         recalled_from: The slot that a query had returned shortly before this one, which says the same, was stored; "".
+        sources: The ids of the slots that a consolidation made this summary of, in the order of time; () of others.
+        summaries: The ids of the summaries that consolidations made of it; of `get_slot` alone.
         absorbed: The first duplicates that it absorbed; of `get_slot` alone. `duplicates.absorbed` has all.
         ttl_s: The time to live in seconds that it was given, by which `touch_slots` renews it. None: none.
         validity: When this was valid, where it is not the present state: superseded, or a former version that `as_of`
@@ -199,6 +202,8 @@ class Slot(Record):
     vector: "array[float] | None" = field(default=None, repr=False)
     language: str = ""
     recalled_from: str = ""
+    sources: tuple[str, ...] = ()
+    summaries: tuple[str, ...] = ()
     absorbed: "tuple[AbsorbedSlot, ...]" = ()
     ttl_s: float | None = None
     validity: Validity | None = None
@@ -424,6 +429,7 @@ class Namespace(Record):
         default_ttl_s: Seconds after which slots expire that are written without an expiry. None: they do not.
         history_versions: How many former versions of each slot it keeps.
         supersede: A newer fact takes over from older ones with the same cue, user and agent.
+        consolidation: When and how its slots are summed up.
         n_versions: Former versions that it keeps, for its history and its snapshots.
         version_bytes: Their size as stored.
         archive: What it keeps found.
@@ -454,6 +460,7 @@ class Namespace(Record):
     default_ttl_s: float | None = None
     history_versions: int = 0
     supersede: bool = False
+    consolidation: ConsolidationPolicy = field(default_factory=ConsolidationPolicy)
     n_versions: int = 0
     version_bytes: int = 0
     archive: ArchivePolicy = field(default_factory=ArchivePolicy)

@@ -23,73 +23,74 @@ _sym_db = _symbol_database.Default()
 
 
 from adamem.v1 import archive_pb2 as adamem_dot_v1_dot_archive__pb2
+from adamem.v1 import consolidation_pb2 as adamem_dot_v1_dot_consolidation__pb2
 from adamem.v1 import duplicates_pb2 as adamem_dot_v1_dot_duplicates__pb2
 from adamem.v1 import types_pb2 as adamem_dot_v1_dot_types__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61\x64\x61mem/v1/admin_service.proto\x12\tadamem.v1\x1a\x17\x61\x64\x61mem/v1/archive.proto\x1a\x1a\x61\x64\x61mem/v1/duplicates.proto\x1a\x15\x61\x64\x61mem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x0bIndexParams\x12\t\n\x01m\x18\x01 \x01(\r\x12\x17\n\x0f\x65\x66_construction\x18\x02 \x01(\r\x12\x11\n\tef_search\x18\x03 \x01(\r\"\x94\x06\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12!\n\x06metric\x18\x04 \x01(\x0e\x32\x11.adamem.v1.Metric\x12(\n\nindex_kind\x18\x05 \x01(\x0e\x32\x14.adamem.v1.IndexKind\x12,\n\x0cindex_params\x18\x06 \x01(\x0b\x32\x16.adamem.v1.IndexParams\x12*\n\x0bvector_type\x18\x07 \x01(\x0e\x32\x15.adamem.v1.VectorType\x12\r\n\x05model\x18\x08 \x01(\t\x12\x19\n\x11model_fingerprint\x18\t \x01(\t\x12\x0f\n\x07n_slots\x18\n \x01(\x04\x12\x0f\n\x07n_bytes\x18\x0b \x01(\x04\x12\x10\n\x08sequence\x18\x0c \x01(\x04\x12\x19\n\x11snapshot_sequence\x18\r \x01(\x04\x12\x0c\n\x04open\x18\x0e \x01(\x08\x12\x13\n\x0bindex_bytes\x18\x0f \x01(\x04\x12.\n\ncreated_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x07ranking\x18\x11 \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x17\n\x0f\x61\x64\x61pter_enabled\x18\x12 \x01(\x08\x12\x17\n\x0f\x61\x64\x61pter_version\x18\x13 \x01(\r\x12.\n\nduplicates\x18\x18 \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\x14 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10history_versions\x18( \x01(\r\x12\x11\n\tsupersede\x18) \x01(\x08\x12\x12\n\nn_versions\x18* \x01(\x04\x12\x15\n\rversion_bytes\x18+ \x01(\x04\x12)\n\x07\x61rchive\x18\x32 \x01(\x0b\x32\x18.adamem.v1.ArchivePolicy\x12\x12\n\nn_archived\x18\x33 \x01(\x04\x12\x16\n\x0e\x61rchived_bytes\x18\x34 \x01(\x04\"\xef\x03\n\x16\x43reateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12!\n\x06metric\x18\x04 \x01(\x0e\x32\x11.adamem.v1.Metric\x12(\n\nindex_kind\x18\x05 \x01(\x0e\x32\x14.adamem.v1.IndexKind\x12,\n\x0cindex_params\x18\x06 \x01(\x0b\x32\x16.adamem.v1.IndexParams\x12*\n\x0bvector_type\x18\x07 \x01(\x0e\x32\x15.adamem.v1.VectorType\x12\x18\n\x10\x65xternal_vectors\x18\x08 \x01(\x08\x12\x12\n\nrequest_id\x18\t \x01(\t\x12.\n\nduplicates\x18\x0e \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x10history_versions\x18( \x01(\rH\x00\x88\x01\x01\x12\x11\n\tsupersede\x18) \x01(\x08\x12)\n\x07\x61rchive\x18\x32 \x01(\x0b\x32\x18.adamem.v1.ArchivePolicyB\x13\n\x11_history_versions\"B\n\x17\x43reateNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"#\n\x13GetNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x14GetNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"N\n\x15ListNamespacesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x16ListNamespacesResponse\x12(\n\nnamespaces\x18\x01 \x03(\x0b\x32\x14.adamem.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb2\x03\n\x16UpdateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tef_search\x18\x03 \x01(\rH\x01\x88\x01\x01\x12#\n\x07ranking\x18\x04 \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x1c\n\x0f\x61\x64\x61pter_enabled\x18\x05 \x01(\x08H\x02\x88\x01\x01\x12.\n\nduplicates\x18\n \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x10history_versions\x18( \x01(\rH\x03\x88\x01\x01\x12\x16\n\tsupersede\x18) \x01(\x08H\x04\x88\x01\x01\x12)\n\x07\x61rchive\x18\x32 \x01(\x0b\x32\x18.adamem.v1.ArchivePolicyB\x0e\n\x0c_descriptionB\x0c\n\n_ef_searchB\x12\n\x10_adapter_enabledB\x13\n\x11_history_versionsB\x0c\n\n_supersede\"B\n\x17UpdateNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"5\n\x16\x44\x65leteNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65rase\x18\x02 \x01(\x08\"W\n\x17\x44\x65leteNamespaceResponse\x12\x0f\n\x07n_slots\x18\x01 \x01(\x04\x12+\n\x07receipt\x18\x02 \x01(\x0b\x32\x1a.adamem.v1.DeletionReceipt\"\x16\n\x14GetServerInfoRequest\"\xe3\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06uptime\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x64\x65\x66\x61ult_namespace\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x19\n\x11model_fingerprint\x18\x05 \x01(\t\x12\x0b\n\x03\x64im\x18\x06 \x01(\r\x12\x12\n\nmax_tokens\x18\x07 \x01(\r\x12\x14\n\x0cn_namespaces\x18\x08 \x01(\x04\x12\x15\n\rn_open_shards\x18\t \x01(\x04\x12\x1b\n\x13memory_budget_bytes\x18\n \x01(\x04\x12\x19\n\x11memory_used_bytes\x18\x0b \x01(\x04\x12\x12\n\ndata_bytes\x18\x0c \x01(\x04\x12\x0c\n\x04simd\x18\r \x01(\t\x12!\n\x06limits\x18\x0e \x01(\x0b\x32\x11.adamem.v1.Limits\"\xe4\x01\n\x06Limits\x12\x19\n\x11max_content_bytes\x18\x01 \x01(\r\x12\x1a\n\x12max_metadata_bytes\x18\x02 \x01(\r\x12\x10\n\x08max_tags\x18\x03 \x01(\r\x12\x11\n\tmax_batch\x18\x04 \x01(\r\x12\x11\n\tmax_top_k\x18\x05 \x01(\r\x12\x18\n\x10max_filter_depth\x18\x06 \x01(\r\x12\x18\n\x10max_filter_nodes\x18\x07 \x01(\r\x12\x1c\n\x14max_query_namespaces\x18\x08 \x01(\r\x12\x19\n\x11max_message_bytes\x18\t \x01(\r\"\xb6\x02\n\x0eTrainingReport\x12+\n\x07outcome\x18\x01 \x01(\x0e\x32\x1a.adamem.v1.TrainingOutcome\x12/\n\x0b\x66inished_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x63pu_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07n_pairs\x18\x05 \x01(\r\x12\x10\n\x08n_judged\x18\x06 \x01(\r\x12\x10\n\x08\x62\x61seline\x18\x07 \x01(\x01\x12\x11\n\tcandidate\x18\x08 \x01(\x01\x12\x13\n\x0bprobability\x18\t \x01(\x01\x12\x0f\n\x07version\x18\n \x01(\r\"\xae\x01\n\rAdapterStatus\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x0f\n\x07n_pairs\x18\x04 \x01(\r\x12\x13\n\x0bn_new_pairs\x18\x05 \x01(\r\x12\x10\n\x08training\x18\x06 \x01(\x08\x12\x30\n\rlast_training\x18\x07 \x01(\x0b\x32\x19.adamem.v1.TrainingReport\"\xf3\x01\n\x0e\x41\x64\x61pterVersion\x12\x0f\n\x07version\x18\x01 \x01(\r\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07n_pairs\x18\x03 \x01(\r\x12\x0c\n\x04rank\x18\x04 \x01(\r\x12\x13\n\x0b\x64\x65nse_shift\x18\x05 \x01(\x01\x12\x10\n\x08n_judged\x18\x06 \x01(\r\x12\x10\n\x08\x62\x61seline\x18\x07 \x01(\x01\x12\x11\n\tcandidate\x18\x08 \x01(\x01\x12\x13\n\x0bprobability\x18\t \x01(\x01\x12\x0f\n\x07n_bytes\x18\n \x01(\r\x12\x0f\n\x07serving\x18\x0b \x01(\x08\"&\n\x11GetAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"?\n\x12GetAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus\"/\n\x1aListAdapterVersionsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"J\n\x1bListAdapterVersionsResponse\x12+\n\x08versions\x18\x01 \x03(\x0b\x32\x19.adamem.v1.AdapterVersion\"6\n\x13TrainAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04wait\x18\x02 \x01(\x08\"A\n\x14TrainAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus\"<\n\x16RollbackAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"D\n\x17RollbackAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus*\xd4\x01\n\x0fTrainingOutcome\x12 \n\x1cTRAINING_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRAINING_OUTCOME_PROMOTED\x10\x01\x12\x1f\n\x1bTRAINING_OUTCOME_NOT_BETTER\x10\x02\x12\x1e\n\x1aTRAINING_OUTCOME_WITHDRAWN\x10\x03\x12\"\n\x1eTRAINING_OUTCOME_TOO_FEW_PAIRS\x10\x04\x12\x1b\n\x17TRAINING_OUTCOME_FAILED\x10\x05\x32\xf4\x06\n\x0c\x41\x64minService\x12X\n\x0f\x43reateNamespace\x12!.adamem.v1.CreateNamespaceRequest\x1a\".adamem.v1.CreateNamespaceResponse\x12O\n\x0cGetNamespace\x12\x1e.adamem.v1.GetNamespaceRequest\x1a\x1f.adamem.v1.GetNamespaceResponse\x12U\n\x0eListNamespaces\x12 .adamem.v1.ListNamespacesRequest\x1a!.adamem.v1.ListNamespacesResponse\x12X\n\x0fUpdateNamespace\x12!.adamem.v1.UpdateNamespaceRequest\x1a\".adamem.v1.UpdateNamespaceResponse\x12X\n\x0f\x44\x65leteNamespace\x12!.adamem.v1.DeleteNamespaceRequest\x1a\".adamem.v1.DeleteNamespaceResponse\x12I\n\nGetAdapter\x12\x1c.adamem.v1.GetAdapterRequest\x1a\x1d.adamem.v1.GetAdapterResponse\x12\x64\n\x13ListAdapterVersions\x12%.adamem.v1.ListAdapterVersionsRequest\x1a&.adamem.v1.ListAdapterVersionsResponse\x12O\n\x0cTrainAdapter\x12\x1e.adamem.v1.TrainAdapterRequest\x1a\x1f.adamem.v1.TrainAdapterResponse\x12X\n\x0fRollbackAdapter\x12!.adamem.v1.RollbackAdapterRequest\x1a\".adamem.v1.RollbackAdapterResponse\x12R\n\rGetServerInfo\x12\x1f.adamem.v1.GetServerInfoRequest\x1a .adamem.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61\x64\x61mem/v1/admin_service.proto\x12\tadamem.v1\x1a\x17\x61\x64\x61mem/v1/archive.proto\x1a\x1d\x61\x64\x61mem/v1/consolidation.proto\x1a\x1a\x61\x64\x61mem/v1/duplicates.proto\x1a\x15\x61\x64\x61mem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x0bIndexParams\x12\t\n\x01m\x18\x01 \x01(\r\x12\x17\n\x0f\x65\x66_construction\x18\x02 \x01(\r\x12\x11\n\tef_search\x18\x03 \x01(\r\"\xcb\x06\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12!\n\x06metric\x18\x04 \x01(\x0e\x32\x11.adamem.v1.Metric\x12(\n\nindex_kind\x18\x05 \x01(\x0e\x32\x14.adamem.v1.IndexKind\x12,\n\x0cindex_params\x18\x06 \x01(\x0b\x32\x16.adamem.v1.IndexParams\x12*\n\x0bvector_type\x18\x07 \x01(\x0e\x32\x15.adamem.v1.VectorType\x12\r\n\x05model\x18\x08 \x01(\t\x12\x19\n\x11model_fingerprint\x18\t \x01(\t\x12\x0f\n\x07n_slots\x18\n \x01(\x04\x12\x0f\n\x07n_bytes\x18\x0b \x01(\x04\x12\x10\n\x08sequence\x18\x0c \x01(\x04\x12\x19\n\x11snapshot_sequence\x18\r \x01(\x04\x12\x0c\n\x04open\x18\x0e \x01(\x08\x12\x13\n\x0bindex_bytes\x18\x0f \x01(\x04\x12.\n\ncreated_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x07ranking\x18\x11 \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x17\n\x0f\x61\x64\x61pter_enabled\x18\x12 \x01(\x08\x12\x17\n\x0f\x61\x64\x61pter_version\x18\x13 \x01(\r\x12.\n\nduplicates\x18\x18 \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\x14 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10history_versions\x18( \x01(\r\x12\x11\n\tsupersede\x18) \x01(\x08\x12\x12\n\nn_versions\x18* \x01(\x04\x12\x15\n\rversion_bytes\x18+ \x01(\x04\x12\x35\n\rconsolidation\x18, \x01(\x0b\x32\x1e.adamem.v1.ConsolidationPolicy\x12)\n\x07\x61rchive\x18- \x01(\x0b\x32\x18.adamem.v1.ArchivePolicy\x12\x12\n\nn_archived\x18. \x01(\x04\x12\x16\n\x0e\x61rchived_bytes\x18/ \x01(\x04\"\xa6\x04\n\x16\x43reateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12!\n\x06metric\x18\x04 \x01(\x0e\x32\x11.adamem.v1.Metric\x12(\n\nindex_kind\x18\x05 \x01(\x0e\x32\x14.adamem.v1.IndexKind\x12,\n\x0cindex_params\x18\x06 \x01(\x0b\x32\x16.adamem.v1.IndexParams\x12*\n\x0bvector_type\x18\x07 \x01(\x0e\x32\x15.adamem.v1.VectorType\x12\x18\n\x10\x65xternal_vectors\x18\x08 \x01(\x08\x12\x12\n\nrequest_id\x18\t \x01(\t\x12.\n\nduplicates\x18\x0e \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x10history_versions\x18( \x01(\rH\x00\x88\x01\x01\x12\x11\n\tsupersede\x18) \x01(\x08\x12\x35\n\rconsolidation\x18* \x01(\x0b\x32\x1e.adamem.v1.ConsolidationPolicy\x12)\n\x07\x61rchive\x18+ \x01(\x0b\x32\x18.adamem.v1.ArchivePolicyB\x13\n\x11_history_versions\"B\n\x17\x43reateNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"#\n\x13GetNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x14GetNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"N\n\x15ListNamespacesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x16ListNamespacesResponse\x12(\n\nnamespaces\x18\x01 \x03(\x0b\x32\x14.adamem.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe9\x03\n\x16UpdateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tef_search\x18\x03 \x01(\rH\x01\x88\x01\x01\x12#\n\x07ranking\x18\x04 \x01(\x0b\x32\x12.adamem.v1.Ranking\x12\x1c\n\x0f\x61\x64\x61pter_enabled\x18\x05 \x01(\x08H\x02\x88\x01\x01\x12.\n\nduplicates\x18\n \x01(\x0b\x32\x1a.adamem.v1.DuplicatePolicy\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x10history_versions\x18( \x01(\rH\x03\x88\x01\x01\x12\x16\n\tsupersede\x18) \x01(\x08H\x04\x88\x01\x01\x12\x35\n\rconsolidation\x18* \x01(\x0b\x32\x1e.adamem.v1.ConsolidationPolicy\x12)\n\x07\x61rchive\x18+ \x01(\x0b\x32\x18.adamem.v1.ArchivePolicyB\x0e\n\x0c_descriptionB\x0c\n\n_ef_searchB\x12\n\x10_adapter_enabledB\x13\n\x11_history_versionsB\x0c\n\n_supersede\"B\n\x17UpdateNamespaceResponse\x12\'\n\tnamespace\x18\x01 \x01(\x0b\x32\x14.adamem.v1.Namespace\"5\n\x16\x44\x65leteNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65rase\x18\x02 \x01(\x08\"W\n\x17\x44\x65leteNamespaceResponse\x12\x0f\n\x07n_slots\x18\x01 \x01(\x04\x12+\n\x07receipt\x18\x02 \x01(\x0b\x32\x1a.adamem.v1.DeletionReceipt\"\x16\n\x14GetServerInfoRequest\"\xe3\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12)\n\x06uptime\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x64\x65\x66\x61ult_namespace\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x19\n\x11model_fingerprint\x18\x05 \x01(\t\x12\x0b\n\x03\x64im\x18\x06 \x01(\r\x12\x12\n\nmax_tokens\x18\x07 \x01(\r\x12\x14\n\x0cn_namespaces\x18\x08 \x01(\x04\x12\x15\n\rn_open_shards\x18\t \x01(\x04\x12\x1b\n\x13memory_budget_bytes\x18\n \x01(\x04\x12\x19\n\x11memory_used_bytes\x18\x0b \x01(\x04\x12\x12\n\ndata_bytes\x18\x0c \x01(\x04\x12\x0c\n\x04simd\x18\r \x01(\t\x12!\n\x06limits\x18\x0e \x01(\x0b\x32\x11.adamem.v1.Limits\"\xe4\x01\n\x06Limits\x12\x19\n\x11max_content_bytes\x18\x01 \x01(\r\x12\x1a\n\x12max_metadata_bytes\x18\x02 \x01(\r\x12\x10\n\x08max_tags\x18\x03 \x01(\r\x12\x11\n\tmax_batch\x18\x04 \x01(\r\x12\x11\n\tmax_top_k\x18\x05 \x01(\r\x12\x18\n\x10max_filter_depth\x18\x06 \x01(\r\x12\x18\n\x10max_filter_nodes\x18\x07 \x01(\r\x12\x1c\n\x14max_query_namespaces\x18\x08 \x01(\r\x12\x19\n\x11max_message_bytes\x18\t \x01(\r\"\xb6\x02\n\x0eTrainingReport\x12+\n\x07outcome\x18\x01 \x01(\x0e\x32\x1a.adamem.v1.TrainingOutcome\x12/\n\x0b\x66inished_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x63pu_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07n_pairs\x18\x05 \x01(\r\x12\x10\n\x08n_judged\x18\x06 \x01(\r\x12\x10\n\x08\x62\x61seline\x18\x07 \x01(\x01\x12\x11\n\tcandidate\x18\x08 \x01(\x01\x12\x13\n\x0bprobability\x18\t \x01(\x01\x12\x0f\n\x07version\x18\n \x01(\r\"\xae\x01\n\rAdapterStatus\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x0f\n\x07n_pairs\x18\x04 \x01(\r\x12\x13\n\x0bn_new_pairs\x18\x05 \x01(\r\x12\x10\n\x08training\x18\x06 \x01(\x08\x12\x30\n\rlast_training\x18\x07 \x01(\x0b\x32\x19.adamem.v1.TrainingReport\"\xf3\x01\n\x0e\x41\x64\x61pterVersion\x12\x0f\n\x07version\x18\x01 \x01(\r\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07n_pairs\x18\x03 \x01(\r\x12\x0c\n\x04rank\x18\x04 \x01(\r\x12\x13\n\x0b\x64\x65nse_shift\x18\x05 \x01(\x01\x12\x10\n\x08n_judged\x18\x06 \x01(\r\x12\x10\n\x08\x62\x61seline\x18\x07 \x01(\x01\x12\x11\n\tcandidate\x18\x08 \x01(\x01\x12\x13\n\x0bprobability\x18\t \x01(\x01\x12\x0f\n\x07n_bytes\x18\n \x01(\r\x12\x0f\n\x07serving\x18\x0b \x01(\x08\"&\n\x11GetAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"?\n\x12GetAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus\"/\n\x1aListAdapterVersionsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"J\n\x1bListAdapterVersionsResponse\x12+\n\x08versions\x18\x01 \x03(\x0b\x32\x19.adamem.v1.AdapterVersion\"6\n\x13TrainAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04wait\x18\x02 \x01(\x08\"A\n\x14TrainAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus\"<\n\x16RollbackAdapterRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"D\n\x17RollbackAdapterResponse\x12)\n\x07\x61\x64\x61pter\x18\x01 \x01(\x0b\x32\x18.adamem.v1.AdapterStatus*\xd4\x01\n\x0fTrainingOutcome\x12 \n\x1cTRAINING_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRAINING_OUTCOME_PROMOTED\x10\x01\x12\x1f\n\x1bTRAINING_OUTCOME_NOT_BETTER\x10\x02\x12\x1e\n\x1aTRAINING_OUTCOME_WITHDRAWN\x10\x03\x12\"\n\x1eTRAINING_OUTCOME_TOO_FEW_PAIRS\x10\x04\x12\x1b\n\x17TRAINING_OUTCOME_FAILED\x10\x05\x32\xf4\x06\n\x0c\x41\x64minService\x12X\n\x0f\x43reateNamespace\x12!.adamem.v1.CreateNamespaceRequest\x1a\".adamem.v1.CreateNamespaceResponse\x12O\n\x0cGetNamespace\x12\x1e.adamem.v1.GetNamespaceRequest\x1a\x1f.adamem.v1.GetNamespaceResponse\x12U\n\x0eListNamespaces\x12 .adamem.v1.ListNamespacesRequest\x1a!.adamem.v1.ListNamespacesResponse\x12X\n\x0fUpdateNamespace\x12!.adamem.v1.UpdateNamespaceRequest\x1a\".adamem.v1.UpdateNamespaceResponse\x12X\n\x0f\x44\x65leteNamespace\x12!.adamem.v1.DeleteNamespaceRequest\x1a\".adamem.v1.DeleteNamespaceResponse\x12I\n\nGetAdapter\x12\x1c.adamem.v1.GetAdapterRequest\x1a\x1d.adamem.v1.GetAdapterResponse\x12\x64\n\x13ListAdapterVersions\x12%.adamem.v1.ListAdapterVersionsRequest\x1a&.adamem.v1.ListAdapterVersionsResponse\x12O\n\x0cTrainAdapter\x12\x1e.adamem.v1.TrainAdapterRequest\x1a\x1f.adamem.v1.TrainAdapterResponse\x12X\n\x0fRollbackAdapter\x12!.adamem.v1.RollbackAdapterRequest\x1a\".adamem.v1.RollbackAdapterResponse\x12R\n\rGetServerInfo\x12\x1f.adamem.v1.GetServerInfoRequest\x1a .adamem.v1.GetServerInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'adamem.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRAININGOUTCOME']._serialized_start=4371
-  _globals['_TRAININGOUTCOME']._serialized_end=4583
-  _globals['_INDEXPARAMS']._serialized_start=185
-  _globals['_INDEXPARAMS']._serialized_end=253
-  _globals['_NAMESPACE']._serialized_start=256
-  _globals['_NAMESPACE']._serialized_end=1044
-  _globals['_CREATENAMESPACEREQUEST']._serialized_start=1047
-  _globals['_CREATENAMESPACEREQUEST']._serialized_end=1542
-  _globals['_CREATENAMESPACERESPONSE']._serialized_start=1544
-  _globals['_CREATENAMESPACERESPONSE']._serialized_end=1610
-  _globals['_GETNAMESPACEREQUEST']._serialized_start=1612
-  _globals['_GETNAMESPACEREQUEST']._serialized_end=1647
-  _globals['_GETNAMESPACERESPONSE']._serialized_start=1649
-  _globals['_GETNAMESPACERESPONSE']._serialized_end=1712
-  _globals['_LISTNAMESPACESREQUEST']._serialized_start=1714
-  _globals['_LISTNAMESPACESREQUEST']._serialized_end=1792
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=1794
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=1885
-  _globals['_UPDATENAMESPACEREQUEST']._serialized_start=1888
-  _globals['_UPDATENAMESPACEREQUEST']._serialized_end=2322
-  _globals['_UPDATENAMESPACERESPONSE']._serialized_start=2324
-  _globals['_UPDATENAMESPACERESPONSE']._serialized_end=2390
-  _globals['_DELETENAMESPACEREQUEST']._serialized_start=2392
-  _globals['_DELETENAMESPACEREQUEST']._serialized_end=2445
-  _globals['_DELETENAMESPACERESPONSE']._serialized_start=2447
-  _globals['_DELETENAMESPACERESPONSE']._serialized_end=2534
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=2536
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=2558
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=2561
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=2916
-  _globals['_LIMITS']._serialized_start=2919
-  _globals['_LIMITS']._serialized_end=3147
-  _globals['_TRAININGREPORT']._serialized_start=3150
-  _globals['_TRAININGREPORT']._serialized_end=3460
-  _globals['_ADAPTERSTATUS']._serialized_start=3463
-  _globals['_ADAPTERSTATUS']._serialized_end=3637
-  _globals['_ADAPTERVERSION']._serialized_start=3640
-  _globals['_ADAPTERVERSION']._serialized_end=3883
-  _globals['_GETADAPTERREQUEST']._serialized_start=3885
-  _globals['_GETADAPTERREQUEST']._serialized_end=3923
-  _globals['_GETADAPTERRESPONSE']._serialized_start=3925
-  _globals['_GETADAPTERRESPONSE']._serialized_end=3988
-  _globals['_LISTADAPTERVERSIONSREQUEST']._serialized_start=3990
-  _globals['_LISTADAPTERVERSIONSREQUEST']._serialized_end=4037
-  _globals['_LISTADAPTERVERSIONSRESPONSE']._serialized_start=4039
-  _globals['_LISTADAPTERVERSIONSRESPONSE']._serialized_end=4113
-  _globals['_TRAINADAPTERREQUEST']._serialized_start=4115
-  _globals['_TRAINADAPTERREQUEST']._serialized_end=4169
-  _globals['_TRAINADAPTERRESPONSE']._serialized_start=4171
-  _globals['_TRAINADAPTERRESPONSE']._serialized_end=4236
-  _globals['_ROLLBACKADAPTERREQUEST']._serialized_start=4238
-  _globals['_ROLLBACKADAPTERREQUEST']._serialized_end=4298
-  _globals['_ROLLBACKADAPTERRESPONSE']._serialized_start=4300
-  _globals['_ROLLBACKADAPTERRESPONSE']._serialized_end=4368
-  _globals['_ADMINSERVICE']._serialized_start=4586
-  _globals['_ADMINSERVICE']._serialized_end=5470
+  _globals['_TRAININGOUTCOME']._serialized_start=4567
+  _globals['_TRAININGOUTCOME']._serialized_end=4779
+  _globals['_INDEXPARAMS']._serialized_start=216
+  _globals['_INDEXPARAMS']._serialized_end=284
+  _globals['_NAMESPACE']._serialized_start=287
+  _globals['_NAMESPACE']._serialized_end=1130
+  _globals['_CREATENAMESPACEREQUEST']._serialized_start=1133
+  _globals['_CREATENAMESPACEREQUEST']._serialized_end=1683
+  _globals['_CREATENAMESPACERESPONSE']._serialized_start=1685
+  _globals['_CREATENAMESPACERESPONSE']._serialized_end=1751
+  _globals['_GETNAMESPACEREQUEST']._serialized_start=1753
+  _globals['_GETNAMESPACEREQUEST']._serialized_end=1788
+  _globals['_GETNAMESPACERESPONSE']._serialized_start=1790
+  _globals['_GETNAMESPACERESPONSE']._serialized_end=1853
+  _globals['_LISTNAMESPACESREQUEST']._serialized_start=1855
+  _globals['_LISTNAMESPACESREQUEST']._serialized_end=1933
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=1935
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=2026
+  _globals['_UPDATENAMESPACEREQUEST']._serialized_start=2029
+  _globals['_UPDATENAMESPACEREQUEST']._serialized_end=2518
+  _globals['_UPDATENAMESPACERESPONSE']._serialized_start=2520
+  _globals['_UPDATENAMESPACERESPONSE']._serialized_end=2586
+  _globals['_DELETENAMESPACEREQUEST']._serialized_start=2588
+  _globals['_DELETENAMESPACEREQUEST']._serialized_end=2641
+  _globals['_DELETENAMESPACERESPONSE']._serialized_start=2643
+  _globals['_DELETENAMESPACERESPONSE']._serialized_end=2730
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=2732
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=2754
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=2757
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=3112
+  _globals['_LIMITS']._serialized_start=3115
+  _globals['_LIMITS']._serialized_end=3343
+  _globals['_TRAININGREPORT']._serialized_start=3346
+  _globals['_TRAININGREPORT']._serialized_end=3656
+  _globals['_ADAPTERSTATUS']._serialized_start=3659
+  _globals['_ADAPTERSTATUS']._serialized_end=3833
+  _globals['_ADAPTERVERSION']._serialized_start=3836
+  _globals['_ADAPTERVERSION']._serialized_end=4079
+  _globals['_GETADAPTERREQUEST']._serialized_start=4081
+  _globals['_GETADAPTERREQUEST']._serialized_end=4119
+  _globals['_GETADAPTERRESPONSE']._serialized_start=4121
+  _globals['_GETADAPTERRESPONSE']._serialized_end=4184
+  _globals['_LISTADAPTERVERSIONSREQUEST']._serialized_start=4186
+  _globals['_LISTADAPTERVERSIONSREQUEST']._serialized_end=4233
+  _globals['_LISTADAPTERVERSIONSRESPONSE']._serialized_start=4235
+  _globals['_LISTADAPTERVERSIONSRESPONSE']._serialized_end=4309
+  _globals['_TRAINADAPTERREQUEST']._serialized_start=4311
+  _globals['_TRAINADAPTERREQUEST']._serialized_end=4365
+  _globals['_TRAINADAPTERRESPONSE']._serialized_start=4367
+  _globals['_TRAINADAPTERRESPONSE']._serialized_end=4432
+  _globals['_ROLLBACKADAPTERREQUEST']._serialized_start=4434
+  _globals['_ROLLBACKADAPTERREQUEST']._serialized_end=4494
+  _globals['_ROLLBACKADAPTERRESPONSE']._serialized_start=4496
+  _globals['_ROLLBACKADAPTERRESPONSE']._serialized_end=4564
+  _globals['_ADMINSERVICE']._serialized_start=4782
+  _globals['_ADMINSERVICE']._serialized_end=5666
 # @@protoc_insertion_point(module_scope)

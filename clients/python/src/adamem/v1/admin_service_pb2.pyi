@@ -1,6 +1,7 @@
 import datetime
 
 from adamem.v1 import archive_pb2 as _archive_pb2
+from adamem.v1 import consolidation_pb2 as _consolidation_pb2
 from adamem.v1 import duplicates_pb2 as _duplicates_pb2
 from adamem.v1 import types_pb2 as _types_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -40,7 +41,7 @@ class IndexParams(_message.Message):
     def __init__(self, m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., ef_search: _Optional[int] = ...) -> None: ...
 
 class Namespace(_message.Message):
-    __slots__ = ("name", "description", "dim", "metric", "index_kind", "index_params", "vector_type", "model", "model_fingerprint", "n_slots", "n_bytes", "sequence", "snapshot_sequence", "open", "index_bytes", "created_at", "ranking", "adapter_enabled", "adapter_version", "duplicates", "default_ttl", "history_versions", "supersede", "n_versions", "version_bytes", "archive", "n_archived", "archived_bytes")
+    __slots__ = ("name", "description", "dim", "metric", "index_kind", "index_params", "vector_type", "model", "model_fingerprint", "n_slots", "n_bytes", "sequence", "snapshot_sequence", "open", "index_bytes", "created_at", "ranking", "adapter_enabled", "adapter_version", "duplicates", "default_ttl", "history_versions", "supersede", "n_versions", "version_bytes", "consolidation", "archive", "n_archived", "archived_bytes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     DIM_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +67,7 @@ class Namespace(_message.Message):
     SUPERSEDE_FIELD_NUMBER: _ClassVar[int]
     N_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     VERSION_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CONSOLIDATION_FIELD_NUMBER: _ClassVar[int]
     ARCHIVE_FIELD_NUMBER: _ClassVar[int]
     N_ARCHIVED_FIELD_NUMBER: _ClassVar[int]
     ARCHIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -94,13 +96,14 @@ class Namespace(_message.Message):
     supersede: bool
     n_versions: int
     version_bytes: int
+    consolidation: _consolidation_pb2.ConsolidationPolicy
     archive: _archive_pb2.ArchivePolicy
     n_archived: int
     archived_bytes: int
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[_types_pb2.Metric, str]] = ..., index_kind: _Optional[_Union[_types_pb2.IndexKind, str]] = ..., index_params: _Optional[_Union[IndexParams, _Mapping]] = ..., vector_type: _Optional[_Union[_types_pb2.VectorType, str]] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., n_slots: _Optional[int] = ..., n_bytes: _Optional[int] = ..., sequence: _Optional[int] = ..., snapshot_sequence: _Optional[int] = ..., open: _Optional[bool] = ..., index_bytes: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., adapter_enabled: _Optional[bool] = ..., adapter_version: _Optional[int] = ..., duplicates: _Optional[_Union[_duplicates_pb2.DuplicatePolicy, _Mapping]] = ..., default_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., history_versions: _Optional[int] = ..., supersede: _Optional[bool] = ..., n_versions: _Optional[int] = ..., version_bytes: _Optional[int] = ..., archive: _Optional[_Union[_archive_pb2.ArchivePolicy, _Mapping]] = ..., n_archived: _Optional[int] = ..., archived_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[_types_pb2.Metric, str]] = ..., index_kind: _Optional[_Union[_types_pb2.IndexKind, str]] = ..., index_params: _Optional[_Union[IndexParams, _Mapping]] = ..., vector_type: _Optional[_Union[_types_pb2.VectorType, str]] = ..., model: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., n_slots: _Optional[int] = ..., n_bytes: _Optional[int] = ..., sequence: _Optional[int] = ..., snapshot_sequence: _Optional[int] = ..., open: _Optional[bool] = ..., index_bytes: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., adapter_enabled: _Optional[bool] = ..., adapter_version: _Optional[int] = ..., duplicates: _Optional[_Union[_duplicates_pb2.DuplicatePolicy, _Mapping]] = ..., default_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., history_versions: _Optional[int] = ..., supersede: _Optional[bool] = ..., n_versions: _Optional[int] = ..., version_bytes: _Optional[int] = ..., consolidation: _Optional[_Union[_consolidation_pb2.ConsolidationPolicy, _Mapping]] = ..., archive: _Optional[_Union[_archive_pb2.ArchivePolicy, _Mapping]] = ..., n_archived: _Optional[int] = ..., archived_bytes: _Optional[int] = ...) -> None: ...
 
 class CreateNamespaceRequest(_message.Message):
-    __slots__ = ("name", "description", "dim", "metric", "index_kind", "index_params", "vector_type", "external_vectors", "request_id", "duplicates", "default_ttl", "history_versions", "supersede", "archive")
+    __slots__ = ("name", "description", "dim", "metric", "index_kind", "index_params", "vector_type", "external_vectors", "request_id", "duplicates", "default_ttl", "history_versions", "supersede", "consolidation", "archive")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     DIM_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +117,7 @@ class CreateNamespaceRequest(_message.Message):
     DEFAULT_TTL_FIELD_NUMBER: _ClassVar[int]
     HISTORY_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     SUPERSEDE_FIELD_NUMBER: _ClassVar[int]
+    CONSOLIDATION_FIELD_NUMBER: _ClassVar[int]
     ARCHIVE_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
@@ -128,8 +132,9 @@ class CreateNamespaceRequest(_message.Message):
     default_ttl: _duration_pb2.Duration
     history_versions: int
     supersede: bool
+    consolidation: _consolidation_pb2.ConsolidationPolicy
     archive: _archive_pb2.ArchivePolicy
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[_types_pb2.Metric, str]] = ..., index_kind: _Optional[_Union[_types_pb2.IndexKind, str]] = ..., index_params: _Optional[_Union[IndexParams, _Mapping]] = ..., vector_type: _Optional[_Union[_types_pb2.VectorType, str]] = ..., external_vectors: _Optional[bool] = ..., request_id: _Optional[str] = ..., duplicates: _Optional[_Union[_duplicates_pb2.DuplicatePolicy, _Mapping]] = ..., default_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., history_versions: _Optional[int] = ..., supersede: _Optional[bool] = ..., archive: _Optional[_Union[_archive_pb2.ArchivePolicy, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[_types_pb2.Metric, str]] = ..., index_kind: _Optional[_Union[_types_pb2.IndexKind, str]] = ..., index_params: _Optional[_Union[IndexParams, _Mapping]] = ..., vector_type: _Optional[_Union[_types_pb2.VectorType, str]] = ..., external_vectors: _Optional[bool] = ..., request_id: _Optional[str] = ..., duplicates: _Optional[_Union[_duplicates_pb2.DuplicatePolicy, _Mapping]] = ..., default_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., history_versions: _Optional[int] = ..., supersede: _Optional[bool] = ..., consolidation: _Optional[_Union[_consolidation_pb2.ConsolidationPolicy, _Mapping]] = ..., archive: _Optional[_Union[_archive_pb2.ArchivePolicy, _Mapping]] = ...) -> None: ...
 
 class CreateNamespaceResponse(_message.Message):
     __slots__ = ("namespace",)
@@ -168,7 +173,7 @@ class ListNamespacesResponse(_message.Message):
     def __init__(self, namespaces: _Optional[_Iterable[_Union[Namespace, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateNamespaceRequest(_message.Message):
-    __slots__ = ("name", "description", "ef_search", "ranking", "adapter_enabled", "duplicates", "default_ttl", "history_versions", "supersede", "archive")
+    __slots__ = ("name", "description", "ef_search", "ranking", "adapter_enabled", "duplicates", "default_ttl", "history_versions", "supersede", "consolidation", "archive")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     EF_SEARCH_FIELD_NUMBER: _ClassVar[int]
@@ -178,6 +183,7 @@ class UpdateNamespaceRequest(_message.Message):
     DEFAULT_TTL_FIELD_NUMBER: _ClassVar[int]
     HISTORY_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     SUPERSEDE_FIELD_NUMBER: _ClassVar[int]
+    CONSOLIDATION_FIELD_NUMBER: _ClassVar[int]
     ARCHIVE_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
@@ -188,8 +194,9 @@ class UpdateNamespaceRequest(_message.Message):
     default_ttl: _duration_pb2.Duration
     history_versions: int
     supersede: bool
+    consolidation: _consolidation_pb2.ConsolidationPolicy
     archive: _archive_pb2.ArchivePolicy
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., ef_search: _Optional[int] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., adapter_enabled: _Optional[bool] = ..., duplicates: _Optional[_Union[_duplicates_pb2.DuplicatePolicy, _Mapping]] = ..., default_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., history_versions: _Optional[int] = ..., supersede: _Optional[bool] = ..., archive: _Optional[_Union[_archive_pb2.ArchivePolicy, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., ef_search: _Optional[int] = ..., ranking: _Optional[_Union[_types_pb2.Ranking, _Mapping]] = ..., adapter_enabled: _Optional[bool] = ..., duplicates: _Optional[_Union[_duplicates_pb2.DuplicatePolicy, _Mapping]] = ..., default_ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., history_versions: _Optional[int] = ..., supersede: _Optional[bool] = ..., consolidation: _Optional[_Union[_consolidation_pb2.ConsolidationPolicy, _Mapping]] = ..., archive: _Optional[_Union[_archive_pb2.ArchivePolicy, _Mapping]] = ...) -> None: ...
 
 class UpdateNamespaceResponse(_message.Message):
     __slots__ = ("namespace",)

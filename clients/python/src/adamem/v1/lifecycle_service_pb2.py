@@ -22,62 +22,71 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from adamem.v1 import consolidation_pb2 as adamem_dot_v1_dot_consolidation__pb2
 from adamem.v1 import duplicates_pb2 as adamem_dot_v1_dot_duplicates__pb2
 from adamem.v1 import job_service_pb2 as adamem_dot_v1_dot_job__service__pb2
 from adamem.v1 import reports_pb2 as adamem_dot_v1_dot_reports__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!adamem/v1/lifecycle_service.proto\x12\tadamem.v1\x1a\x1a\x61\x64\x61mem/v1/duplicates.proto\x1a\x1b\x61\x64\x61mem/v1/job_service.proto\x1a\x17\x61\x64\x61mem/v1/reports.proto\"?\n\x16VerifyNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"6\n\x17VerifyNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"@\n\x17\x43ompactNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"7\n\x18\x43ompactNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"\xb9\x01\n\x1b\x44\x65\x64uplicateNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x12\n\nexact_only\x18\x03 \x01(\x08\x12\x16\n\tthreshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12(\n\x05scope\x18\x05 \x03(\x0e\x32\x19.adamem.v1.DuplicateScope\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x0c\n\n_threshold\";\n\x1c\x44\x65\x64uplicateNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"b\n\x18UndoDeduplicationRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0f\n\x07slot_id\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"8\n\x19UndoDeduplicationResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"e\n\x19ListDuplicatePairsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x1aListDuplicatePairsResponse\x12\'\n\x05pairs\x18\x01 \x03(\x0b\x32\x18.adamem.v1.DuplicatePair\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x18ListAbsorbedSlotsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07slot_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"_\n\x19ListAbsorbedSlotsResponse\x12)\n\x08\x61\x62sorbed\x18\x01 \x03(\x0b\x32\x17.adamem.v1.AbsorbedSlot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x12\x43ompactDataRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"2\n\x13\x43ompactDataResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"a\n\x17ReembedNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08rollback\x18\x04 \x01(\x08\"7\n\x18ReembedNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"\x8f\x01\n\x16ReportNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x17\n\nstale_days\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\nn_examples\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\nrequest_id\x18\x04 \x01(\tB\r\n\x0b_stale_daysB\r\n\x0b_n_examples\"6\n\x17ReportNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"(\n\x16GetHealthReportRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"B\n\x17GetHealthReportResponse\x12\'\n\x06report\x18\x01 \x01(\x0b\x32\x17.adamem.v1.HealthReport\"\xa1\x01\n\x17ListFindingSlotsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.adamem.v1.FindingKind\x12\x17\n\nstale_days\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\tB\r\n\x0b_stale_days\"]\n\x18ListFindingSlotsResponse\x12(\n\x05slots\x18\x01 \x03(\x0b\x32\x19.adamem.v1.FindingExample\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x91\x08\n\x10LifecycleService\x12X\n\x0fVerifyNamespace\x12!.adamem.v1.VerifyNamespaceRequest\x1a\".adamem.v1.VerifyNamespaceResponse\x12[\n\x10\x43ompactNamespace\x12\".adamem.v1.CompactNamespaceRequest\x1a#.adamem.v1.CompactNamespaceResponse\x12[\n\x10ReembedNamespace\x12\".adamem.v1.ReembedNamespaceRequest\x1a#.adamem.v1.ReembedNamespaceResponse\x12g\n\x14\x44\x65\x64uplicateNamespace\x12&.adamem.v1.DeduplicateNamespaceRequest\x1a\'.adamem.v1.DeduplicateNamespaceResponse\x12^\n\x11UndoDeduplication\x12#.adamem.v1.UndoDeduplicationRequest\x1a$.adamem.v1.UndoDeduplicationResponse\x12\x61\n\x12ListDuplicatePairs\x12$.adamem.v1.ListDuplicatePairsRequest\x1a%.adamem.v1.ListDuplicatePairsResponse\x12^\n\x11ListAbsorbedSlots\x12#.adamem.v1.ListAbsorbedSlotsRequest\x1a$.adamem.v1.ListAbsorbedSlotsResponse\x12L\n\x0b\x43ompactData\x12\x1d.adamem.v1.CompactDataRequest\x1a\x1e.adamem.v1.CompactDataResponse\x12X\n\x0fReportNamespace\x12!.adamem.v1.ReportNamespaceRequest\x1a\".adamem.v1.ReportNamespaceResponse\x12X\n\x0fGetHealthReport\x12!.adamem.v1.GetHealthReportRequest\x1a\".adamem.v1.GetHealthReportResponse\x12[\n\x10ListFindingSlots\x12\".adamem.v1.ListFindingSlotsRequest\x1a#.adamem.v1.ListFindingSlotsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!adamem/v1/lifecycle_service.proto\x12\tadamem.v1\x1a\x1d\x61\x64\x61mem/v1/consolidation.proto\x1a\x1a\x61\x64\x61mem/v1/duplicates.proto\x1a\x1b\x61\x64\x61mem/v1/job_service.proto\x1a\x17\x61\x64\x61mem/v1/reports.proto\"?\n\x16VerifyNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"6\n\x17VerifyNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"@\n\x17\x43ompactNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"7\n\x18\x43ompactNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"\xb9\x01\n\x1b\x44\x65\x64uplicateNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x12\n\nexact_only\x18\x03 \x01(\x08\x12\x16\n\tthreshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12(\n\x05scope\x18\x05 \x03(\x0e\x32\x19.adamem.v1.DuplicateScope\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x0c\n\n_threshold\";\n\x1c\x44\x65\x64uplicateNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"b\n\x18UndoDeduplicationRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0f\n\x07slot_id\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"8\n\x19UndoDeduplicationResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"e\n\x19ListDuplicatePairsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x1aListDuplicatePairsResponse\x12\'\n\x05pairs\x18\x01 \x03(\x0b\x32\x18.adamem.v1.DuplicatePair\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x18ListAbsorbedSlotsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07slot_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"_\n\x19ListAbsorbedSlotsResponse\x12)\n\x08\x61\x62sorbed\x18\x01 \x03(\x0b\x32\x17.adamem.v1.AbsorbedSlot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x12\x43ompactDataRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"2\n\x13\x43ompactDataResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"a\n\x17ReembedNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08rollback\x18\x04 \x01(\x08\"7\n\x18ReembedNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"\x8f\x01\n\x16ReportNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x17\n\nstale_days\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\nn_examples\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\nrequest_id\x18\x04 \x01(\tB\r\n\x0b_stale_daysB\r\n\x0b_n_examples\"6\n\x17ReportNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"(\n\x16GetHealthReportRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"B\n\x17GetHealthReportResponse\x12\'\n\x06report\x18\x01 \x01(\x0b\x32\x17.adamem.v1.HealthReport\"\xa1\x01\n\x17ListFindingSlotsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12$\n\x04kind\x18\x02 \x01(\x0e\x32\x16.adamem.v1.FindingKind\x12\x17\n\nstale_days\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\tB\r\n\x0b_stale_days\"]\n\x18ListFindingSlotsResponse\x12(\n\x05slots\x18\x01 \x03(\x0b\x32\x19.adamem.v1.FindingExample\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc0\x01\n\x1b\x43onsolidateNamespaceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12.\n\x06method\x18\x03 \x01(\x0e\x32\x1e.adamem.v1.ConsolidationMethod\x12\x16\n\tmax_chars\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x16\n\tthreshold\x18\x05 \x01(\x02H\x01\x88\x01\x01\x42\x0c\n\n_max_charsB\x0c\n\n_threshold\";\n\x1c\x43onsolidateNamespaceResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.adamem.v1.Job\"\xac\x01\n\x1bPreviewConsolidationRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12.\n\x06method\x18\x02 \x01(\x0e\x32\x1e.adamem.v1.ConsolidationMethod\x12\x16\n\tmax_chars\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x16\n\tthreshold\x18\x04 \x01(\x02H\x01\x88\x01\x01\x42\x0c\n\n_max_charsB\x0c\n\n_threshold\"J\n\x1cPreviewConsolidationResponse\x12*\n\x07summary\x18\x01 \x01(\x0b\x32\x19.adamem.v1.PlannedSummary2\xe5\t\n\x10LifecycleService\x12X\n\x0fVerifyNamespace\x12!.adamem.v1.VerifyNamespaceRequest\x1a\".adamem.v1.VerifyNamespaceResponse\x12[\n\x10\x43ompactNamespace\x12\".adamem.v1.CompactNamespaceRequest\x1a#.adamem.v1.CompactNamespaceResponse\x12[\n\x10ReembedNamespace\x12\".adamem.v1.ReembedNamespaceRequest\x1a#.adamem.v1.ReembedNamespaceResponse\x12g\n\x14\x44\x65\x64uplicateNamespace\x12&.adamem.v1.DeduplicateNamespaceRequest\x1a\'.adamem.v1.DeduplicateNamespaceResponse\x12^\n\x11UndoDeduplication\x12#.adamem.v1.UndoDeduplicationRequest\x1a$.adamem.v1.UndoDeduplicationResponse\x12\x61\n\x12ListDuplicatePairs\x12$.adamem.v1.ListDuplicatePairsRequest\x1a%.adamem.v1.ListDuplicatePairsResponse\x12^\n\x11ListAbsorbedSlots\x12#.adamem.v1.ListAbsorbedSlotsRequest\x1a$.adamem.v1.ListAbsorbedSlotsResponse\x12g\n\x14\x43onsolidateNamespace\x12&.adamem.v1.ConsolidateNamespaceRequest\x1a\'.adamem.v1.ConsolidateNamespaceResponse\x12i\n\x14PreviewConsolidation\x12&.adamem.v1.PreviewConsolidationRequest\x1a\'.adamem.v1.PreviewConsolidationResponse0\x01\x12L\n\x0b\x43ompactData\x12\x1d.adamem.v1.CompactDataRequest\x1a\x1e.adamem.v1.CompactDataResponse\x12X\n\x0fReportNamespace\x12!.adamem.v1.ReportNamespaceRequest\x1a\".adamem.v1.ReportNamespaceResponse\x12X\n\x0fGetHealthReport\x12!.adamem.v1.GetHealthReportRequest\x1a\".adamem.v1.GetHealthReportResponse\x12[\n\x10ListFindingSlots\x12\".adamem.v1.ListFindingSlotsRequest\x1a#.adamem.v1.ListFindingSlotsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'adamem.v1.lifecycle_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VERIFYNAMESPACEREQUEST']._serialized_start=130
-  _globals['_VERIFYNAMESPACEREQUEST']._serialized_end=193
-  _globals['_VERIFYNAMESPACERESPONSE']._serialized_start=195
-  _globals['_VERIFYNAMESPACERESPONSE']._serialized_end=249
-  _globals['_COMPACTNAMESPACEREQUEST']._serialized_start=251
-  _globals['_COMPACTNAMESPACEREQUEST']._serialized_end=315
-  _globals['_COMPACTNAMESPACERESPONSE']._serialized_start=317
-  _globals['_COMPACTNAMESPACERESPONSE']._serialized_end=372
-  _globals['_DEDUPLICATENAMESPACEREQUEST']._serialized_start=375
-  _globals['_DEDUPLICATENAMESPACEREQUEST']._serialized_end=560
-  _globals['_DEDUPLICATENAMESPACERESPONSE']._serialized_start=562
-  _globals['_DEDUPLICATENAMESPACERESPONSE']._serialized_end=621
-  _globals['_UNDODEDUPLICATIONREQUEST']._serialized_start=623
-  _globals['_UNDODEDUPLICATIONREQUEST']._serialized_end=721
-  _globals['_UNDODEDUPLICATIONRESPONSE']._serialized_start=723
-  _globals['_UNDODEDUPLICATIONRESPONSE']._serialized_end=779
-  _globals['_LISTDUPLICATEPAIRSREQUEST']._serialized_start=781
-  _globals['_LISTDUPLICATEPAIRSREQUEST']._serialized_end=882
-  _globals['_LISTDUPLICATEPAIRSRESPONSE']._serialized_start=884
-  _globals['_LISTDUPLICATEPAIRSRESPONSE']._serialized_end=978
-  _globals['_LISTABSORBEDSLOTSREQUEST']._serialized_start=980
-  _globals['_LISTABSORBEDSLOTSREQUEST']._serialized_end=1081
-  _globals['_LISTABSORBEDSLOTSRESPONSE']._serialized_start=1083
-  _globals['_LISTABSORBEDSLOTSRESPONSE']._serialized_end=1178
-  _globals['_COMPACTDATAREQUEST']._serialized_start=1180
-  _globals['_COMPACTDATAREQUEST']._serialized_end=1220
-  _globals['_COMPACTDATARESPONSE']._serialized_start=1222
-  _globals['_COMPACTDATARESPONSE']._serialized_end=1272
-  _globals['_REEMBEDNAMESPACEREQUEST']._serialized_start=1274
-  _globals['_REEMBEDNAMESPACEREQUEST']._serialized_end=1371
-  _globals['_REEMBEDNAMESPACERESPONSE']._serialized_start=1373
-  _globals['_REEMBEDNAMESPACERESPONSE']._serialized_end=1428
-  _globals['_REPORTNAMESPACEREQUEST']._serialized_start=1431
-  _globals['_REPORTNAMESPACEREQUEST']._serialized_end=1574
-  _globals['_REPORTNAMESPACERESPONSE']._serialized_start=1576
-  _globals['_REPORTNAMESPACERESPONSE']._serialized_end=1630
-  _globals['_GETHEALTHREPORTREQUEST']._serialized_start=1632
-  _globals['_GETHEALTHREPORTREQUEST']._serialized_end=1672
-  _globals['_GETHEALTHREPORTRESPONSE']._serialized_start=1674
-  _globals['_GETHEALTHREPORTRESPONSE']._serialized_end=1740
-  _globals['_LISTFINDINGSLOTSREQUEST']._serialized_start=1743
-  _globals['_LISTFINDINGSLOTSREQUEST']._serialized_end=1904
-  _globals['_LISTFINDINGSLOTSRESPONSE']._serialized_start=1906
-  _globals['_LISTFINDINGSLOTSRESPONSE']._serialized_end=1999
-  _globals['_LIFECYCLESERVICE']._serialized_start=2002
-  _globals['_LIFECYCLESERVICE']._serialized_end=3043
+  _globals['_VERIFYNAMESPACEREQUEST']._serialized_start=161
+  _globals['_VERIFYNAMESPACEREQUEST']._serialized_end=224
+  _globals['_VERIFYNAMESPACERESPONSE']._serialized_start=226
+  _globals['_VERIFYNAMESPACERESPONSE']._serialized_end=280
+  _globals['_COMPACTNAMESPACEREQUEST']._serialized_start=282
+  _globals['_COMPACTNAMESPACEREQUEST']._serialized_end=346
+  _globals['_COMPACTNAMESPACERESPONSE']._serialized_start=348
+  _globals['_COMPACTNAMESPACERESPONSE']._serialized_end=403
+  _globals['_DEDUPLICATENAMESPACEREQUEST']._serialized_start=406
+  _globals['_DEDUPLICATENAMESPACEREQUEST']._serialized_end=591
+  _globals['_DEDUPLICATENAMESPACERESPONSE']._serialized_start=593
+  _globals['_DEDUPLICATENAMESPACERESPONSE']._serialized_end=652
+  _globals['_UNDODEDUPLICATIONREQUEST']._serialized_start=654
+  _globals['_UNDODEDUPLICATIONREQUEST']._serialized_end=752
+  _globals['_UNDODEDUPLICATIONRESPONSE']._serialized_start=754
+  _globals['_UNDODEDUPLICATIONRESPONSE']._serialized_end=810
+  _globals['_LISTDUPLICATEPAIRSREQUEST']._serialized_start=812
+  _globals['_LISTDUPLICATEPAIRSREQUEST']._serialized_end=913
+  _globals['_LISTDUPLICATEPAIRSRESPONSE']._serialized_start=915
+  _globals['_LISTDUPLICATEPAIRSRESPONSE']._serialized_end=1009
+  _globals['_LISTABSORBEDSLOTSREQUEST']._serialized_start=1011
+  _globals['_LISTABSORBEDSLOTSREQUEST']._serialized_end=1112
+  _globals['_LISTABSORBEDSLOTSRESPONSE']._serialized_start=1114
+  _globals['_LISTABSORBEDSLOTSRESPONSE']._serialized_end=1209
+  _globals['_COMPACTDATAREQUEST']._serialized_start=1211
+  _globals['_COMPACTDATAREQUEST']._serialized_end=1251
+  _globals['_COMPACTDATARESPONSE']._serialized_start=1253
+  _globals['_COMPACTDATARESPONSE']._serialized_end=1303
+  _globals['_REEMBEDNAMESPACEREQUEST']._serialized_start=1305
+  _globals['_REEMBEDNAMESPACEREQUEST']._serialized_end=1402
+  _globals['_REEMBEDNAMESPACERESPONSE']._serialized_start=1404
+  _globals['_REEMBEDNAMESPACERESPONSE']._serialized_end=1459
+  _globals['_REPORTNAMESPACEREQUEST']._serialized_start=1462
+  _globals['_REPORTNAMESPACEREQUEST']._serialized_end=1605
+  _globals['_REPORTNAMESPACERESPONSE']._serialized_start=1607
+  _globals['_REPORTNAMESPACERESPONSE']._serialized_end=1661
+  _globals['_GETHEALTHREPORTREQUEST']._serialized_start=1663
+  _globals['_GETHEALTHREPORTREQUEST']._serialized_end=1703
+  _globals['_GETHEALTHREPORTRESPONSE']._serialized_start=1705
+  _globals['_GETHEALTHREPORTRESPONSE']._serialized_end=1771
+  _globals['_LISTFINDINGSLOTSREQUEST']._serialized_start=1774
+  _globals['_LISTFINDINGSLOTSREQUEST']._serialized_end=1935
+  _globals['_LISTFINDINGSLOTSRESPONSE']._serialized_start=1937
+  _globals['_LISTFINDINGSLOTSRESPONSE']._serialized_end=2030
+  _globals['_CONSOLIDATENAMESPACEREQUEST']._serialized_start=2033
+  _globals['_CONSOLIDATENAMESPACEREQUEST']._serialized_end=2225
+  _globals['_CONSOLIDATENAMESPACERESPONSE']._serialized_start=2227
+  _globals['_CONSOLIDATENAMESPACERESPONSE']._serialized_end=2286
+  _globals['_PREVIEWCONSOLIDATIONREQUEST']._serialized_start=2289
+  _globals['_PREVIEWCONSOLIDATIONREQUEST']._serialized_end=2461
+  _globals['_PREVIEWCONSOLIDATIONRESPONSE']._serialized_start=2463
+  _globals['_PREVIEWCONSOLIDATIONRESPONSE']._serialized_end=2537
+  _globals['_LIFECYCLESERVICE']._serialized_start=2540
+  _globals['_LIFECYCLESERVICE']._serialized_end=3793
 # @@protoc_insertion_point(module_scope)

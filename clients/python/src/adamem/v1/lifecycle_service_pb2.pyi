@@ -1,3 +1,4 @@
+from adamem.v1 import consolidation_pb2 as _consolidation_pb2
 from adamem.v1 import duplicates_pb2 as _duplicates_pb2
 from adamem.v1 import job_service_pb2 as _job_service_pb2
 from adamem.v1 import reports_pb2 as _reports_pb2
@@ -198,3 +199,41 @@ class ListFindingSlotsResponse(_message.Message):
     slots: _containers.RepeatedCompositeFieldContainer[_reports_pb2.FindingExample]
     next_page_token: str
     def __init__(self, slots: _Optional[_Iterable[_Union[_reports_pb2.FindingExample, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ConsolidateNamespaceRequest(_message.Message):
+    __slots__ = ("namespace", "request_id", "method", "max_chars", "threshold")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    MAX_CHARS_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    request_id: str
+    method: _consolidation_pb2.ConsolidationMethod
+    max_chars: int
+    threshold: float
+    def __init__(self, namespace: _Optional[str] = ..., request_id: _Optional[str] = ..., method: _Optional[_Union[_consolidation_pb2.ConsolidationMethod, str]] = ..., max_chars: _Optional[int] = ..., threshold: _Optional[float] = ...) -> None: ...
+
+class ConsolidateNamespaceResponse(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: _job_service_pb2.Job
+    def __init__(self, job: _Optional[_Union[_job_service_pb2.Job, _Mapping]] = ...) -> None: ...
+
+class PreviewConsolidationRequest(_message.Message):
+    __slots__ = ("namespace", "method", "max_chars", "threshold")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    MAX_CHARS_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    method: _consolidation_pb2.ConsolidationMethod
+    max_chars: int
+    threshold: float
+    def __init__(self, namespace: _Optional[str] = ..., method: _Optional[_Union[_consolidation_pb2.ConsolidationMethod, str]] = ..., max_chars: _Optional[int] = ..., threshold: _Optional[float] = ...) -> None: ...
+
+class PreviewConsolidationResponse(_message.Message):
+    __slots__ = ("summary",)
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    summary: _consolidation_pb2.PlannedSummary
+    def __init__(self, summary: _Optional[_Union[_consolidation_pb2.PlannedSummary, _Mapping]] = ...) -> None: ...

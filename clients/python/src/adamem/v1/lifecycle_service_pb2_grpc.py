@@ -71,6 +71,16 @@ class LifecycleServiceStub:
                 request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsRequest.SerializeToString,
                 response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsResponse.FromString,
                 _registered_method=True)
+        self.ConsolidateNamespace = channel.unary_unary(
+                '/adamem.v1.LifecycleService/ConsolidateNamespace',
+                request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ConsolidateNamespaceRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ConsolidateNamespaceResponse.FromString,
+                _registered_method=True)
+        self.PreviewConsolidation = channel.unary_stream(
+                '/adamem.v1.LifecycleService/PreviewConsolidation',
+                request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.PreviewConsolidationRequest.SerializeToString,
+                response_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.PreviewConsolidationResponse.FromString,
+                _registered_method=True)
         self.CompactData = channel.unary_unary(
                 '/adamem.v1.LifecycleService/CompactData',
                 request_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.CompactDataRequest.SerializeToString,
@@ -150,6 +160,22 @@ class LifecycleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ConsolidateNamespace(self, request, context):
+        """ConsolidateNamespace starts a job "consolidate": it writes summaries of slots that belong together: of the sessions of
+        conversations, and of other slots that are alike and of one user, agent and tags. Slots stay as they are; a summary names its
+        sources, and summaries are not summed up. Cancelled it keeps what it has written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewConsolidation(self, request, context):
+        """PreviewConsolidation tells the summaries that ConsolidateNamespace would write now, one by one, and stores nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CompactData(self, request, context):
         """CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
         meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
@@ -216,6 +242,16 @@ def add_LifecycleServiceServicer_to_server(servicer, server):
                     servicer.ListAbsorbedSlots,
                     request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsRequest.FromString,
                     response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsResponse.SerializeToString,
+            ),
+            'ConsolidateNamespace': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConsolidateNamespace,
+                    request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.ConsolidateNamespaceRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.ConsolidateNamespaceResponse.SerializeToString,
+            ),
+            'PreviewConsolidation': grpc.unary_stream_rpc_method_handler(
+                    servicer.PreviewConsolidation,
+                    request_deserializer=adamem_dot_v1_dot_lifecycle__service__pb2.PreviewConsolidationRequest.FromString,
+                    response_serializer=adamem_dot_v1_dot_lifecycle__service__pb2.PreviewConsolidationResponse.SerializeToString,
             ),
             'CompactData': grpc.unary_unary_rpc_method_handler(
                     servicer.CompactData,
@@ -429,6 +465,60 @@ class LifecycleService:
             '/adamem.v1.LifecycleService/ListAbsorbedSlots',
             adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsRequest.SerializeToString,
             adamem_dot_v1_dot_lifecycle__service__pb2.ListAbsorbedSlotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConsolidateNamespace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adamem.v1.LifecycleService/ConsolidateNamespace',
+            adamem_dot_v1_dot_lifecycle__service__pb2.ConsolidateNamespaceRequest.SerializeToString,
+            adamem_dot_v1_dot_lifecycle__service__pb2.ConsolidateNamespaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewConsolidation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/adamem.v1.LifecycleService/PreviewConsolidation',
+            adamem_dot_v1_dot_lifecycle__service__pb2.PreviewConsolidationRequest.SerializeToString,
+            adamem_dot_v1_dot_lifecycle__service__pb2.PreviewConsolidationResponse.FromString,
             options,
             channel_credentials,
             insecure,

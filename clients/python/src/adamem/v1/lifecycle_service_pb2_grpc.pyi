@@ -53,6 +53,13 @@ class LifecycleServiceStub:
     """ListDuplicatePairs lists what a job "deduplicate" merged or, in a dry run, would merge, in the order in which it found it."""
     ListAbsorbedSlots: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListAbsorbedSlotsRequest, _lifecycle_service_pb2.ListAbsorbedSlotsResponse]
     """ListAbsorbedSlots lists what a slot has absorbed, in the order in which it did."""
+    ConsolidateNamespace: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ConsolidateNamespaceRequest, _lifecycle_service_pb2.ConsolidateNamespaceResponse]
+    """ConsolidateNamespace starts a job "consolidate": it writes summaries of slots that belong together: of the sessions of
+    conversations, and of other slots that are alike and of one user, agent and tags. Slots stay as they are; a summary names its
+    sources, and summaries are not summed up. Cancelled it keeps what it has written.
+    """
+    PreviewConsolidation: _grpc.UnaryStreamMultiCallable[_lifecycle_service_pb2.PreviewConsolidationRequest, _lifecycle_service_pb2.PreviewConsolidationResponse]
+    """PreviewConsolidation tells the summaries that ConsolidateNamespace would write now, one by one, and stores nothing."""
     CompactData: _grpc.UnaryUnaryMultiCallable[_lifecycle_service_pb2.CompactDataRequest, _lifecycle_service_pb2.CompactDataResponse]
     """CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
     meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
@@ -89,6 +96,13 @@ class LifecycleServiceAsyncStub(LifecycleServiceStub):
     """ListDuplicatePairs lists what a job "deduplicate" merged or, in a dry run, would merge, in the order in which it found it."""
     ListAbsorbedSlots: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ListAbsorbedSlotsRequest, _lifecycle_service_pb2.ListAbsorbedSlotsResponse]  # type: ignore[assignment]
     """ListAbsorbedSlots lists what a slot has absorbed, in the order in which it did."""
+    ConsolidateNamespace: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.ConsolidateNamespaceRequest, _lifecycle_service_pb2.ConsolidateNamespaceResponse]  # type: ignore[assignment]
+    """ConsolidateNamespace starts a job "consolidate": it writes summaries of slots that belong together: of the sessions of
+    conversations, and of other slots that are alike and of one user, agent and tags. Slots stay as they are; a summary names its
+    sources, and summaries are not summed up. Cancelled it keeps what it has written.
+    """
+    PreviewConsolidation: _aio.UnaryStreamMultiCallable[_lifecycle_service_pb2.PreviewConsolidationRequest, _lifecycle_service_pb2.PreviewConsolidationResponse]  # type: ignore[assignment]
+    """PreviewConsolidation tells the summaries that ConsolidateNamespace would write now, one by one, and stores nothing."""
     CompactData: _aio.UnaryUnaryMultiCallable[_lifecycle_service_pb2.CompactDataRequest, _lifecycle_service_pb2.CompactDataResponse]  # type: ignore[assignment]
     """CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
     meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
@@ -164,6 +178,25 @@ class LifecycleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_lifecycle_service_pb2.ListAbsorbedSlotsResponse, _abc.Awaitable[_lifecycle_service_pb2.ListAbsorbedSlotsResponse]]:
         """ListAbsorbedSlots lists what a slot has absorbed, in the order in which it did."""
+
+    @_abc_1.abstractmethod
+    def ConsolidateNamespace(
+        self,
+        request: _lifecycle_service_pb2.ConsolidateNamespaceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lifecycle_service_pb2.ConsolidateNamespaceResponse, _abc.Awaitable[_lifecycle_service_pb2.ConsolidateNamespaceResponse]]:
+        """ConsolidateNamespace starts a job "consolidate": it writes summaries of slots that belong together: of the sessions of
+        conversations, and of other slots that are alike and of one user, agent and tags. Slots stay as they are; a summary names its
+        sources, and summaries are not summed up. Cancelled it keeps what it has written.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewConsolidation(
+        self,
+        request: _lifecycle_service_pb2.PreviewConsolidationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_lifecycle_service_pb2.PreviewConsolidationResponse], _abc.AsyncIterator[_lifecycle_service_pb2.PreviewConsolidationResponse]]:
+        """PreviewConsolidation tells the summaries that ConsolidateNamespace would write now, one by one, and stores nothing."""
 
     @_abc_1.abstractmethod
     def CompactData(

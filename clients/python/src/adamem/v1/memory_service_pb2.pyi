@@ -190,12 +190,14 @@ class GetSlotRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., slot_id: _Optional[str] = ..., include_vector: _Optional[bool] = ...) -> None: ...
 
 class GetSlotResponse(_message.Message):
-    __slots__ = ("slot", "absorbed")
+    __slots__ = ("slot", "absorbed", "summaries")
     SLOT_FIELD_NUMBER: _ClassVar[int]
     ABSORBED_FIELD_NUMBER: _ClassVar[int]
+    SUMMARIES_FIELD_NUMBER: _ClassVar[int]
     slot: _types_pb2.Slot
     absorbed: _containers.RepeatedCompositeFieldContainer[_duplicates_pb2.AbsorbedSlot]
-    def __init__(self, slot: _Optional[_Union[_types_pb2.Slot, _Mapping]] = ..., absorbed: _Optional[_Iterable[_Union[_duplicates_pb2.AbsorbedSlot, _Mapping]]] = ...) -> None: ...
+    summaries: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, slot: _Optional[_Union[_types_pb2.Slot, _Mapping]] = ..., absorbed: _Optional[_Iterable[_Union[_duplicates_pb2.AbsorbedSlot, _Mapping]]] = ..., summaries: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListSlotsRequest(_message.Message):
     __slots__ = ("namespace", "filter", "page_size", "page_token", "include_vectors", "archived")

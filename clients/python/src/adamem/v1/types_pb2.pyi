@@ -143,7 +143,7 @@ class Vector(_message.Message):
     def __init__(self, values: _Optional[bytes] = ...) -> None: ...
 
 class Slot(_message.Message):
-    __slots__ = ("id", "content", "cue", "kind", "scope", "role", "tags", "metadata", "importance", "vector", "vector_supplied", "created_at", "updated_at", "expires_at", "access_count", "accessed_at", "namespace", "language", "recalled_from", "ttl", "validity", "archived_at", "pinned")
+    __slots__ = ("id", "content", "cue", "kind", "scope", "role", "tags", "metadata", "importance", "vector", "vector_supplied", "created_at", "updated_at", "expires_at", "access_count", "accessed_at", "namespace", "language", "recalled_from", "sources", "ttl", "validity", "archived_at", "pinned")
     ID_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     CUE_FIELD_NUMBER: _ClassVar[int]
@@ -163,6 +163,7 @@ class Slot(_message.Message):
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     RECALLED_FROM_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
     VALIDITY_FIELD_NUMBER: _ClassVar[int]
     ARCHIVED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -186,11 +187,12 @@ class Slot(_message.Message):
     namespace: str
     language: str
     recalled_from: str
+    sources: _containers.RepeatedScalarFieldContainer[str]
     ttl: _duration_pb2.Duration
     validity: Validity
     archived_at: _timestamp_pb2.Timestamp
     pinned: bool
-    def __init__(self, id: _Optional[str] = ..., content: _Optional[str] = ..., cue: _Optional[str] = ..., kind: _Optional[_Union[SlotKind, str]] = ..., scope: _Optional[_Union[Scope, _Mapping]] = ..., role: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., importance: _Optional[float] = ..., vector: _Optional[_Union[Vector, _Mapping]] = ..., vector_supplied: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., access_count: _Optional[int] = ..., accessed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., namespace: _Optional[str] = ..., language: _Optional[str] = ..., recalled_from: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., validity: _Optional[_Union[Validity, _Mapping]] = ..., archived_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pinned: _Optional[bool] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., content: _Optional[str] = ..., cue: _Optional[str] = ..., kind: _Optional[_Union[SlotKind, str]] = ..., scope: _Optional[_Union[Scope, _Mapping]] = ..., role: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., importance: _Optional[float] = ..., vector: _Optional[_Union[Vector, _Mapping]] = ..., vector_supplied: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., access_count: _Optional[int] = ..., accessed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., namespace: _Optional[str] = ..., language: _Optional[str] = ..., recalled_from: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., validity: _Optional[_Union[Validity, _Mapping]] = ..., archived_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pinned: _Optional[bool] = ...) -> None: ...
 
 class Validity(_message.Message):
     __slots__ = ("valid_from", "valid_to", "superseded_by")
