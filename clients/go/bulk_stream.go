@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"google.golang.org/grpc"
 
@@ -23,13 +24,13 @@ type bulkStream = grpc.BidiStreamingClient[pb.BulkUpdateRequest, pb.BulkUpdateRe
 
 // run opens a stream when there is something to send, and another one when it breaks.
 func (l *bulkLoad) run(ctx context.Context) error {
-	for {
+	for broken := false; ; broken = true {
 		if len(l.unanswered) == 0 {
 			if err := l.next(ctx); err != nil || l.exhausted {
 				return err
 			}
 		}
-		err := l.stream(ctx)
+		err := l.stream(ctx, broken)
 		if err == nil {
 			return nil
 		}
@@ -58,9 +59,9 @@ func (l *bulkLoad) take(batch *bulkBatch, more bool) {
 	}
 }
 
-// stream sends over one stream: first, one by one, what a broken one left unanswered, then as far ahead as the window
+// stream sends over one stream: first what is unanswered, after a broken stream one by one, then as far ahead as the window
 // allows. It returns nil when everything is answered.
-func (l *bulkLoad) stream(ctx context.Context) error {
+func (l *bulkLoad) stream(ctx context.Context, afterBroken bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := l.stub.BulkUpdate(ctx)
@@ -70,9 +71,12 @@ func (l *bulkLoad) stream(ctx context.Context) error {
 	answers := make(chan *pb.BulkUpdateResponse, maxUnanswered)
 	broken := make(chan error, 1)
 	go receiveAnswers(ctx, stream, answers, broken)
-	for range len(l.unanswered) {
-		if err := send(stream, l.unanswered[0], broken); err != nil {
+	for _, batch := range slices.Clone(l.unanswered) {
+		if err := send(stream, batch, broken); err != nil {
 			return err
+		}
+		if !afterBroken {
+			continue
 		}
 		if err := l.answer(answers, broken); err != nil {
 			return err

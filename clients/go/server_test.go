@@ -179,3 +179,13 @@ func timeout(t testing.TB, limit time.Duration) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
+
+// adamemCommand runs `adamem ...`, which must succeed.
+func adamemCommand(t testing.TB, arguments ...string) {
+	t.Helper()
+	command := exec.Command(python(t), append([]string{"-m", "adamem_server.cli"}, arguments...)...)
+	command.Env = environment()
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("adamem %v: %v\n%s", arguments, err, output)
+	}
+}
