@@ -73,7 +73,7 @@ func (l *bulkLoad) stream(ctx context.Context, afterBroken bool) error {
 	go receiveAnswers(ctx, stream, answers, broken)
 	for _, batch := range slices.Clone(l.unanswered) {
 		if err := send(stream, batch, broken); err != nil {
-			return err
+			return l.drained(answers, err)
 		}
 		if !afterBroken {
 			continue
@@ -93,7 +93,7 @@ func (l *bulkLoad) stream(ctx context.Context, afterBroken bool) error {
 				continue
 			}
 			if err := send(stream, batch, broken); err != nil {
-				return err
+				return l.drained(answers, err)
 			}
 		case response := <-answers:
 			if err := l.receive(response); err != nil {

@@ -101,26 +101,25 @@ func TestARepeatableLoadIsStoredOnce(t *testing.T) {
 }
 
 func TestALoadOutlivesItsServer(t *testing.T) {
-	server := newProcess(t)
-	client := connect(t, adamem.Config{Endpoint: server.address(), Namespace: t.Name(), MaxAttempts: 30})
+	server := newServer(t)
+	client := connect(t, adamem.Config{Endpoint: server.Address(), Namespace: t.Name(), MaxAttempts: 30})
 	withVectors(t, client)
 	var once sync.Once
-	restarted := make(chan struct{})
+	restarted := make(chan error, 1)
 	result := must(client.BulkUpdate(timeout(t, 2*time.Minute), numbered(4000), adamem.BulkOptions{
 		BatchSize: 50,
 		OnProgress: func(state adamem.BulkResult) {
 			if state.NItems >= 1000 {
 				once.Do(func() {
-					server.kill()
-					go func() {
-						defer close(restarted)
-						server.start(t)
-					}()
+					server.Kill()
+					go func() { restarted <- server.Start() }()
 				})
 			}
 		},
 	}))(t)
-	<-restarted
+	if err := <-restarted; err != nil {
+		t.Fatal(err)
+	}
 	if result.NItems != 4000 || result.NFailed != 0 {
 		t.Fatalf("%+v", result)
 	}

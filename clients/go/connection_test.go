@@ -58,12 +58,12 @@ func certificate(t *testing.T) (string, string) {
 
 func TestTLSAndKeys(t *testing.T) {
 	chain, key := certificate(t)
-	server := newProcess(t, "ADAMEM_TLS_CERT="+chain, "ADAMEM_TLS_KEY="+key, "ADAMEM_TLS_CLIENT_CA="+chain,
+	server := newServer(t, "ADAMEM_TLS_CERT="+chain, "ADAMEM_TLS_KEY="+key, "ADAMEM_TLS_CLIENT_CA="+chain,
 		"ADAMEM_API_KEYS=sixteen-characters-of-a-key")
 	own := must(tls.LoadX509KeyPair(chain, key))(t)
 	ctx := timeout(t, time.Minute)
 	config := adamem.Config{
-		Endpoint: "grpcs://" + server.address(),
+		Endpoint: "grpcs://" + server.Address(),
 		CAFile:   chain,
 		TLS:      &tls.Config{Certificates: []tls.Certificate{own}, MinVersion: tls.VersionTLS13},
 		APIKey:   "sixteen-characters-of-a-key",

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/adamem/adamem/clients/go"
+	"github.com/adamem/adamem/clients/go/internal/testserver"
 )
 
 func TestNamespaces(t *testing.T) {
@@ -292,6 +293,8 @@ func TestBackups(t *testing.T) {
 	}
 	left(t, folder, "a", "b")
 	for _, path := range []string{"a", "b"} {
-		adamemCommand(t, "verify", filepath.Join(folder, path))
+		if output, err := testserver.Command("verify", filepath.Join(folder, path)).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, output)
+		}
 	}
 }
