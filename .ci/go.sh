@@ -26,7 +26,7 @@ case "$1" in
     gofmt -w .
     ;;
   test)
-    ADAMEM_TEST_PYTHON="$root/.venv/bin/python" go test -race "${@:2}" ./...
+    ADAMEM_TEST_PYTHON="$root/.venv/bin/python" go test -race -count=1 "${@:2}" ./...
     ;;
   bench)
     ADAMEM_TEST_PYTHON="$root/.venv/bin/python" go run ./internal/bench "${@:2}"
