@@ -16,7 +16,7 @@ func main() {
 	out := flag.String("out", "", "write the results to this `file` too")
 	nSlots := flag.Int("slots", 1_000_000, "slots that are streamed to the sink")
 	nRealSlots := flag.Int("real-slots", 20_000, "slots that are streamed to the real server; 0: none")
-	rounds := flag.Int("rounds", 40, "pairs of rounds of unary calls")
+	rounds := flag.Int("rounds", 100, "pairs of rounds of unary calls")
 	sink := flag.Bool("sink", false, "be the sink that this program starts")
 	flag.Parse()
 	var err error
