@@ -51,6 +51,17 @@ func (c *checks) uint32Pointer(value *int, field string) *uint32 {
 	return &number
 }
 
+func (c *checks) int32Pointer(value *int, field string) *int32 {
+	if value == nil {
+		return nil
+	}
+	if *value < math.MinInt32 || *value > math.MaxInt32 {
+		c.fail(field, fmt.Sprintf("%d is beyond 32 bits", *value))
+	}
+	number := int32(*value)
+	return &number
+}
+
 // optional is unset where the value is zero.
 func (c *checks) optional(value int, field string) *uint32 {
 	if value == 0 {

@@ -128,6 +128,15 @@ func calls(folder string) map[string]func(context.Context, *adamem.Client) error
 		pb.LifecycleService_ReembedNamespace_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
 			return last(c.Lifecycle.Reembed(ctx, adamem.ReembedRequest{}))
 		},
+		pb.LifecycleService_ReportNamespace_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
+			return last(c.Lifecycle.StartReport(ctx, adamem.ReportRequest{}))
+		},
+		pb.LifecycleService_GetHealthReport_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
+			return last(c.Lifecycle.GetReport(ctx, "x"))
+		},
+		pb.LifecycleService_ListFindingSlots_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
+			return failed(c.Lifecycle.FindingSlots(ctx, adamem.FindingSlotsRequest{Kind: adamem.FindingStale}))
+		},
 		pb.LifecycleService_DeduplicateNamespace_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
 			return last(c.Duplicates.Merge(ctx, adamem.MergeRequest{DryRun: true}))
 		},

@@ -92,6 +92,27 @@ func TestJobs(t *testing.T) {
 	}
 }
 
+func TestReports(t *testing.T) {
+	ctx, client := timeout(t, time.Minute), connected(t)
+	id := must(client.Update(ctx, adamem.SlotInput{Content: "The token is ghp_0123456789abcdefghijABCDEFGHIJ012345"}))(t).SlotID
+	report := must(client.Lifecycle.Report(ctx, adamem.ReportRequest{StaleDays: new(30), NExamples: new(2)}))(t)
+	if report.Namespace != t.Name() || report.NSlots != 1 || report.StaleDays != 30 || report.CreatedAt.IsZero() ||
+		len(report.Sizes) == 0 || report.DataFile.NBytes == 0 || len(report.Findings) != 1 {
+		t.Fatalf("%+v", report)
+	}
+	if found := report.Findings[0]; found.Kind != adamem.FindingSecrets || found.N != 1 || found.Share != 1 ||
+		found.Command == "" || len(found.Examples) != 1 || found.Examples[0].ID != id {
+		t.Fatalf("%+v", found)
+	}
+	slots := collect(t, client.Lifecycle.FindingSlots(ctx, adamem.FindingSlotsRequest{Kind: adamem.FindingSecrets}))
+	if len(slots) != 1 || slots[0].ID != id || slots[0].Note == "" {
+		t.Fatalf("%+v", slots)
+	}
+	if _, err := client.Lifecycle.GetReport(ctx, "01HZZZZZZZZZZZZZZZZZZZZZZZ"); !errors.Is(err, adamem.ErrJobNotFound) {
+		t.Fatal(err)
+	}
+}
+
 func TestDuplicates(t *testing.T) {
 	ctx, client := timeout(t, time.Minute), connected(t)
 	kept := must(client.Update(ctx, adamem.SlotInput{Content: "The gate code is 4711"}))(t).SlotID

@@ -954,11 +954,359 @@ func (x *ReembedNamespaceResponse) GetJob() *Job {
 	return nil
 }
 
+// ReportNamespaceRequest starts a report.
+type ReportNamespaceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace to look at. Empty: the server's default namespace.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// stale_days after which what was neither used nor written is stale, 1 to 36500. Unset: 90.
+	StaleDays *int32 `protobuf:"varint,2,opt,name=stale_days,json=staleDays,proto3,oneof" json:"stale_days,omitempty"`
+	// n_examples of each finding at most, 0 to 20; ListFindingSlots and ListDuplicatePairs have all. Unset: 5.
+	NExamples *int32 `protobuf:"varint,3,opt,name=n_examples,json=nExamples,proto3,oneof" json:"n_examples,omitempty"`
+	// request_id as in VerifyNamespaceRequest.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportNamespaceRequest) Reset() {
+	*x = ReportNamespaceRequest{}
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportNamespaceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportNamespaceRequest) ProtoMessage() {}
+
+func (x *ReportNamespaceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportNamespaceRequest.ProtoReflect.Descriptor instead.
+func (*ReportNamespaceRequest) Descriptor() ([]byte, []int) {
+	return file_adamem_v1_lifecycle_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ReportNamespaceRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ReportNamespaceRequest) GetStaleDays() int32 {
+	if x != nil && x.StaleDays != nil {
+		return *x.StaleDays
+	}
+	return 0
+}
+
+func (x *ReportNamespaceRequest) GetNExamples() int32 {
+	if x != nil && x.NExamples != nil {
+		return *x.NExamples
+	}
+	return 0
+}
+
+func (x *ReportNamespaceRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// ReportNamespaceResponse answers ReportNamespace.
+type ReportNamespaceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// job that was started. Its result has the fields of HealthReport; GetHealthReport has them typed.
+	Job           *Job `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportNamespaceResponse) Reset() {
+	*x = ReportNamespaceResponse{}
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportNamespaceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportNamespaceResponse) ProtoMessage() {}
+
+func (x *ReportNamespaceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportNamespaceResponse.ProtoReflect.Descriptor instead.
+func (*ReportNamespaceResponse) Descriptor() ([]byte, []int) {
+	return file_adamem_v1_lifecycle_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ReportNamespaceResponse) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+// GetHealthReportRequest names a report.
+type GetHealthReportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// job_id of a job "report" that has succeeded; required.
+	JobId         string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHealthReportRequest) Reset() {
+	*x = GetHealthReportRequest{}
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHealthReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHealthReportRequest) ProtoMessage() {}
+
+func (x *GetHealthReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHealthReportRequest.ProtoReflect.Descriptor instead.
+func (*GetHealthReportRequest) Descriptor() ([]byte, []int) {
+	return file_adamem_v1_lifecycle_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetHealthReportRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+// GetHealthReportResponse answers GetHealthReport.
+type GetHealthReportResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// report as it was made.
+	Report        *HealthReport `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHealthReportResponse) Reset() {
+	*x = GetHealthReportResponse{}
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHealthReportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHealthReportResponse) ProtoMessage() {}
+
+func (x *GetHealthReportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHealthReportResponse.ProtoReflect.Descriptor instead.
+func (*GetHealthReportResponse) Descriptor() ([]byte, []int) {
+	return file_adamem_v1_lifecycle_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GetHealthReportResponse) GetReport() *HealthReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+// ListFindingSlotsRequest reads the slots of a finding page by page.
+type ListFindingSlotsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace of the slots. Empty: the server's default namespace.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// kind of finding: RECALL_LOOPS, STALE, NEVER_USED, SECRETS, EXPIRED or SUPERSEDED; required.
+	Kind FindingKind `protobuf:"varint,2,opt,name=kind,proto3,enum=adamem.v1.FindingKind" json:"kind,omitempty"`
+	// stale_days as in ReportNamespaceRequest.
+	StaleDays *int32 `protobuf:"varint,3,opt,name=stale_days,json=staleDays,proto3,oneof" json:"stale_days,omitempty"`
+	// page_size is the most slots of one page. Zero: 100. More than 1000 is taken as 1000.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// page_token is next_page_token of the page before. Empty: the first page. The other fields stay the same.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFindingSlotsRequest) Reset() {
+	*x = ListFindingSlotsRequest{}
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFindingSlotsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFindingSlotsRequest) ProtoMessage() {}
+
+func (x *ListFindingSlotsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFindingSlotsRequest.ProtoReflect.Descriptor instead.
+func (*ListFindingSlotsRequest) Descriptor() ([]byte, []int) {
+	return file_adamem_v1_lifecycle_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListFindingSlotsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListFindingSlotsRequest) GetKind() FindingKind {
+	if x != nil {
+		return x.Kind
+	}
+	return FindingKind_FINDING_KIND_UNSPECIFIED
+}
+
+func (x *ListFindingSlotsRequest) GetStaleDays() int32 {
+	if x != nil && x.StaleDays != nil {
+		return *x.StaleDays
+	}
+	return 0
+}
+
+func (x *ListFindingSlotsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListFindingSlotsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListFindingSlotsResponse is one page.
+type ListFindingSlotsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// slots of this page. A page has fewer than page_size, or none, where many slots had to be looked at.
+	Slots []*FindingExample `protobuf:"bytes,1,rep,name=slots,proto3" json:"slots,omitempty"`
+	// next_page_token fetches the next page. Empty: this was the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFindingSlotsResponse) Reset() {
+	*x = ListFindingSlotsResponse{}
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFindingSlotsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFindingSlotsResponse) ProtoMessage() {}
+
+func (x *ListFindingSlotsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFindingSlotsResponse.ProtoReflect.Descriptor instead.
+func (*ListFindingSlotsResponse) Descriptor() ([]byte, []int) {
+	return file_adamem_v1_lifecycle_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListFindingSlotsResponse) GetSlots() []*FindingExample {
+	if x != nil {
+		return x.Slots
+	}
+	return nil
+}
+
+func (x *ListFindingSlotsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_adamem_v1_lifecycle_service_proto protoreflect.FileDescriptor
 
 const file_adamem_v1_lifecycle_service_proto_rawDesc = "" +
 	"\n" +
-	"!adamem/v1/lifecycle_service.proto\x12\tadamem.v1\x1a\x1aadamem/v1/duplicates.proto\x1a\x1badamem/v1/job_service.proto\"U\n" +
+	"!adamem/v1/lifecycle_service.proto\x12\tadamem.v1\x1a\x1aadamem/v1/duplicates.proto\x1a\x1badamem/v1/job_service.proto\x1a\x17adamem/v1/reports.proto\"U\n" +
 	"\x16VerifyNamespaceRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n" +
 	"\n" +
@@ -1022,7 +1370,35 @@ const file_adamem_v1_lifecycle_service_proto_rawDesc = "" +
 	"\x05model\x18\x03 \x01(\tR\x05model\x12\x1a\n" +
 	"\brollback\x18\x04 \x01(\bR\brollback\"<\n" +
 	"\x18ReembedNamespaceResponse\x12 \n" +
-	"\x03job\x18\x01 \x01(\v2\x0e.adamem.v1.JobR\x03job2\x80\x06\n" +
+	"\x03job\x18\x01 \x01(\v2\x0e.adamem.v1.JobR\x03job\"\xbb\x01\n" +
+	"\x16ReportNamespaceRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\"\n" +
+	"\n" +
+	"stale_days\x18\x02 \x01(\x05H\x00R\tstaleDays\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"n_examples\x18\x03 \x01(\x05H\x01R\tnExamples\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestIdB\r\n" +
+	"\v_stale_daysB\r\n" +
+	"\v_n_examples\";\n" +
+	"\x17ReportNamespaceResponse\x12 \n" +
+	"\x03job\x18\x01 \x01(\v2\x0e.adamem.v1.JobR\x03job\"/\n" +
+	"\x16GetHealthReportRequest\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\"J\n" +
+	"\x17GetHealthReportResponse\x12/\n" +
+	"\x06report\x18\x01 \x01(\v2\x17.adamem.v1.HealthReportR\x06report\"\xd2\x01\n" +
+	"\x17ListFindingSlotsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12*\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x16.adamem.v1.FindingKindR\x04kind\x12\"\n" +
+	"\n" +
+	"stale_days\x18\x03 \x01(\x05H\x00R\tstaleDays\x88\x01\x01\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageTokenB\r\n" +
+	"\v_stale_days\"s\n" +
+	"\x18ListFindingSlotsResponse\x12/\n" +
+	"\x05slots\x18\x01 \x03(\v2\x19.adamem.v1.FindingExampleR\x05slots\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x91\b\n" +
 	"\x10LifecycleService\x12X\n" +
 	"\x0fVerifyNamespace\x12!.adamem.v1.VerifyNamespaceRequest\x1a\".adamem.v1.VerifyNamespaceResponse\x12[\n" +
 	"\x10CompactNamespace\x12\".adamem.v1.CompactNamespaceRequest\x1a#.adamem.v1.CompactNamespaceResponse\x12[\n" +
@@ -1031,7 +1407,10 @@ const file_adamem_v1_lifecycle_service_proto_rawDesc = "" +
 	"\x11UndoDeduplication\x12#.adamem.v1.UndoDeduplicationRequest\x1a$.adamem.v1.UndoDeduplicationResponse\x12a\n" +
 	"\x12ListDuplicatePairs\x12$.adamem.v1.ListDuplicatePairsRequest\x1a%.adamem.v1.ListDuplicatePairsResponse\x12^\n" +
 	"\x11ListAbsorbedSlots\x12#.adamem.v1.ListAbsorbedSlotsRequest\x1a$.adamem.v1.ListAbsorbedSlotsResponse\x12L\n" +
-	"\vCompactData\x12\x1d.adamem.v1.CompactDataRequest\x1a\x1e.adamem.v1.CompactDataResponseb\x06proto3"
+	"\vCompactData\x12\x1d.adamem.v1.CompactDataRequest\x1a\x1e.adamem.v1.CompactDataResponse\x12X\n" +
+	"\x0fReportNamespace\x12!.adamem.v1.ReportNamespaceRequest\x1a\".adamem.v1.ReportNamespaceResponse\x12X\n" +
+	"\x0fGetHealthReport\x12!.adamem.v1.GetHealthReportRequest\x1a\".adamem.v1.GetHealthReportResponse\x12[\n" +
+	"\x10ListFindingSlots\x12\".adamem.v1.ListFindingSlotsRequest\x1a#.adamem.v1.ListFindingSlotsResponseb\x06proto3"
 
 var (
 	file_adamem_v1_lifecycle_service_proto_rawDescOnce sync.Once
@@ -1045,7 +1424,7 @@ func file_adamem_v1_lifecycle_service_proto_rawDescGZIP() []byte {
 	return file_adamem_v1_lifecycle_service_proto_rawDescData
 }
 
-var file_adamem_v1_lifecycle_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_adamem_v1_lifecycle_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_adamem_v1_lifecycle_service_proto_goTypes = []any{
 	(*VerifyNamespaceRequest)(nil),       // 0: adamem.v1.VerifyNamespaceRequest
 	(*VerifyNamespaceResponse)(nil),      // 1: adamem.v1.VerifyNamespaceResponse
@@ -1063,42 +1442,61 @@ var file_adamem_v1_lifecycle_service_proto_goTypes = []any{
 	(*CompactDataResponse)(nil),          // 13: adamem.v1.CompactDataResponse
 	(*ReembedNamespaceRequest)(nil),      // 14: adamem.v1.ReembedNamespaceRequest
 	(*ReembedNamespaceResponse)(nil),     // 15: adamem.v1.ReembedNamespaceResponse
-	(*Job)(nil),                          // 16: adamem.v1.Job
-	(DuplicateScope)(0),                  // 17: adamem.v1.DuplicateScope
-	(*DuplicatePair)(nil),                // 18: adamem.v1.DuplicatePair
-	(*AbsorbedSlot)(nil),                 // 19: adamem.v1.AbsorbedSlot
+	(*ReportNamespaceRequest)(nil),       // 16: adamem.v1.ReportNamespaceRequest
+	(*ReportNamespaceResponse)(nil),      // 17: adamem.v1.ReportNamespaceResponse
+	(*GetHealthReportRequest)(nil),       // 18: adamem.v1.GetHealthReportRequest
+	(*GetHealthReportResponse)(nil),      // 19: adamem.v1.GetHealthReportResponse
+	(*ListFindingSlotsRequest)(nil),      // 20: adamem.v1.ListFindingSlotsRequest
+	(*ListFindingSlotsResponse)(nil),     // 21: adamem.v1.ListFindingSlotsResponse
+	(*Job)(nil),                          // 22: adamem.v1.Job
+	(DuplicateScope)(0),                  // 23: adamem.v1.DuplicateScope
+	(*DuplicatePair)(nil),                // 24: adamem.v1.DuplicatePair
+	(*AbsorbedSlot)(nil),                 // 25: adamem.v1.AbsorbedSlot
+	(*HealthReport)(nil),                 // 26: adamem.v1.HealthReport
+	(FindingKind)(0),                     // 27: adamem.v1.FindingKind
+	(*FindingExample)(nil),               // 28: adamem.v1.FindingExample
 }
 var file_adamem_v1_lifecycle_service_proto_depIdxs = []int32{
-	16, // 0: adamem.v1.VerifyNamespaceResponse.job:type_name -> adamem.v1.Job
-	16, // 1: adamem.v1.CompactNamespaceResponse.job:type_name -> adamem.v1.Job
-	17, // 2: adamem.v1.DeduplicateNamespaceRequest.scope:type_name -> adamem.v1.DuplicateScope
-	16, // 3: adamem.v1.DeduplicateNamespaceResponse.job:type_name -> adamem.v1.Job
-	16, // 4: adamem.v1.UndoDeduplicationResponse.job:type_name -> adamem.v1.Job
-	18, // 5: adamem.v1.ListDuplicatePairsResponse.pairs:type_name -> adamem.v1.DuplicatePair
-	19, // 6: adamem.v1.ListAbsorbedSlotsResponse.absorbed:type_name -> adamem.v1.AbsorbedSlot
-	16, // 7: adamem.v1.CompactDataResponse.job:type_name -> adamem.v1.Job
-	16, // 8: adamem.v1.ReembedNamespaceResponse.job:type_name -> adamem.v1.Job
-	0,  // 9: adamem.v1.LifecycleService.VerifyNamespace:input_type -> adamem.v1.VerifyNamespaceRequest
-	2,  // 10: adamem.v1.LifecycleService.CompactNamespace:input_type -> adamem.v1.CompactNamespaceRequest
-	14, // 11: adamem.v1.LifecycleService.ReembedNamespace:input_type -> adamem.v1.ReembedNamespaceRequest
-	4,  // 12: adamem.v1.LifecycleService.DeduplicateNamespace:input_type -> adamem.v1.DeduplicateNamespaceRequest
-	6,  // 13: adamem.v1.LifecycleService.UndoDeduplication:input_type -> adamem.v1.UndoDeduplicationRequest
-	8,  // 14: adamem.v1.LifecycleService.ListDuplicatePairs:input_type -> adamem.v1.ListDuplicatePairsRequest
-	10, // 15: adamem.v1.LifecycleService.ListAbsorbedSlots:input_type -> adamem.v1.ListAbsorbedSlotsRequest
-	12, // 16: adamem.v1.LifecycleService.CompactData:input_type -> adamem.v1.CompactDataRequest
-	1,  // 17: adamem.v1.LifecycleService.VerifyNamespace:output_type -> adamem.v1.VerifyNamespaceResponse
-	3,  // 18: adamem.v1.LifecycleService.CompactNamespace:output_type -> adamem.v1.CompactNamespaceResponse
-	15, // 19: adamem.v1.LifecycleService.ReembedNamespace:output_type -> adamem.v1.ReembedNamespaceResponse
-	5,  // 20: adamem.v1.LifecycleService.DeduplicateNamespace:output_type -> adamem.v1.DeduplicateNamespaceResponse
-	7,  // 21: adamem.v1.LifecycleService.UndoDeduplication:output_type -> adamem.v1.UndoDeduplicationResponse
-	9,  // 22: adamem.v1.LifecycleService.ListDuplicatePairs:output_type -> adamem.v1.ListDuplicatePairsResponse
-	11, // 23: adamem.v1.LifecycleService.ListAbsorbedSlots:output_type -> adamem.v1.ListAbsorbedSlotsResponse
-	13, // 24: adamem.v1.LifecycleService.CompactData:output_type -> adamem.v1.CompactDataResponse
-	17, // [17:25] is the sub-list for method output_type
-	9,  // [9:17] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	22, // 0: adamem.v1.VerifyNamespaceResponse.job:type_name -> adamem.v1.Job
+	22, // 1: adamem.v1.CompactNamespaceResponse.job:type_name -> adamem.v1.Job
+	23, // 2: adamem.v1.DeduplicateNamespaceRequest.scope:type_name -> adamem.v1.DuplicateScope
+	22, // 3: adamem.v1.DeduplicateNamespaceResponse.job:type_name -> adamem.v1.Job
+	22, // 4: adamem.v1.UndoDeduplicationResponse.job:type_name -> adamem.v1.Job
+	24, // 5: adamem.v1.ListDuplicatePairsResponse.pairs:type_name -> adamem.v1.DuplicatePair
+	25, // 6: adamem.v1.ListAbsorbedSlotsResponse.absorbed:type_name -> adamem.v1.AbsorbedSlot
+	22, // 7: adamem.v1.CompactDataResponse.job:type_name -> adamem.v1.Job
+	22, // 8: adamem.v1.ReembedNamespaceResponse.job:type_name -> adamem.v1.Job
+	22, // 9: adamem.v1.ReportNamespaceResponse.job:type_name -> adamem.v1.Job
+	26, // 10: adamem.v1.GetHealthReportResponse.report:type_name -> adamem.v1.HealthReport
+	27, // 11: adamem.v1.ListFindingSlotsRequest.kind:type_name -> adamem.v1.FindingKind
+	28, // 12: adamem.v1.ListFindingSlotsResponse.slots:type_name -> adamem.v1.FindingExample
+	0,  // 13: adamem.v1.LifecycleService.VerifyNamespace:input_type -> adamem.v1.VerifyNamespaceRequest
+	2,  // 14: adamem.v1.LifecycleService.CompactNamespace:input_type -> adamem.v1.CompactNamespaceRequest
+	14, // 15: adamem.v1.LifecycleService.ReembedNamespace:input_type -> adamem.v1.ReembedNamespaceRequest
+	4,  // 16: adamem.v1.LifecycleService.DeduplicateNamespace:input_type -> adamem.v1.DeduplicateNamespaceRequest
+	6,  // 17: adamem.v1.LifecycleService.UndoDeduplication:input_type -> adamem.v1.UndoDeduplicationRequest
+	8,  // 18: adamem.v1.LifecycleService.ListDuplicatePairs:input_type -> adamem.v1.ListDuplicatePairsRequest
+	10, // 19: adamem.v1.LifecycleService.ListAbsorbedSlots:input_type -> adamem.v1.ListAbsorbedSlotsRequest
+	12, // 20: adamem.v1.LifecycleService.CompactData:input_type -> adamem.v1.CompactDataRequest
+	16, // 21: adamem.v1.LifecycleService.ReportNamespace:input_type -> adamem.v1.ReportNamespaceRequest
+	18, // 22: adamem.v1.LifecycleService.GetHealthReport:input_type -> adamem.v1.GetHealthReportRequest
+	20, // 23: adamem.v1.LifecycleService.ListFindingSlots:input_type -> adamem.v1.ListFindingSlotsRequest
+	1,  // 24: adamem.v1.LifecycleService.VerifyNamespace:output_type -> adamem.v1.VerifyNamespaceResponse
+	3,  // 25: adamem.v1.LifecycleService.CompactNamespace:output_type -> adamem.v1.CompactNamespaceResponse
+	15, // 26: adamem.v1.LifecycleService.ReembedNamespace:output_type -> adamem.v1.ReembedNamespaceResponse
+	5,  // 27: adamem.v1.LifecycleService.DeduplicateNamespace:output_type -> adamem.v1.DeduplicateNamespaceResponse
+	7,  // 28: adamem.v1.LifecycleService.UndoDeduplication:output_type -> adamem.v1.UndoDeduplicationResponse
+	9,  // 29: adamem.v1.LifecycleService.ListDuplicatePairs:output_type -> adamem.v1.ListDuplicatePairsResponse
+	11, // 30: adamem.v1.LifecycleService.ListAbsorbedSlots:output_type -> adamem.v1.ListAbsorbedSlotsResponse
+	13, // 31: adamem.v1.LifecycleService.CompactData:output_type -> adamem.v1.CompactDataResponse
+	17, // 32: adamem.v1.LifecycleService.ReportNamespace:output_type -> adamem.v1.ReportNamespaceResponse
+	19, // 33: adamem.v1.LifecycleService.GetHealthReport:output_type -> adamem.v1.GetHealthReportResponse
+	21, // 34: adamem.v1.LifecycleService.ListFindingSlots:output_type -> adamem.v1.ListFindingSlotsResponse
+	24, // [24:35] is the sub-list for method output_type
+	13, // [13:24] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_adamem_v1_lifecycle_service_proto_init() }
@@ -1108,14 +1506,17 @@ func file_adamem_v1_lifecycle_service_proto_init() {
 	}
 	file_adamem_v1_duplicates_proto_init()
 	file_adamem_v1_job_service_proto_init()
+	file_adamem_v1_reports_proto_init()
 	file_adamem_v1_lifecycle_service_proto_msgTypes[4].OneofWrappers = []any{}
+	file_adamem_v1_lifecycle_service_proto_msgTypes[16].OneofWrappers = []any{}
+	file_adamem_v1_lifecycle_service_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_adamem_v1_lifecycle_service_proto_rawDesc), len(file_adamem_v1_lifecycle_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,9 @@ const (
 	LifecycleService_ListDuplicatePairs_FullMethodName   = "/adamem.v1.LifecycleService/ListDuplicatePairs"
 	LifecycleService_ListAbsorbedSlots_FullMethodName    = "/adamem.v1.LifecycleService/ListAbsorbedSlots"
 	LifecycleService_CompactData_FullMethodName          = "/adamem.v1.LifecycleService/CompactData"
+	LifecycleService_ReportNamespace_FullMethodName      = "/adamem.v1.LifecycleService/ReportNamespace"
+	LifecycleService_GetHealthReport_FullMethodName      = "/adamem.v1.LifecycleService/GetHealthReport"
+	LifecycleService_ListFindingSlots_FullMethodName     = "/adamem.v1.LifecycleService/ListFindingSlots"
 )
 
 // LifecycleServiceClient is the client API for LifecycleService service.
@@ -58,6 +61,12 @@ type LifecycleServiceClient interface {
 	// CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
 	// meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
 	CompactData(ctx context.Context, in *CompactDataRequest, opts ...grpc.CallOption) (*CompactDataResponse, error)
+	// ReportNamespace starts a job "report": it reads every slot, looks for what is wrong or too much, and measures. Changes nothing.
+	ReportNamespace(ctx context.Context, in *ReportNamespaceRequest, opts ...grpc.CallOption) (*ReportNamespaceResponse, error)
+	// GetHealthReport reads what a job "report" found. It is kept as long as the job is listed.
+	GetHealthReport(ctx context.Context, in *GetHealthReportRequest, opts ...grpc.CallOption) (*GetHealthReportResponse, error)
+	// ListFindingSlots lists the slots of one kind of finding as they are now, without a job.
+	ListFindingSlots(ctx context.Context, in *ListFindingSlotsRequest, opts ...grpc.CallOption) (*ListFindingSlotsResponse, error)
 }
 
 type lifecycleServiceClient struct {
@@ -148,6 +157,36 @@ func (c *lifecycleServiceClient) CompactData(ctx context.Context, in *CompactDat
 	return out, nil
 }
 
+func (c *lifecycleServiceClient) ReportNamespace(ctx context.Context, in *ReportNamespaceRequest, opts ...grpc.CallOption) (*ReportNamespaceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReportNamespaceResponse)
+	err := c.cc.Invoke(ctx, LifecycleService_ReportNamespace_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lifecycleServiceClient) GetHealthReport(ctx context.Context, in *GetHealthReportRequest, opts ...grpc.CallOption) (*GetHealthReportResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetHealthReportResponse)
+	err := c.cc.Invoke(ctx, LifecycleService_GetHealthReport_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lifecycleServiceClient) ListFindingSlots(ctx context.Context, in *ListFindingSlotsRequest, opts ...grpc.CallOption) (*ListFindingSlotsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListFindingSlotsResponse)
+	err := c.cc.Invoke(ctx, LifecycleService_ListFindingSlots_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // LifecycleServiceServer is the server API for LifecycleService service.
 // All implementations must embed UnimplementedLifecycleServiceServer
 // for forward compatibility.
@@ -175,6 +214,12 @@ type LifecycleServiceServer interface {
 	// CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
 	// meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
 	CompactData(context.Context, *CompactDataRequest) (*CompactDataResponse, error)
+	// ReportNamespace starts a job "report": it reads every slot, looks for what is wrong or too much, and measures. Changes nothing.
+	ReportNamespace(context.Context, *ReportNamespaceRequest) (*ReportNamespaceResponse, error)
+	// GetHealthReport reads what a job "report" found. It is kept as long as the job is listed.
+	GetHealthReport(context.Context, *GetHealthReportRequest) (*GetHealthReportResponse, error)
+	// ListFindingSlots lists the slots of one kind of finding as they are now, without a job.
+	ListFindingSlots(context.Context, *ListFindingSlotsRequest) (*ListFindingSlotsResponse, error)
 	mustEmbedUnimplementedLifecycleServiceServer()
 }
 
@@ -208,6 +253,15 @@ func (UnimplementedLifecycleServiceServer) ListAbsorbedSlots(context.Context, *L
 }
 func (UnimplementedLifecycleServiceServer) CompactData(context.Context, *CompactDataRequest) (*CompactDataResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CompactData not implemented")
+}
+func (UnimplementedLifecycleServiceServer) ReportNamespace(context.Context, *ReportNamespaceRequest) (*ReportNamespaceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReportNamespace not implemented")
+}
+func (UnimplementedLifecycleServiceServer) GetHealthReport(context.Context, *GetHealthReportRequest) (*GetHealthReportResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetHealthReport not implemented")
+}
+func (UnimplementedLifecycleServiceServer) ListFindingSlots(context.Context, *ListFindingSlotsRequest) (*ListFindingSlotsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListFindingSlots not implemented")
 }
 func (UnimplementedLifecycleServiceServer) mustEmbedUnimplementedLifecycleServiceServer() {}
 func (UnimplementedLifecycleServiceServer) testEmbeddedByValue()                          {}
@@ -374,6 +428,60 @@ func _LifecycleService_CompactData_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LifecycleService_ReportNamespace_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportNamespaceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LifecycleServiceServer).ReportNamespace(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LifecycleService_ReportNamespace_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LifecycleServiceServer).ReportNamespace(ctx, req.(*ReportNamespaceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LifecycleService_GetHealthReport_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetHealthReportRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LifecycleServiceServer).GetHealthReport(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LifecycleService_GetHealthReport_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LifecycleServiceServer).GetHealthReport(ctx, req.(*GetHealthReportRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LifecycleService_ListFindingSlots_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListFindingSlotsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LifecycleServiceServer).ListFindingSlots(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LifecycleService_ListFindingSlots_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LifecycleServiceServer).ListFindingSlots(ctx, req.(*ListFindingSlotsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // LifecycleService_ServiceDesc is the grpc.ServiceDesc for LifecycleService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -412,6 +520,18 @@ var LifecycleService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CompactData",
 			Handler:    _LifecycleService_CompactData_Handler,
+		},
+		{
+			MethodName: "ReportNamespace",
+			Handler:    _LifecycleService_ReportNamespace_Handler,
+		},
+		{
+			MethodName: "GetHealthReport",
+			Handler:    _LifecycleService_GetHealthReport_Handler,
+		},
+		{
+			MethodName: "ListFindingSlots",
+			Handler:    _LifecycleService_ListFindingSlots_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
