@@ -80,7 +80,8 @@ func now(nSlots int) sample {
 	return taken
 }
 
-func measureServer(nSlots int) (map[string]any, error) {
+// measureServer measures the same on a real server: few calls, for most of their time is the server's.
+func measureServer(nSlots, rounds int) (map[string]any, error) {
 	if testserver.Python() == "" {
 		return nil, fmt.Errorf("there is no server here: run `make setup` at the root, or give -real-slots 0")
 	}
@@ -103,5 +104,10 @@ func measureServer(nSlots int) (map[string]any, error) {
 	if _, err := client.CreateNamespace(context.Background(), namespace); err != nil {
 		return nil, err
 	}
-	return measureBulk(server.Address(), "bench", nSlots)
+	bulk, err := measureBulk(server.Address(), "bench", nSlots)
+	if err != nil {
+		return nil, err
+	}
+	unary, err := measureUnary(server.Address(), rounds)
+	return map[string]any{"bulk": bulk, "unary": unary}, err
 }

@@ -41,14 +41,17 @@ func measure(out string, nSlots, nRealSlots, rounds int) error {
 		"commit":  commit(),
 		"machine": map[string]any{"go": runtime.Version(), "arch": runtime.GOARCH, "n_cpus": runtime.NumCPU()},
 	}
-	if result["unary"], err = measureUnary(address, rounds); err != nil {
+	unary, err := measureUnary(address, rounds)
+	if err != nil {
 		return err
 	}
-	if result["bulk_sink"], err = measureBulk(address, "bench", nSlots); err != nil {
+	bulk, err := measureBulk(address, "bench", nSlots)
+	if err != nil {
 		return err
 	}
+	result["sink"] = map[string]any{"bulk": bulk, "unary": unary}
 	if nRealSlots > 0 {
-		if result["bulk_server"], err = measureServer(nRealSlots); err != nil {
+		if result["server"], err = measureServer(nRealSlots, max(1, rounds/10)); err != nil {
 			return err
 		}
 	}

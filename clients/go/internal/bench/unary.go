@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"math"
 	"slices"
 	"time"
 
@@ -12,10 +15,13 @@ import (
 	pb "github.com/adamem/adamem/clients/go/gen/adamem/v1"
 )
 
-const callsPerRound = 300
+const callsPerRound = 200
 
-// measureUnary alternates rounds of the client and of the bare stub, which sends the same and reads the answer as it comes.
+// measureUnary alternates rounds of the client and of the bare stub, which sends the same and reads the answer as it comes:
+// with one context that has a deadline for both, and with none, where the client adds Config.Timeout and the stub nothing.
 func measureUnary(address string, rounds int) (map[string]any, error) {
+	limited, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
 	client, err := adamem.New(adamem.Config{Endpoint: address, Namespace: "bench"})
 	if err != nil {
 		return nil, err
@@ -26,48 +32,74 @@ func measureUnary(address string, rounds int) (map[string]any, error) {
 		return nil, err
 	}
 	defer func() { _ = connection.Close() }()
-	stub, ctx := pb.NewMemoryServiceClient(connection), context.Background()
-	content := oneSlot().GetContent()
+	stored, err := client.Update(limited, adamem.SlotInput{Content: oneSlot().GetContent(), Vector: unit()})
+	if err != nil {
+		return nil, err
+	}
 	result := map[string]any{}
-	for name, pair := range map[string][2]func() error{
+	for kind, ctx := range map[string]context.Context{"with_deadline": limited, "without_deadline": context.Background()} {
+		of := map[string]any{}
+		for name, pair := range pairs(ctx, client, pb.NewMemoryServiceClient(connection), stored.SlotID) {
+			if of[name], err = compare(pair, rounds); err != nil {
+				return nil, err
+			}
+		}
+		result[kind] = of
+	}
+	return result, nil
+}
+
+// pairs are the calls by name: of the client, and of the stub.
+func pairs(
+	ctx context.Context, client *adamem.Client, stub pb.MemoryServiceClient, slotID string,
+) map[string][2]func() error {
+	content := oneSlot().GetContent()
+	encoded := make([]byte, 0, 4*dim)
+	for _, value := range unit() {
+		encoded = binary.LittleEndian.AppendUint32(encoded, math.Float32bits(value))
+	}
+	return map[string][2]func() error{
 		"update": {
 			func() error {
-				_, err := client.Update(ctx, adamem.SlotInput{Content: content, UserID: "ann", Tags: []string{"a"}})
+				_, err := client.Update(ctx, adamem.SlotInput{ID: slotID, Content: content, Vector: unit(), UserID: "ann"})
 				return err
 			},
 			func() error {
-				_, err := stub.Update(ctx, &pb.UpdateRequest{Namespace: "bench", RequestId: "0123456789abcdef0123456789", Slot: &pb.SlotInput{
-					Content: content, Scope: &pb.Scope{UserId: "ann"}, Tags: []string{"a"},
+				_, err := stub.Update(ctx, &pb.UpdateRequest{Namespace: "bench", RequestId: rand.Text(), Slot: &pb.SlotInput{
+					Id: slotID, Content: content, Vector: &pb.Vector{Values: encoded}, Scope: &pb.Scope{UserId: "ann"},
 				}})
 				return err
 			},
 		},
 		"query": {
 			func() error {
-				_, err := client.Query(ctx, adamem.QueryRequest{Text: "What did Ann say?"})
+				_, err := client.Query(ctx, adamem.QueryRequest{Vector: unit()})
 				return err
 			},
 			func() error {
-				_, err := stub.Query(ctx, &pb.QueryRequest{Namespaces: []string{"bench"}, Query: &pb.QueryRequest_Text{Text: "What did Ann say?"}})
+				query := &pb.QueryRequest_Vector{Vector: &pb.Vector{Values: encoded}}
+				_, err := stub.Query(ctx, &pb.QueryRequest{Namespaces: []string{"bench"}, Query: query})
 				return err
 			},
 		},
 		"get_slot": {
 			func() error {
-				_, err := client.GetSlot(ctx, "01HZZZZZZZZZZZZZZZZZZZZZZZ")
+				_, err := client.GetSlot(ctx, slotID)
 				return err
 			},
 			func() error {
-				_, err := stub.GetSlot(ctx, &pb.GetSlotRequest{Namespace: "bench", SlotId: "01HZZZZZZZZZZZZZZZZZZZZZZZ"})
+				_, err := stub.GetSlot(ctx, &pb.GetSlotRequest{Namespace: "bench", SlotId: slotID})
 				return err
 			},
 		},
-	} {
-		if result[name], err = compare(pair, rounds); err != nil {
-			return nil, err
-		}
 	}
-	return result, nil
+}
+
+// unit is a vector of length 1.
+func unit() []float32 {
+	vector := make([]float32, dim)
+	vector[0] = 1
+	return vector
 }
 
 func compare(pair [2]func() error, rounds int) (map[string]any, error) {
