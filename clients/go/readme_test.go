@@ -44,7 +44,7 @@ func run(ctx context.Context) error {
 				t.Fatal(err)
 			}
 			output, err := exec.Command("go", "run", path).CombinedOutput()
-			if err != nil || strings.Count(string(output), "\n") != 1 {
+			if err != nil || !strings.Contains(string(output), "\n") {
 				t.Errorf("%s: %v\n%s\n%s", readme, err, output, block[1])
 			}
 		}

@@ -40,13 +40,21 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// connected is a client of the shared server whose namespace is the test's own.
+// connected is a client of the shared server whose namespace is the test's own; it is gone after the test, with those whose
+// names begin as it does.
 func connected(t testing.TB) *adamem.Client {
 	t.Helper()
 	if shared == nil {
 		t.Skip("there is no server here")
 	}
-	return connect(t, adamem.Config{Endpoint: shared.Address(), Namespace: t.Name()})
+	client := connect(t, adamem.Config{Endpoint: shared.Address(), Namespace: t.Name()})
+	t.Cleanup(func() {
+		ctx := context.Background()
+		for _, namespace := range collect(t, client.ListNamespaces(ctx, adamem.ListNamespacesRequest{Prefix: t.Name()})) {
+			must(client.DeleteNamespace(ctx, adamem.DeleteNamespaceRequest{Name: namespace.Name}))(t)
+		}
+	})
+	return client
 }
 
 func newServer(t testing.TB, settings ...string) *testserver.Server {
