@@ -128,6 +128,12 @@ func calls(folder string) map[string]func(context.Context, *adamem.Client) error
 		pb.LifecycleService_ReembedNamespace_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
 			return last(c.Lifecycle.Reembed(ctx, adamem.ReembedRequest{}))
 		},
+		pb.LifecycleService_ConsolidateNamespace_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
+			return last(c.Lifecycle.Consolidate(ctx, adamem.ConsolidateRequest{}))
+		},
+		pb.LifecycleService_PreviewConsolidation_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
+			return failed(c.Lifecycle.PreviewConsolidation(ctx, adamem.ConsolidateRequest{}))
+		},
 		pb.LifecycleService_ReportNamespace_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
 			return last(c.Lifecycle.StartReport(ctx, adamem.ReportRequest{}))
 		},

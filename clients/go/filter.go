@@ -25,7 +25,7 @@ type Filter map[string]any
 
 var filterFields = []string{
 	"id", "kind", "user_id", "agent_id", "conversation_id", "role", "tags", "importance", "created_at", "updated_at",
-	"expires_at", "recalled_from",
+	"expires_at", "recalled_from", "sources",
 }
 
 var comparisons = map[string]pb.Operator{

@@ -92,6 +92,37 @@ func TestJobs(t *testing.T) {
 	}
 }
 
+func TestConsolidation(t *testing.T) {
+	ctx, client := timeout(t, time.Minute), connected(t)
+	made := must(client.CreateNamespace(ctx, adamem.CreateNamespaceRequest{
+		Name: t.Name(), Consolidation: &adamem.ConsolidationPolicy{MaxChars: new(500), Every: new(48 * time.Hour)},
+	}))(t)
+	if *made.Consolidation.MaxChars != 500 || *made.Consolidation.Every != 48*time.Hour || made.Consolidation.Method != adamem.ConsolidationAuto {
+		t.Fatalf("%+v", made.Consolidation)
+	}
+	at := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	var id string
+	for n, text := range []string{
+		"Ann moved to Riga in May with her dog", "Her new flat is near the central market", "She works at the harbour office now",
+		"The harbour office pays for her Latvian course", "Her dog likes the park behind the market", "She will visit Oslo in December",
+	} {
+		id = must(client.Update(ctx, adamem.SlotInput{
+			Content: text, Kind: adamem.KindMessage, ConversationID: "c1", CreatedAt: at.Add(time.Duration(n) * time.Minute),
+		}))(t).SlotID
+	}
+	planned := collect(t, client.Lifecycle.PreviewConsolidation(ctx, adamem.ConsolidateRequest{Method: adamem.ConsolidationExtractive}))
+	job := must(client.Lifecycle.Consolidate(ctx, adamem.ConsolidateRequest{Method: adamem.ConsolidationExtractive}))(t)
+	ended := must(client.Jobs.Wait(ctx, job.ID))(t)
+	if len(planned) != 1 || planned[0].MadeBy != "extractive" || len(planned[0].Sources) != 6 || ended.Result["n_summaries"] != 1.0 {
+		t.Fatalf("%+v %+v", planned, ended)
+	}
+	slot := must(client.GetSlot(ctx, id))(t)
+	summaries := collect(t, client.ListSlots(ctx, adamem.ListSlotsRequest{Filter: adamem.Filter{"sources": adamem.Filter{"$exists": true}}}))
+	if len(summaries) != 1 || len(summaries[0].Sources) != 6 || len(slot.Summaries) != 1 || slot.Summaries[0] != summaries[0].ID {
+		t.Fatalf("%+v %+v", slot, summaries)
+	}
+}
+
 func TestReports(t *testing.T) {
 	ctx, client := timeout(t, time.Minute), connected(t)
 	id := must(client.Update(ctx, adamem.SlotInput{Content: "The token is ghp_0123456789abcdefghijABCDEFGHIJ012345"}))(t).SlotID

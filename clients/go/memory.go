@@ -85,6 +85,7 @@ func (c *Client) GetSlot(ctx context.Context, slotID string, options ...GetSlotO
 		return Slot{}, err
 	}
 	slot := slotFromProto(response.GetSlot())
+	slot.Summaries = response.GetSummaries()
 	slot.Absorbed = mapped(response.GetAbsorbed(), absorbedFromProto)
 	return slot, nil
 }

@@ -86,6 +86,8 @@ type Namespace struct {
 	HistoryVersions int
 	// Supersede tells that a newer fact takes over from older ones with the same cue, user and agent.
 	Supersede bool
+	// Consolidation is when and how its slots are summed up; all fields are set.
+	Consolidation ConsolidationPolicy
 	// NVersions is the number of former versions that it keeps, for its history and its snapshots; VersionBytes their size.
 	NVersions, VersionBytes uint64
 }
@@ -118,6 +120,7 @@ func namespaceFromProto(m *pb.Namespace) Namespace {
 		DefaultTTL:       durationFromProto(m.GetDefaultTtl()),
 		HistoryVersions:  int(m.GetHistoryVersions()),
 		Supersede:        m.GetSupersede(),
+		Consolidation:    consolidationFromProto(m.GetConsolidation()),
 		NVersions:        m.GetNVersions(),
 		VersionBytes:     m.GetVersionBytes(),
 	}
@@ -147,6 +150,8 @@ type CreateNamespaceRequest struct {
 	DefaultTTL time.Duration
 	// HistoryVersions is how many former versions of each slot it keeps, 0 to 1000. Nil: 10.
 	HistoryVersions *int
+	// Consolidation is when and how its slots are summed up. Nil: not by itself.
+	Consolidation *ConsolidationPolicy
 	// Supersede lets a newer fact or preference take over from older ones with the same cue, user and agent.
 	Supersede bool
 }
@@ -168,6 +173,7 @@ func (c *Client) CreateNamespace(
 		Duplicates:      check.policy(create.Duplicates),
 		DefaultTtl:      durationToProto(create.DefaultTTL),
 		HistoryVersions: check.uint32Pointer(create.HistoryVersions, "history_versions"),
+		Consolidation:   check.consolidation(create.Consolidation),
 		Supersede:       create.Supersede,
 	}
 	if params := create.IndexParams; params != nil {
@@ -241,6 +247,8 @@ type UpdateNamespaceRequest struct {
 	DefaultTTL *time.Duration
 	// HistoryVersions replaces how many former versions of each slot it keeps, 0 to 1000.
 	HistoryVersions *int
+	// Consolidation changes when and how its slots are summed up.
+	Consolidation *ConsolidationPolicy
 	// Supersede says whether newer facts take over from older ones with the same cue, user and agent.
 	Supersede *bool
 }
@@ -255,6 +263,7 @@ func (c *Client) UpdateNamespace(ctx context.Context, update UpdateNamespaceRequ
 		AdapterEnabled:  update.AdapterEnabled,
 		Duplicates:      check.policy(update.Duplicates),
 		HistoryVersions: check.uint32Pointer(update.HistoryVersions, "history_versions"),
+		Consolidation:   check.consolidation(update.Consolidation),
 		Supersede:       update.Supersede,
 	}
 	if update.Ranking != nil {

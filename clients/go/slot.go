@@ -147,6 +147,10 @@ type Slot struct {
 	RecalledFrom string
 	// Validity is when this was valid, where it is not the present state: superseded, or a former version that AsOf found.
 	Validity *Validity
+	// Sources are the ids of the slots that a consolidation made this summary of. Empty for other slots.
+	Sources []string
+	// Summaries are the ids of the summaries that consolidations made of it; of GetSlot alone.
+	Summaries []string
 	// Absorbed are the first 100 duplicates that it absorbed; of GetSlot alone. Duplicates.Absorbed has all.
 	Absorbed []AbsorbedSlot
 }
@@ -182,6 +186,7 @@ func slotFromProto(m *pb.Slot) Slot {
 		Vector:         vectorFromProto(m.GetVector()),
 		Language:       m.GetLanguage(),
 		RecalledFrom:   m.GetRecalledFrom(),
+		Sources:        m.GetSources(),
 	}
 	if len(m.GetMetadata().GetFields()) > 0 {
 		slot.Metadata = m.GetMetadata().AsMap()

@@ -208,7 +208,9 @@ type Namespace struct {
 	// n_versions is the number of former versions that it keeps, for its history and its snapshots.
 	NVersions uint64 `protobuf:"varint,42,opt,name=n_versions,json=nVersions,proto3" json:"n_versions,omitempty"`
 	// version_bytes is their size as stored.
-	VersionBytes  uint64 `protobuf:"varint,43,opt,name=version_bytes,json=versionBytes,proto3" json:"version_bytes,omitempty"`
+	VersionBytes uint64 `protobuf:"varint,43,opt,name=version_bytes,json=versionBytes,proto3" json:"version_bytes,omitempty"`
+	// consolidation is when and how its slots are summed up; all fields are set.
+	Consolidation *ConsolidationPolicy `protobuf:"bytes,50,opt,name=consolidation,proto3" json:"consolidation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -418,6 +420,13 @@ func (x *Namespace) GetVersionBytes() uint64 {
 	return 0
 }
 
+func (x *Namespace) GetConsolidation() *ConsolidationPolicy {
+	if x != nil {
+		return x.Consolidation
+	}
+	return nil
+}
+
 // CreateNamespaceRequest creates a namespace.
 type CreateNamespaceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -450,7 +459,9 @@ type CreateNamespaceRequest struct {
 	HistoryVersions *uint32 `protobuf:"varint,40,opt,name=history_versions,json=historyVersions,proto3,oneof" json:"history_versions,omitempty"`
 	// supersede tells that a newer fact or preference takes over from older ones with the same cue, user_id and agent_id, by
 	// created_at. See Namespace.supersede.
-	Supersede     bool `protobuf:"varint,41,opt,name=supersede,proto3" json:"supersede,omitempty"`
+	Supersede bool `protobuf:"varint,41,opt,name=supersede,proto3" json:"supersede,omitempty"`
+	// consolidation is when and how its slots are summed up. Unset: not by itself.
+	Consolidation *ConsolidationPolicy `protobuf:"bytes,50,opt,name=consolidation,proto3" json:"consolidation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -574,6 +585,13 @@ func (x *CreateNamespaceRequest) GetSupersede() bool {
 		return x.Supersede
 	}
 	return false
+}
+
+func (x *CreateNamespaceRequest) GetConsolidation() *ConsolidationPolicy {
+	if x != nil {
+		return x.Consolidation
+	}
+	return nil
 }
 
 // CreateNamespaceResponse answers CreateNamespace.
@@ -856,7 +874,9 @@ type UpdateNamespaceRequest struct {
 	HistoryVersions *uint32 `protobuf:"varint,40,opt,name=history_versions,json=historyVersions,proto3,oneof" json:"history_versions,omitempty"`
 	// supersede tells that a newer fact or preference takes over from older ones with the same cue, user_id and agent_id, by
 	// created_at. Turning it on reads all slots in one transaction; facts that are there are superseded by the next one.
-	Supersede     *bool `protobuf:"varint,41,opt,name=supersede,proto3,oneof" json:"supersede,omitempty"`
+	Supersede *bool `protobuf:"varint,41,opt,name=supersede,proto3,oneof" json:"supersede,omitempty"`
+	// consolidation changes when and how its slots are summed up; fields that are not set stay as they are.
+	Consolidation *ConsolidationPolicy `protobuf:"bytes,50,opt,name=consolidation,proto3" json:"consolidation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -952,6 +972,13 @@ func (x *UpdateNamespaceRequest) GetSupersede() bool {
 		return *x.Supersede
 	}
 	return false
+}
+
+func (x *UpdateNamespaceRequest) GetConsolidation() *ConsolidationPolicy {
+	if x != nil {
+		return x.Consolidation
+	}
+	return nil
 }
 
 // UpdateNamespaceResponse answers UpdateNamespace.
@@ -2183,11 +2210,11 @@ var File_adamem_v1_admin_service_proto protoreflect.FileDescriptor
 
 const file_adamem_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dadamem/v1/admin_service.proto\x12\tadamem.v1\x1a\x1aadamem/v1/duplicates.proto\x1a\x15adamem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"a\n" +
+	"\x1dadamem/v1/admin_service.proto\x12\tadamem.v1\x1a\x1dadamem/v1/consolidation.proto\x1a\x1aadamem/v1/duplicates.proto\x1a\x15adamem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"a\n" +
 	"\vIndexParams\x12\f\n" +
 	"\x01m\x18\x01 \x01(\rR\x01m\x12'\n" +
 	"\x0fef_construction\x18\x02 \x01(\rR\x0eefConstruction\x12\x1b\n" +
-	"\tef_search\x18\x03 \x01(\rR\befSearch\"\xd9\a\n" +
+	"\tef_search\x18\x03 \x01(\rR\befSearch\"\x9f\b\n" +
 	"\tNamespace\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x10\n" +
@@ -2222,7 +2249,8 @@ const file_adamem_v1_admin_service_proto_rawDesc = "" +
 	"\tsupersede\x18) \x01(\bR\tsupersede\x12\x1d\n" +
 	"\n" +
 	"n_versions\x18* \x01(\x04R\tnVersions\x12#\n" +
-	"\rversion_bytes\x18+ \x01(\x04R\fversionBytes\"\xd8\x04\n" +
+	"\rversion_bytes\x18+ \x01(\x04R\fversionBytes\x12D\n" +
+	"\rconsolidation\x182 \x01(\v2\x1e.adamem.v1.ConsolidationPolicyR\rconsolidation\"\x9e\x05\n" +
 	"\x16CreateNamespaceRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x10\n" +
@@ -2243,7 +2271,8 @@ const file_adamem_v1_admin_service_proto_rawDesc = "" +
 	" \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"defaultTtl\x12.\n" +
 	"\x10history_versions\x18( \x01(\rH\x00R\x0fhistoryVersions\x88\x01\x01\x12\x1c\n" +
-	"\tsupersede\x18) \x01(\bR\tsupersedeB\x13\n" +
+	"\tsupersede\x18) \x01(\bR\tsupersede\x12D\n" +
+	"\rconsolidation\x182 \x01(\v2\x1e.adamem.v1.ConsolidationPolicyR\rconsolidationB\x13\n" +
 	"\x11_history_versions\"M\n" +
 	"\x17CreateNamespaceResponse\x122\n" +
 	"\tnamespace\x18\x01 \x01(\v2\x14.adamem.v1.NamespaceR\tnamespace\")\n" +
@@ -2260,7 +2289,7 @@ const file_adamem_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
 	"namespaces\x18\x01 \x03(\v2\x14.adamem.v1.NamespaceR\n" +
 	"namespaces\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf1\x03\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb7\x04\n" +
 	"\x16UpdateNamespaceRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
 	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x12 \n" +
@@ -2274,7 +2303,8 @@ const file_adamem_v1_admin_service_proto_rawDesc = "" +
 	"\vdefault_ttl\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"defaultTtl\x12.\n" +
 	"\x10history_versions\x18( \x01(\rH\x03R\x0fhistoryVersions\x88\x01\x01\x12!\n" +
-	"\tsupersede\x18) \x01(\bH\x04R\tsupersede\x88\x01\x01B\x0e\n" +
+	"\tsupersede\x18) \x01(\bH\x04R\tsupersede\x88\x01\x01\x12D\n" +
+	"\rconsolidation\x182 \x01(\v2\x1e.adamem.v1.ConsolidationPolicyR\rconsolidationB\x0e\n" +
 	"\f_descriptionB\f\n" +
 	"\n" +
 	"_ef_searchB\x12\n" +
@@ -2442,7 +2472,8 @@ var file_adamem_v1_admin_service_proto_goTypes = []any{
 	(*Ranking)(nil),                     // 31: adamem.v1.Ranking
 	(*DuplicatePolicy)(nil),             // 32: adamem.v1.DuplicatePolicy
 	(*durationpb.Duration)(nil),         // 33: google.protobuf.Duration
-	(*DeletionReceipt)(nil),             // 34: adamem.v1.DeletionReceipt
+	(*ConsolidationPolicy)(nil),         // 34: adamem.v1.ConsolidationPolicy
+	(*DeletionReceipt)(nil),             // 35: adamem.v1.DeletionReceipt
 }
 var file_adamem_v1_admin_service_proto_depIdxs = []int32{
 	27, // 0: adamem.v1.Namespace.metric:type_name -> adamem.v1.Metric
@@ -2453,57 +2484,60 @@ var file_adamem_v1_admin_service_proto_depIdxs = []int32{
 	31, // 5: adamem.v1.Namespace.ranking:type_name -> adamem.v1.Ranking
 	32, // 6: adamem.v1.Namespace.duplicates:type_name -> adamem.v1.DuplicatePolicy
 	33, // 7: adamem.v1.Namespace.default_ttl:type_name -> google.protobuf.Duration
-	27, // 8: adamem.v1.CreateNamespaceRequest.metric:type_name -> adamem.v1.Metric
-	28, // 9: adamem.v1.CreateNamespaceRequest.index_kind:type_name -> adamem.v1.IndexKind
-	1,  // 10: adamem.v1.CreateNamespaceRequest.index_params:type_name -> adamem.v1.IndexParams
-	29, // 11: adamem.v1.CreateNamespaceRequest.vector_type:type_name -> adamem.v1.VectorType
-	32, // 12: adamem.v1.CreateNamespaceRequest.duplicates:type_name -> adamem.v1.DuplicatePolicy
-	33, // 13: adamem.v1.CreateNamespaceRequest.default_ttl:type_name -> google.protobuf.Duration
-	2,  // 14: adamem.v1.CreateNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
-	2,  // 15: adamem.v1.GetNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
-	2,  // 16: adamem.v1.ListNamespacesResponse.namespaces:type_name -> adamem.v1.Namespace
-	31, // 17: adamem.v1.UpdateNamespaceRequest.ranking:type_name -> adamem.v1.Ranking
-	32, // 18: adamem.v1.UpdateNamespaceRequest.duplicates:type_name -> adamem.v1.DuplicatePolicy
-	33, // 19: adamem.v1.UpdateNamespaceRequest.default_ttl:type_name -> google.protobuf.Duration
-	2,  // 20: adamem.v1.UpdateNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
-	34, // 21: adamem.v1.DeleteNamespaceResponse.receipt:type_name -> adamem.v1.DeletionReceipt
-	33, // 22: adamem.v1.GetServerInfoResponse.uptime:type_name -> google.protobuf.Duration
-	15, // 23: adamem.v1.GetServerInfoResponse.limits:type_name -> adamem.v1.Limits
-	0,  // 24: adamem.v1.TrainingReport.outcome:type_name -> adamem.v1.TrainingOutcome
-	30, // 25: adamem.v1.TrainingReport.finished_at:type_name -> google.protobuf.Timestamp
-	33, // 26: adamem.v1.TrainingReport.duration:type_name -> google.protobuf.Duration
-	33, // 27: adamem.v1.TrainingReport.cpu_time:type_name -> google.protobuf.Duration
-	16, // 28: adamem.v1.AdapterStatus.last_training:type_name -> adamem.v1.TrainingReport
-	30, // 29: adamem.v1.AdapterVersion.created_at:type_name -> google.protobuf.Timestamp
-	17, // 30: adamem.v1.GetAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
-	18, // 31: adamem.v1.ListAdapterVersionsResponse.versions:type_name -> adamem.v1.AdapterVersion
-	17, // 32: adamem.v1.TrainAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
-	17, // 33: adamem.v1.RollbackAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
-	3,  // 34: adamem.v1.AdminService.CreateNamespace:input_type -> adamem.v1.CreateNamespaceRequest
-	5,  // 35: adamem.v1.AdminService.GetNamespace:input_type -> adamem.v1.GetNamespaceRequest
-	7,  // 36: adamem.v1.AdminService.ListNamespaces:input_type -> adamem.v1.ListNamespacesRequest
-	9,  // 37: adamem.v1.AdminService.UpdateNamespace:input_type -> adamem.v1.UpdateNamespaceRequest
-	11, // 38: adamem.v1.AdminService.DeleteNamespace:input_type -> adamem.v1.DeleteNamespaceRequest
-	19, // 39: adamem.v1.AdminService.GetAdapter:input_type -> adamem.v1.GetAdapterRequest
-	21, // 40: adamem.v1.AdminService.ListAdapterVersions:input_type -> adamem.v1.ListAdapterVersionsRequest
-	23, // 41: adamem.v1.AdminService.TrainAdapter:input_type -> adamem.v1.TrainAdapterRequest
-	25, // 42: adamem.v1.AdminService.RollbackAdapter:input_type -> adamem.v1.RollbackAdapterRequest
-	13, // 43: adamem.v1.AdminService.GetServerInfo:input_type -> adamem.v1.GetServerInfoRequest
-	4,  // 44: adamem.v1.AdminService.CreateNamespace:output_type -> adamem.v1.CreateNamespaceResponse
-	6,  // 45: adamem.v1.AdminService.GetNamespace:output_type -> adamem.v1.GetNamespaceResponse
-	8,  // 46: adamem.v1.AdminService.ListNamespaces:output_type -> adamem.v1.ListNamespacesResponse
-	10, // 47: adamem.v1.AdminService.UpdateNamespace:output_type -> adamem.v1.UpdateNamespaceResponse
-	12, // 48: adamem.v1.AdminService.DeleteNamespace:output_type -> adamem.v1.DeleteNamespaceResponse
-	20, // 49: adamem.v1.AdminService.GetAdapter:output_type -> adamem.v1.GetAdapterResponse
-	22, // 50: adamem.v1.AdminService.ListAdapterVersions:output_type -> adamem.v1.ListAdapterVersionsResponse
-	24, // 51: adamem.v1.AdminService.TrainAdapter:output_type -> adamem.v1.TrainAdapterResponse
-	26, // 52: adamem.v1.AdminService.RollbackAdapter:output_type -> adamem.v1.RollbackAdapterResponse
-	14, // 53: adamem.v1.AdminService.GetServerInfo:output_type -> adamem.v1.GetServerInfoResponse
-	44, // [44:54] is the sub-list for method output_type
-	34, // [34:44] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	34, // 8: adamem.v1.Namespace.consolidation:type_name -> adamem.v1.ConsolidationPolicy
+	27, // 9: adamem.v1.CreateNamespaceRequest.metric:type_name -> adamem.v1.Metric
+	28, // 10: adamem.v1.CreateNamespaceRequest.index_kind:type_name -> adamem.v1.IndexKind
+	1,  // 11: adamem.v1.CreateNamespaceRequest.index_params:type_name -> adamem.v1.IndexParams
+	29, // 12: adamem.v1.CreateNamespaceRequest.vector_type:type_name -> adamem.v1.VectorType
+	32, // 13: adamem.v1.CreateNamespaceRequest.duplicates:type_name -> adamem.v1.DuplicatePolicy
+	33, // 14: adamem.v1.CreateNamespaceRequest.default_ttl:type_name -> google.protobuf.Duration
+	34, // 15: adamem.v1.CreateNamespaceRequest.consolidation:type_name -> adamem.v1.ConsolidationPolicy
+	2,  // 16: adamem.v1.CreateNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
+	2,  // 17: adamem.v1.GetNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
+	2,  // 18: adamem.v1.ListNamespacesResponse.namespaces:type_name -> adamem.v1.Namespace
+	31, // 19: adamem.v1.UpdateNamespaceRequest.ranking:type_name -> adamem.v1.Ranking
+	32, // 20: adamem.v1.UpdateNamespaceRequest.duplicates:type_name -> adamem.v1.DuplicatePolicy
+	33, // 21: adamem.v1.UpdateNamespaceRequest.default_ttl:type_name -> google.protobuf.Duration
+	34, // 22: adamem.v1.UpdateNamespaceRequest.consolidation:type_name -> adamem.v1.ConsolidationPolicy
+	2,  // 23: adamem.v1.UpdateNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
+	35, // 24: adamem.v1.DeleteNamespaceResponse.receipt:type_name -> adamem.v1.DeletionReceipt
+	33, // 25: adamem.v1.GetServerInfoResponse.uptime:type_name -> google.protobuf.Duration
+	15, // 26: adamem.v1.GetServerInfoResponse.limits:type_name -> adamem.v1.Limits
+	0,  // 27: adamem.v1.TrainingReport.outcome:type_name -> adamem.v1.TrainingOutcome
+	30, // 28: adamem.v1.TrainingReport.finished_at:type_name -> google.protobuf.Timestamp
+	33, // 29: adamem.v1.TrainingReport.duration:type_name -> google.protobuf.Duration
+	33, // 30: adamem.v1.TrainingReport.cpu_time:type_name -> google.protobuf.Duration
+	16, // 31: adamem.v1.AdapterStatus.last_training:type_name -> adamem.v1.TrainingReport
+	30, // 32: adamem.v1.AdapterVersion.created_at:type_name -> google.protobuf.Timestamp
+	17, // 33: adamem.v1.GetAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
+	18, // 34: adamem.v1.ListAdapterVersionsResponse.versions:type_name -> adamem.v1.AdapterVersion
+	17, // 35: adamem.v1.TrainAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
+	17, // 36: adamem.v1.RollbackAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
+	3,  // 37: adamem.v1.AdminService.CreateNamespace:input_type -> adamem.v1.CreateNamespaceRequest
+	5,  // 38: adamem.v1.AdminService.GetNamespace:input_type -> adamem.v1.GetNamespaceRequest
+	7,  // 39: adamem.v1.AdminService.ListNamespaces:input_type -> adamem.v1.ListNamespacesRequest
+	9,  // 40: adamem.v1.AdminService.UpdateNamespace:input_type -> adamem.v1.UpdateNamespaceRequest
+	11, // 41: adamem.v1.AdminService.DeleteNamespace:input_type -> adamem.v1.DeleteNamespaceRequest
+	19, // 42: adamem.v1.AdminService.GetAdapter:input_type -> adamem.v1.GetAdapterRequest
+	21, // 43: adamem.v1.AdminService.ListAdapterVersions:input_type -> adamem.v1.ListAdapterVersionsRequest
+	23, // 44: adamem.v1.AdminService.TrainAdapter:input_type -> adamem.v1.TrainAdapterRequest
+	25, // 45: adamem.v1.AdminService.RollbackAdapter:input_type -> adamem.v1.RollbackAdapterRequest
+	13, // 46: adamem.v1.AdminService.GetServerInfo:input_type -> adamem.v1.GetServerInfoRequest
+	4,  // 47: adamem.v1.AdminService.CreateNamespace:output_type -> adamem.v1.CreateNamespaceResponse
+	6,  // 48: adamem.v1.AdminService.GetNamespace:output_type -> adamem.v1.GetNamespaceResponse
+	8,  // 49: adamem.v1.AdminService.ListNamespaces:output_type -> adamem.v1.ListNamespacesResponse
+	10, // 50: adamem.v1.AdminService.UpdateNamespace:output_type -> adamem.v1.UpdateNamespaceResponse
+	12, // 51: adamem.v1.AdminService.DeleteNamespace:output_type -> adamem.v1.DeleteNamespaceResponse
+	20, // 52: adamem.v1.AdminService.GetAdapter:output_type -> adamem.v1.GetAdapterResponse
+	22, // 53: adamem.v1.AdminService.ListAdapterVersions:output_type -> adamem.v1.ListAdapterVersionsResponse
+	24, // 54: adamem.v1.AdminService.TrainAdapter:output_type -> adamem.v1.TrainAdapterResponse
+	26, // 55: adamem.v1.AdminService.RollbackAdapter:output_type -> adamem.v1.RollbackAdapterResponse
+	14, // 56: adamem.v1.AdminService.GetServerInfo:output_type -> adamem.v1.GetServerInfoResponse
+	47, // [47:57] is the sub-list for method output_type
+	37, // [37:47] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_adamem_v1_admin_service_proto_init() }
@@ -2511,6 +2545,7 @@ func file_adamem_v1_admin_service_proto_init() {
 	if File_adamem_v1_admin_service_proto != nil {
 		return
 	}
+	file_adamem_v1_consolidation_proto_init()
 	file_adamem_v1_duplicates_proto_init()
 	file_adamem_v1_types_proto_init()
 	file_adamem_v1_admin_service_proto_msgTypes[2].OneofWrappers = []any{}

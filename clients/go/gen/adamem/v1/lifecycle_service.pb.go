@@ -1302,11 +1302,260 @@ func (x *ListFindingSlotsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// ConsolidateNamespaceRequest starts a consolidation.
+type ConsolidateNamespaceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace to consolidate. Empty: the server's default namespace.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// request_id makes the call idempotent for 24 hours: sent again it answers with the same job. At most 128 bytes. Empty: none.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// method writes the summaries. Unset: the namespace's.
+	Method ConsolidationMethod `protobuf:"varint,3,opt,name=method,proto3,enum=adamem.v1.ConsolidationMethod" json:"method,omitempty"`
+	// max_chars is the most characters of a summary. 100 to 10000. Unset: the namespace's.
+	MaxChars *uint32 `protobuf:"varint,4,opt,name=max_chars,json=maxChars,proto3,oneof" json:"max_chars,omitempty"`
+	// threshold is as in ConsolidationPolicy. Unset: the namespace's.
+	Threshold     *float32 `protobuf:"fixed32,5,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsolidateNamespaceRequest) Reset() {
+	*x = ConsolidateNamespaceRequest{}
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsolidateNamespaceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsolidateNamespaceRequest) ProtoMessage() {}
+
+func (x *ConsolidateNamespaceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsolidateNamespaceRequest.ProtoReflect.Descriptor instead.
+func (*ConsolidateNamespaceRequest) Descriptor() ([]byte, []int) {
+	return file_adamem_v1_lifecycle_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ConsolidateNamespaceRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ConsolidateNamespaceRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ConsolidateNamespaceRequest) GetMethod() ConsolidationMethod {
+	if x != nil {
+		return x.Method
+	}
+	return ConsolidationMethod_CONSOLIDATION_METHOD_UNSPECIFIED
+}
+
+func (x *ConsolidateNamespaceRequest) GetMaxChars() uint32 {
+	if x != nil && x.MaxChars != nil {
+		return *x.MaxChars
+	}
+	return 0
+}
+
+func (x *ConsolidateNamespaceRequest) GetThreshold() float32 {
+	if x != nil && x.Threshold != nil {
+		return *x.Threshold
+	}
+	return 0
+}
+
+// ConsolidateNamespaceResponse answers ConsolidateNamespace.
+type ConsolidateNamespaceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// job that was started. Its result has "n_slots" looked at, "n_summaries" written, "n_replaced" of earlier ones, "n_left_out" groups
+	// that changed meanwhile or have no sentence that fits, "n_fallbacks" summaries of sentences in the place of the language model's, and
+	// "language_model_problem", the last one.
+	Job           *Job `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsolidateNamespaceResponse) Reset() {
+	*x = ConsolidateNamespaceResponse{}
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsolidateNamespaceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsolidateNamespaceResponse) ProtoMessage() {}
+
+func (x *ConsolidateNamespaceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsolidateNamespaceResponse.ProtoReflect.Descriptor instead.
+func (*ConsolidateNamespaceResponse) Descriptor() ([]byte, []int) {
+	return file_adamem_v1_lifecycle_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ConsolidateNamespaceResponse) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+// PreviewConsolidationRequest asks what a consolidation would write.
+type PreviewConsolidationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace to look at. Empty: the server's default namespace.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// method writes the summaries. Unset: the namespace's.
+	Method ConsolidationMethod `protobuf:"varint,2,opt,name=method,proto3,enum=adamem.v1.ConsolidationMethod" json:"method,omitempty"`
+	// max_chars is the most characters of a summary. 100 to 10000. Unset: the namespace's.
+	MaxChars *uint32 `protobuf:"varint,3,opt,name=max_chars,json=maxChars,proto3,oneof" json:"max_chars,omitempty"`
+	// threshold is as in ConsolidationPolicy. Unset: the namespace's.
+	Threshold     *float32 `protobuf:"fixed32,4,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewConsolidationRequest) Reset() {
+	*x = PreviewConsolidationRequest{}
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewConsolidationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewConsolidationRequest) ProtoMessage() {}
+
+func (x *PreviewConsolidationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewConsolidationRequest.ProtoReflect.Descriptor instead.
+func (*PreviewConsolidationRequest) Descriptor() ([]byte, []int) {
+	return file_adamem_v1_lifecycle_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *PreviewConsolidationRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *PreviewConsolidationRequest) GetMethod() ConsolidationMethod {
+	if x != nil {
+		return x.Method
+	}
+	return ConsolidationMethod_CONSOLIDATION_METHOD_UNSPECIFIED
+}
+
+func (x *PreviewConsolidationRequest) GetMaxChars() uint32 {
+	if x != nil && x.MaxChars != nil {
+		return *x.MaxChars
+	}
+	return 0
+}
+
+func (x *PreviewConsolidationRequest) GetThreshold() float32 {
+	if x != nil && x.Threshold != nil {
+		return *x.Threshold
+	}
+	return 0
+}
+
+// PreviewConsolidationResponse is one summary.
+type PreviewConsolidationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// summary that would be written.
+	Summary       *PlannedSummary `protobuf:"bytes,1,opt,name=summary,proto3" json:"summary,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewConsolidationResponse) Reset() {
+	*x = PreviewConsolidationResponse{}
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewConsolidationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewConsolidationResponse) ProtoMessage() {}
+
+func (x *PreviewConsolidationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_adamem_v1_lifecycle_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewConsolidationResponse.ProtoReflect.Descriptor instead.
+func (*PreviewConsolidationResponse) Descriptor() ([]byte, []int) {
+	return file_adamem_v1_lifecycle_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PreviewConsolidationResponse) GetSummary() *PlannedSummary {
+	if x != nil {
+		return x.Summary
+	}
+	return nil
+}
+
 var File_adamem_v1_lifecycle_service_proto protoreflect.FileDescriptor
 
 const file_adamem_v1_lifecycle_service_proto_rawDesc = "" +
 	"\n" +
-	"!adamem/v1/lifecycle_service.proto\x12\tadamem.v1\x1a\x1aadamem/v1/duplicates.proto\x1a\x1badamem/v1/job_service.proto\x1a\x17adamem/v1/reports.proto\"U\n" +
+	"!adamem/v1/lifecycle_service.proto\x12\tadamem.v1\x1a\x1dadamem/v1/consolidation.proto\x1a\x1aadamem/v1/duplicates.proto\x1a\x1badamem/v1/job_service.proto\x1a\x17adamem/v1/reports.proto\"U\n" +
 	"\x16VerifyNamespaceRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n" +
 	"\n" +
@@ -1398,7 +1647,31 @@ const file_adamem_v1_lifecycle_service_proto_rawDesc = "" +
 	"\v_stale_days\"s\n" +
 	"\x18ListFindingSlotsResponse\x12/\n" +
 	"\x05slots\x18\x01 \x03(\v2\x19.adamem.v1.FindingExampleR\x05slots\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x91\b\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf3\x01\n" +
+	"\x1bConsolidateNamespaceRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x126\n" +
+	"\x06method\x18\x03 \x01(\x0e2\x1e.adamem.v1.ConsolidationMethodR\x06method\x12 \n" +
+	"\tmax_chars\x18\x04 \x01(\rH\x00R\bmaxChars\x88\x01\x01\x12!\n" +
+	"\tthreshold\x18\x05 \x01(\x02H\x01R\tthreshold\x88\x01\x01B\f\n" +
+	"\n" +
+	"_max_charsB\f\n" +
+	"\n" +
+	"_threshold\"@\n" +
+	"\x1cConsolidateNamespaceResponse\x12 \n" +
+	"\x03job\x18\x01 \x01(\v2\x0e.adamem.v1.JobR\x03job\"\xd4\x01\n" +
+	"\x1bPreviewConsolidationRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x126\n" +
+	"\x06method\x18\x02 \x01(\x0e2\x1e.adamem.v1.ConsolidationMethodR\x06method\x12 \n" +
+	"\tmax_chars\x18\x03 \x01(\rH\x00R\bmaxChars\x88\x01\x01\x12!\n" +
+	"\tthreshold\x18\x04 \x01(\x02H\x01R\tthreshold\x88\x01\x01B\f\n" +
+	"\n" +
+	"_max_charsB\f\n" +
+	"\n" +
+	"_threshold\"S\n" +
+	"\x1cPreviewConsolidationResponse\x123\n" +
+	"\asummary\x18\x01 \x01(\v2\x19.adamem.v1.PlannedSummaryR\asummary2\xe5\t\n" +
 	"\x10LifecycleService\x12X\n" +
 	"\x0fVerifyNamespace\x12!.adamem.v1.VerifyNamespaceRequest\x1a\".adamem.v1.VerifyNamespaceResponse\x12[\n" +
 	"\x10CompactNamespace\x12\".adamem.v1.CompactNamespaceRequest\x1a#.adamem.v1.CompactNamespaceResponse\x12[\n" +
@@ -1406,7 +1679,9 @@ const file_adamem_v1_lifecycle_service_proto_rawDesc = "" +
 	"\x14DeduplicateNamespace\x12&.adamem.v1.DeduplicateNamespaceRequest\x1a'.adamem.v1.DeduplicateNamespaceResponse\x12^\n" +
 	"\x11UndoDeduplication\x12#.adamem.v1.UndoDeduplicationRequest\x1a$.adamem.v1.UndoDeduplicationResponse\x12a\n" +
 	"\x12ListDuplicatePairs\x12$.adamem.v1.ListDuplicatePairsRequest\x1a%.adamem.v1.ListDuplicatePairsResponse\x12^\n" +
-	"\x11ListAbsorbedSlots\x12#.adamem.v1.ListAbsorbedSlotsRequest\x1a$.adamem.v1.ListAbsorbedSlotsResponse\x12L\n" +
+	"\x11ListAbsorbedSlots\x12#.adamem.v1.ListAbsorbedSlotsRequest\x1a$.adamem.v1.ListAbsorbedSlotsResponse\x12g\n" +
+	"\x14ConsolidateNamespace\x12&.adamem.v1.ConsolidateNamespaceRequest\x1a'.adamem.v1.ConsolidateNamespaceResponse\x12i\n" +
+	"\x14PreviewConsolidation\x12&.adamem.v1.PreviewConsolidationRequest\x1a'.adamem.v1.PreviewConsolidationResponse0\x01\x12L\n" +
 	"\vCompactData\x12\x1d.adamem.v1.CompactDataRequest\x1a\x1e.adamem.v1.CompactDataResponse\x12X\n" +
 	"\x0fReportNamespace\x12!.adamem.v1.ReportNamespaceRequest\x1a\".adamem.v1.ReportNamespaceResponse\x12X\n" +
 	"\x0fGetHealthReport\x12!.adamem.v1.GetHealthReportRequest\x1a\".adamem.v1.GetHealthReportResponse\x12[\n" +
@@ -1424,7 +1699,7 @@ func file_adamem_v1_lifecycle_service_proto_rawDescGZIP() []byte {
 	return file_adamem_v1_lifecycle_service_proto_rawDescData
 }
 
-var file_adamem_v1_lifecycle_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_adamem_v1_lifecycle_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_adamem_v1_lifecycle_service_proto_goTypes = []any{
 	(*VerifyNamespaceRequest)(nil),       // 0: adamem.v1.VerifyNamespaceRequest
 	(*VerifyNamespaceResponse)(nil),      // 1: adamem.v1.VerifyNamespaceResponse
@@ -1448,55 +1723,69 @@ var file_adamem_v1_lifecycle_service_proto_goTypes = []any{
 	(*GetHealthReportResponse)(nil),      // 19: adamem.v1.GetHealthReportResponse
 	(*ListFindingSlotsRequest)(nil),      // 20: adamem.v1.ListFindingSlotsRequest
 	(*ListFindingSlotsResponse)(nil),     // 21: adamem.v1.ListFindingSlotsResponse
-	(*Job)(nil),                          // 22: adamem.v1.Job
-	(DuplicateScope)(0),                  // 23: adamem.v1.DuplicateScope
-	(*DuplicatePair)(nil),                // 24: adamem.v1.DuplicatePair
-	(*AbsorbedSlot)(nil),                 // 25: adamem.v1.AbsorbedSlot
-	(*HealthReport)(nil),                 // 26: adamem.v1.HealthReport
-	(FindingKind)(0),                     // 27: adamem.v1.FindingKind
-	(*FindingExample)(nil),               // 28: adamem.v1.FindingExample
+	(*ConsolidateNamespaceRequest)(nil),  // 22: adamem.v1.ConsolidateNamespaceRequest
+	(*ConsolidateNamespaceResponse)(nil), // 23: adamem.v1.ConsolidateNamespaceResponse
+	(*PreviewConsolidationRequest)(nil),  // 24: adamem.v1.PreviewConsolidationRequest
+	(*PreviewConsolidationResponse)(nil), // 25: adamem.v1.PreviewConsolidationResponse
+	(*Job)(nil),                          // 26: adamem.v1.Job
+	(DuplicateScope)(0),                  // 27: adamem.v1.DuplicateScope
+	(*DuplicatePair)(nil),                // 28: adamem.v1.DuplicatePair
+	(*AbsorbedSlot)(nil),                 // 29: adamem.v1.AbsorbedSlot
+	(*HealthReport)(nil),                 // 30: adamem.v1.HealthReport
+	(FindingKind)(0),                     // 31: adamem.v1.FindingKind
+	(*FindingExample)(nil),               // 32: adamem.v1.FindingExample
+	(ConsolidationMethod)(0),             // 33: adamem.v1.ConsolidationMethod
+	(*PlannedSummary)(nil),               // 34: adamem.v1.PlannedSummary
 }
 var file_adamem_v1_lifecycle_service_proto_depIdxs = []int32{
-	22, // 0: adamem.v1.VerifyNamespaceResponse.job:type_name -> adamem.v1.Job
-	22, // 1: adamem.v1.CompactNamespaceResponse.job:type_name -> adamem.v1.Job
-	23, // 2: adamem.v1.DeduplicateNamespaceRequest.scope:type_name -> adamem.v1.DuplicateScope
-	22, // 3: adamem.v1.DeduplicateNamespaceResponse.job:type_name -> adamem.v1.Job
-	22, // 4: adamem.v1.UndoDeduplicationResponse.job:type_name -> adamem.v1.Job
-	24, // 5: adamem.v1.ListDuplicatePairsResponse.pairs:type_name -> adamem.v1.DuplicatePair
-	25, // 6: adamem.v1.ListAbsorbedSlotsResponse.absorbed:type_name -> adamem.v1.AbsorbedSlot
-	22, // 7: adamem.v1.CompactDataResponse.job:type_name -> adamem.v1.Job
-	22, // 8: adamem.v1.ReembedNamespaceResponse.job:type_name -> adamem.v1.Job
-	22, // 9: adamem.v1.ReportNamespaceResponse.job:type_name -> adamem.v1.Job
-	26, // 10: adamem.v1.GetHealthReportResponse.report:type_name -> adamem.v1.HealthReport
-	27, // 11: adamem.v1.ListFindingSlotsRequest.kind:type_name -> adamem.v1.FindingKind
-	28, // 12: adamem.v1.ListFindingSlotsResponse.slots:type_name -> adamem.v1.FindingExample
-	0,  // 13: adamem.v1.LifecycleService.VerifyNamespace:input_type -> adamem.v1.VerifyNamespaceRequest
-	2,  // 14: adamem.v1.LifecycleService.CompactNamespace:input_type -> adamem.v1.CompactNamespaceRequest
-	14, // 15: adamem.v1.LifecycleService.ReembedNamespace:input_type -> adamem.v1.ReembedNamespaceRequest
-	4,  // 16: adamem.v1.LifecycleService.DeduplicateNamespace:input_type -> adamem.v1.DeduplicateNamespaceRequest
-	6,  // 17: adamem.v1.LifecycleService.UndoDeduplication:input_type -> adamem.v1.UndoDeduplicationRequest
-	8,  // 18: adamem.v1.LifecycleService.ListDuplicatePairs:input_type -> adamem.v1.ListDuplicatePairsRequest
-	10, // 19: adamem.v1.LifecycleService.ListAbsorbedSlots:input_type -> adamem.v1.ListAbsorbedSlotsRequest
-	12, // 20: adamem.v1.LifecycleService.CompactData:input_type -> adamem.v1.CompactDataRequest
-	16, // 21: adamem.v1.LifecycleService.ReportNamespace:input_type -> adamem.v1.ReportNamespaceRequest
-	18, // 22: adamem.v1.LifecycleService.GetHealthReport:input_type -> adamem.v1.GetHealthReportRequest
-	20, // 23: adamem.v1.LifecycleService.ListFindingSlots:input_type -> adamem.v1.ListFindingSlotsRequest
-	1,  // 24: adamem.v1.LifecycleService.VerifyNamespace:output_type -> adamem.v1.VerifyNamespaceResponse
-	3,  // 25: adamem.v1.LifecycleService.CompactNamespace:output_type -> adamem.v1.CompactNamespaceResponse
-	15, // 26: adamem.v1.LifecycleService.ReembedNamespace:output_type -> adamem.v1.ReembedNamespaceResponse
-	5,  // 27: adamem.v1.LifecycleService.DeduplicateNamespace:output_type -> adamem.v1.DeduplicateNamespaceResponse
-	7,  // 28: adamem.v1.LifecycleService.UndoDeduplication:output_type -> adamem.v1.UndoDeduplicationResponse
-	9,  // 29: adamem.v1.LifecycleService.ListDuplicatePairs:output_type -> adamem.v1.ListDuplicatePairsResponse
-	11, // 30: adamem.v1.LifecycleService.ListAbsorbedSlots:output_type -> adamem.v1.ListAbsorbedSlotsResponse
-	13, // 31: adamem.v1.LifecycleService.CompactData:output_type -> adamem.v1.CompactDataResponse
-	17, // 32: adamem.v1.LifecycleService.ReportNamespace:output_type -> adamem.v1.ReportNamespaceResponse
-	19, // 33: adamem.v1.LifecycleService.GetHealthReport:output_type -> adamem.v1.GetHealthReportResponse
-	21, // 34: adamem.v1.LifecycleService.ListFindingSlots:output_type -> adamem.v1.ListFindingSlotsResponse
-	24, // [24:35] is the sub-list for method output_type
-	13, // [13:24] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	26, // 0: adamem.v1.VerifyNamespaceResponse.job:type_name -> adamem.v1.Job
+	26, // 1: adamem.v1.CompactNamespaceResponse.job:type_name -> adamem.v1.Job
+	27, // 2: adamem.v1.DeduplicateNamespaceRequest.scope:type_name -> adamem.v1.DuplicateScope
+	26, // 3: adamem.v1.DeduplicateNamespaceResponse.job:type_name -> adamem.v1.Job
+	26, // 4: adamem.v1.UndoDeduplicationResponse.job:type_name -> adamem.v1.Job
+	28, // 5: adamem.v1.ListDuplicatePairsResponse.pairs:type_name -> adamem.v1.DuplicatePair
+	29, // 6: adamem.v1.ListAbsorbedSlotsResponse.absorbed:type_name -> adamem.v1.AbsorbedSlot
+	26, // 7: adamem.v1.CompactDataResponse.job:type_name -> adamem.v1.Job
+	26, // 8: adamem.v1.ReembedNamespaceResponse.job:type_name -> adamem.v1.Job
+	26, // 9: adamem.v1.ReportNamespaceResponse.job:type_name -> adamem.v1.Job
+	30, // 10: adamem.v1.GetHealthReportResponse.report:type_name -> adamem.v1.HealthReport
+	31, // 11: adamem.v1.ListFindingSlotsRequest.kind:type_name -> adamem.v1.FindingKind
+	32, // 12: adamem.v1.ListFindingSlotsResponse.slots:type_name -> adamem.v1.FindingExample
+	33, // 13: adamem.v1.ConsolidateNamespaceRequest.method:type_name -> adamem.v1.ConsolidationMethod
+	26, // 14: adamem.v1.ConsolidateNamespaceResponse.job:type_name -> adamem.v1.Job
+	33, // 15: adamem.v1.PreviewConsolidationRequest.method:type_name -> adamem.v1.ConsolidationMethod
+	34, // 16: adamem.v1.PreviewConsolidationResponse.summary:type_name -> adamem.v1.PlannedSummary
+	0,  // 17: adamem.v1.LifecycleService.VerifyNamespace:input_type -> adamem.v1.VerifyNamespaceRequest
+	2,  // 18: adamem.v1.LifecycleService.CompactNamespace:input_type -> adamem.v1.CompactNamespaceRequest
+	14, // 19: adamem.v1.LifecycleService.ReembedNamespace:input_type -> adamem.v1.ReembedNamespaceRequest
+	4,  // 20: adamem.v1.LifecycleService.DeduplicateNamespace:input_type -> adamem.v1.DeduplicateNamespaceRequest
+	6,  // 21: adamem.v1.LifecycleService.UndoDeduplication:input_type -> adamem.v1.UndoDeduplicationRequest
+	8,  // 22: adamem.v1.LifecycleService.ListDuplicatePairs:input_type -> adamem.v1.ListDuplicatePairsRequest
+	10, // 23: adamem.v1.LifecycleService.ListAbsorbedSlots:input_type -> adamem.v1.ListAbsorbedSlotsRequest
+	22, // 24: adamem.v1.LifecycleService.ConsolidateNamespace:input_type -> adamem.v1.ConsolidateNamespaceRequest
+	24, // 25: adamem.v1.LifecycleService.PreviewConsolidation:input_type -> adamem.v1.PreviewConsolidationRequest
+	12, // 26: adamem.v1.LifecycleService.CompactData:input_type -> adamem.v1.CompactDataRequest
+	16, // 27: adamem.v1.LifecycleService.ReportNamespace:input_type -> adamem.v1.ReportNamespaceRequest
+	18, // 28: adamem.v1.LifecycleService.GetHealthReport:input_type -> adamem.v1.GetHealthReportRequest
+	20, // 29: adamem.v1.LifecycleService.ListFindingSlots:input_type -> adamem.v1.ListFindingSlotsRequest
+	1,  // 30: adamem.v1.LifecycleService.VerifyNamespace:output_type -> adamem.v1.VerifyNamespaceResponse
+	3,  // 31: adamem.v1.LifecycleService.CompactNamespace:output_type -> adamem.v1.CompactNamespaceResponse
+	15, // 32: adamem.v1.LifecycleService.ReembedNamespace:output_type -> adamem.v1.ReembedNamespaceResponse
+	5,  // 33: adamem.v1.LifecycleService.DeduplicateNamespace:output_type -> adamem.v1.DeduplicateNamespaceResponse
+	7,  // 34: adamem.v1.LifecycleService.UndoDeduplication:output_type -> adamem.v1.UndoDeduplicationResponse
+	9,  // 35: adamem.v1.LifecycleService.ListDuplicatePairs:output_type -> adamem.v1.ListDuplicatePairsResponse
+	11, // 36: adamem.v1.LifecycleService.ListAbsorbedSlots:output_type -> adamem.v1.ListAbsorbedSlotsResponse
+	23, // 37: adamem.v1.LifecycleService.ConsolidateNamespace:output_type -> adamem.v1.ConsolidateNamespaceResponse
+	25, // 38: adamem.v1.LifecycleService.PreviewConsolidation:output_type -> adamem.v1.PreviewConsolidationResponse
+	13, // 39: adamem.v1.LifecycleService.CompactData:output_type -> adamem.v1.CompactDataResponse
+	17, // 40: adamem.v1.LifecycleService.ReportNamespace:output_type -> adamem.v1.ReportNamespaceResponse
+	19, // 41: adamem.v1.LifecycleService.GetHealthReport:output_type -> adamem.v1.GetHealthReportResponse
+	21, // 42: adamem.v1.LifecycleService.ListFindingSlots:output_type -> adamem.v1.ListFindingSlotsResponse
+	30, // [30:43] is the sub-list for method output_type
+	17, // [17:30] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_adamem_v1_lifecycle_service_proto_init() }
@@ -1504,19 +1793,22 @@ func file_adamem_v1_lifecycle_service_proto_init() {
 	if File_adamem_v1_lifecycle_service_proto != nil {
 		return
 	}
+	file_adamem_v1_consolidation_proto_init()
 	file_adamem_v1_duplicates_proto_init()
 	file_adamem_v1_job_service_proto_init()
 	file_adamem_v1_reports_proto_init()
 	file_adamem_v1_lifecycle_service_proto_msgTypes[4].OneofWrappers = []any{}
 	file_adamem_v1_lifecycle_service_proto_msgTypes[16].OneofWrappers = []any{}
 	file_adamem_v1_lifecycle_service_proto_msgTypes[20].OneofWrappers = []any{}
+	file_adamem_v1_lifecycle_service_proto_msgTypes[22].OneofWrappers = []any{}
+	file_adamem_v1_lifecycle_service_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_adamem_v1_lifecycle_service_proto_rawDesc), len(file_adamem_v1_lifecycle_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

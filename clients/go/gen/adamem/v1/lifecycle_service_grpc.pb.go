@@ -28,6 +28,8 @@ const (
 	LifecycleService_UndoDeduplication_FullMethodName    = "/adamem.v1.LifecycleService/UndoDeduplication"
 	LifecycleService_ListDuplicatePairs_FullMethodName   = "/adamem.v1.LifecycleService/ListDuplicatePairs"
 	LifecycleService_ListAbsorbedSlots_FullMethodName    = "/adamem.v1.LifecycleService/ListAbsorbedSlots"
+	LifecycleService_ConsolidateNamespace_FullMethodName = "/adamem.v1.LifecycleService/ConsolidateNamespace"
+	LifecycleService_PreviewConsolidation_FullMethodName = "/adamem.v1.LifecycleService/PreviewConsolidation"
 	LifecycleService_CompactData_FullMethodName          = "/adamem.v1.LifecycleService/CompactData"
 	LifecycleService_ReportNamespace_FullMethodName      = "/adamem.v1.LifecycleService/ReportNamespace"
 	LifecycleService_GetHealthReport_FullMethodName      = "/adamem.v1.LifecycleService/GetHealthReport"
@@ -58,6 +60,12 @@ type LifecycleServiceClient interface {
 	ListDuplicatePairs(ctx context.Context, in *ListDuplicatePairsRequest, opts ...grpc.CallOption) (*ListDuplicatePairsResponse, error)
 	// ListAbsorbedSlots lists what a slot has absorbed, in the order in which it did.
 	ListAbsorbedSlots(ctx context.Context, in *ListAbsorbedSlotsRequest, opts ...grpc.CallOption) (*ListAbsorbedSlotsResponse, error)
+	// ConsolidateNamespace starts a job "consolidate": it writes summaries of slots that belong together: of the sessions of
+	// conversations, and of other slots that are alike and of one user, agent and tags. Slots stay as they are; a summary names its
+	// sources, and summaries are not summed up. Cancelled it keeps what it has written.
+	ConsolidateNamespace(ctx context.Context, in *ConsolidateNamespaceRequest, opts ...grpc.CallOption) (*ConsolidateNamespaceResponse, error)
+	// PreviewConsolidation tells the summaries that ConsolidateNamespace would write now, one by one, and stores nothing.
+	PreviewConsolidation(ctx context.Context, in *PreviewConsolidationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PreviewConsolidationResponse], error)
 	// CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
 	// meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
 	CompactData(ctx context.Context, in *CompactDataRequest, opts ...grpc.CallOption) (*CompactDataResponse, error)
@@ -147,6 +155,35 @@ func (c *lifecycleServiceClient) ListAbsorbedSlots(ctx context.Context, in *List
 	return out, nil
 }
 
+func (c *lifecycleServiceClient) ConsolidateNamespace(ctx context.Context, in *ConsolidateNamespaceRequest, opts ...grpc.CallOption) (*ConsolidateNamespaceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConsolidateNamespaceResponse)
+	err := c.cc.Invoke(ctx, LifecycleService_ConsolidateNamespace_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lifecycleServiceClient) PreviewConsolidation(ctx context.Context, in *PreviewConsolidationRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PreviewConsolidationResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LifecycleService_ServiceDesc.Streams[0], LifecycleService_PreviewConsolidation_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PreviewConsolidationRequest, PreviewConsolidationResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LifecycleService_PreviewConsolidationClient = grpc.ServerStreamingClient[PreviewConsolidationResponse]
+
 func (c *lifecycleServiceClient) CompactData(ctx context.Context, in *CompactDataRequest, opts ...grpc.CallOption) (*CompactDataResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CompactDataResponse)
@@ -211,6 +248,12 @@ type LifecycleServiceServer interface {
 	ListDuplicatePairs(context.Context, *ListDuplicatePairsRequest) (*ListDuplicatePairsResponse, error)
 	// ListAbsorbedSlots lists what a slot has absorbed, in the order in which it did.
 	ListAbsorbedSlots(context.Context, *ListAbsorbedSlotsRequest) (*ListAbsorbedSlotsResponse, error)
+	// ConsolidateNamespace starts a job "consolidate": it writes summaries of slots that belong together: of the sessions of
+	// conversations, and of other slots that are alike and of one user, agent and tags. Slots stay as they are; a summary names its
+	// sources, and summaries are not summed up. Cancelled it keeps what it has written.
+	ConsolidateNamespace(context.Context, *ConsolidateNamespaceRequest) (*ConsolidateNamespaceResponse, error)
+	// PreviewConsolidation tells the summaries that ConsolidateNamespace would write now, one by one, and stores nothing.
+	PreviewConsolidation(*PreviewConsolidationRequest, grpc.ServerStreamingServer[PreviewConsolidationResponse]) error
 	// CompactData starts a job "compact-data" of the server itself: it writes the data file anew without its free pages. Writes wait
 	// meanwhile, some seconds for a gigabyte of live data; reads go on. It needs room on the disk for a second file.
 	CompactData(context.Context, *CompactDataRequest) (*CompactDataResponse, error)
@@ -250,6 +293,12 @@ func (UnimplementedLifecycleServiceServer) ListDuplicatePairs(context.Context, *
 }
 func (UnimplementedLifecycleServiceServer) ListAbsorbedSlots(context.Context, *ListAbsorbedSlotsRequest) (*ListAbsorbedSlotsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAbsorbedSlots not implemented")
+}
+func (UnimplementedLifecycleServiceServer) ConsolidateNamespace(context.Context, *ConsolidateNamespaceRequest) (*ConsolidateNamespaceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ConsolidateNamespace not implemented")
+}
+func (UnimplementedLifecycleServiceServer) PreviewConsolidation(*PreviewConsolidationRequest, grpc.ServerStreamingServer[PreviewConsolidationResponse]) error {
+	return status.Error(codes.Unimplemented, "method PreviewConsolidation not implemented")
 }
 func (UnimplementedLifecycleServiceServer) CompactData(context.Context, *CompactDataRequest) (*CompactDataResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CompactData not implemented")
@@ -410,6 +459,35 @@ func _LifecycleService_ListAbsorbedSlots_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LifecycleService_ConsolidateNamespace_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConsolidateNamespaceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LifecycleServiceServer).ConsolidateNamespace(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LifecycleService_ConsolidateNamespace_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LifecycleServiceServer).ConsolidateNamespace(ctx, req.(*ConsolidateNamespaceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LifecycleService_PreviewConsolidation_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PreviewConsolidationRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LifecycleServiceServer).PreviewConsolidation(m, &grpc.GenericServerStream[PreviewConsolidationRequest, PreviewConsolidationResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LifecycleService_PreviewConsolidationServer = grpc.ServerStreamingServer[PreviewConsolidationResponse]
+
 func _LifecycleService_CompactData_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CompactDataRequest)
 	if err := dec(in); err != nil {
@@ -518,6 +596,10 @@ var LifecycleService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _LifecycleService_ListAbsorbedSlots_Handler,
 		},
 		{
+			MethodName: "ConsolidateNamespace",
+			Handler:    _LifecycleService_ConsolidateNamespace_Handler,
+		},
+		{
 			MethodName: "CompactData",
 			Handler:    _LifecycleService_CompactData_Handler,
 		},
@@ -534,6 +616,12 @@ var LifecycleService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _LifecycleService_ListFindingSlots_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "PreviewConsolidation",
+			Handler:       _LifecycleService_PreviewConsolidation_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "adamem/v1/lifecycle_service.proto",
 }

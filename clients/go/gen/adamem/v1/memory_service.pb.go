@@ -39,7 +39,8 @@ type QueryRequest struct {
 	Query isQueryRequest_Query `protobuf_oneof:"query"`
 	// top_k is the number of hits wanted, over all namespaces. Unset: 4.
 	TopK *uint32 `protobuf:"varint,4,opt,name=top_k,json=topK,proto3,oneof" json:"top_k,omitempty"`
-	// filter is a condition that every hit meets. Unset: none.
+	// filter is a condition that every hit meets. Unset: none. One that names neither "kind" nor "sources" leaves out the summaries of
+	// consolidations, whose sources are there to be found.
 	Filter *Filter `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
 	// min_score drops hits of a lower score. Unset: none are dropped.
 	MinScore *float32 `protobuf:"fixed32,6,opt,name=min_score,json=minScore,proto3,oneof" json:"min_score,omitempty"`
@@ -1107,7 +1108,9 @@ type GetSlotResponse struct {
 	// slot is the memory.
 	Slot *Slot `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
 	// absorbed are the first 100 duplicates that it absorbed, in the order in which it did; LifecycleService.ListAbsorbedSlots has all.
-	Absorbed      []*AbsorbedSlot `protobuf:"bytes,5,rep,name=absorbed,proto3" json:"absorbed,omitempty"`
+	Absorbed []*AbsorbedSlot `protobuf:"bytes,5,rep,name=absorbed,proto3" json:"absorbed,omitempty"`
+	// summaries are the ids of the summaries that consolidations made of it.
+	Summaries     []string `protobuf:"bytes,50,rep,name=summaries,proto3" json:"summaries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1152,6 +1155,13 @@ func (x *GetSlotResponse) GetSlot() *Slot {
 func (x *GetSlotResponse) GetAbsorbed() []*AbsorbedSlot {
 	if x != nil {
 		return x.Absorbed
+	}
+	return nil
+}
+
+func (x *GetSlotResponse) GetSummaries() []string {
+	if x != nil {
+		return x.Summaries
 	}
 	return nil
 }
@@ -1915,10 +1925,11 @@ const file_adamem_v1_memory_service_proto_rawDesc = "" +
 	"\x0eGetSlotRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x17\n" +
 	"\aslot_id\x18\x02 \x01(\tR\x06slotId\x12%\n" +
-	"\x0einclude_vector\x18\x03 \x01(\bR\rincludeVector\"k\n" +
+	"\x0einclude_vector\x18\x03 \x01(\bR\rincludeVector\"\x89\x01\n" +
 	"\x0fGetSlotResponse\x12#\n" +
 	"\x04slot\x18\x01 \x01(\v2\x0f.adamem.v1.SlotR\x04slot\x123\n" +
-	"\babsorbed\x18\x05 \x03(\v2\x17.adamem.v1.AbsorbedSlotR\babsorbed\"\xc0\x01\n" +
+	"\babsorbed\x18\x05 \x03(\v2\x17.adamem.v1.AbsorbedSlotR\babsorbed\x12\x1c\n" +
+	"\tsummaries\x182 \x03(\tR\tsummaries\"\xc0\x01\n" +
 	"\x10ListSlotsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12)\n" +
 	"\x06filter\x18\x02 \x01(\v2\x11.adamem.v1.FilterR\x06filter\x12\x1b\n" +

@@ -714,6 +714,9 @@ type Slot struct {
 	// recalled_from is the slot that a query had returned shortly before this one, which says the same, was stored: a recall loop. Empty:
 	// none.
 	RecalledFrom string `protobuf:"bytes,24,opt,name=recalled_from,json=recalledFrom,proto3" json:"recalled_from,omitempty"`
+	// sources are the ids of the slots that a consolidation made this summary of, in the order of time. Empty for other slots. A
+	// summary goes when one of them is changed or goes, and expires with the first that does.
+	Sources []string `protobuf:"bytes,50,rep,name=sources,proto3" json:"sources,omitempty"`
 	// ttl is the time to live that the slot was given, by which TouchSlots renews it. Unset: none.
 	Ttl *durationpb.Duration `protobuf:"bytes,19,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// validity is when this was valid. Set where it is not the present state of the slot: a newer fact superseded it, or it is
@@ -884,6 +887,13 @@ func (x *Slot) GetRecalledFrom() string {
 		return x.RecalledFrom
 	}
 	return ""
+}
+
+func (x *Slot) GetSources() []string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
 }
 
 func (x *Slot) GetTtl() *durationpb.Duration {
@@ -1216,7 +1226,7 @@ func (x *FilterList) GetFilters() []*Filter {
 type Condition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// field is "id", "kind", "user_id", "agent_id", "conversation_id", "role", "tags", "importance", "created_at",
-	// "updated_at", "expires_at", "recalled_from", or "metadata.KEY" with KEY a path of the metadata's keys joined by dots.
+	// "updated_at", "expires_at", "recalled_from", "sources" (EXISTS alone), or "metadata.KEY" with KEY a path of the metadata's keys joined by dots.
 	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
 	// operator is the comparison.
 	Operator Operator `protobuf:"varint,2,opt,name=operator,proto3,enum=adamem.v1.Operator" json:"operator,omitempty"`
@@ -1453,7 +1463,7 @@ const file_adamem_v1_types_proto_rawDesc = "" +
 	"\bagent_id\x18\x02 \x01(\tR\aagentId\x12'\n" +
 	"\x0fconversation_id\x18\x03 \x01(\tR\x0econversationId\" \n" +
 	"\x06Vector\x12\x16\n" +
-	"\x06values\x18\x01 \x01(\fR\x06values\"\xb2\x06\n" +
+	"\x06values\x18\x01 \x01(\fR\x06values\"\xcc\x06\n" +
 	"\x04Slot\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\tR\acontent\x12\x10\n" +
@@ -1480,7 +1490,8 @@ const file_adamem_v1_types_proto_rawDesc = "" +
 	"accessedAt\x12\x1c\n" +
 	"\tnamespace\x18\x11 \x01(\tR\tnamespace\x12\x1a\n" +
 	"\blanguage\x18\x12 \x01(\tR\blanguage\x12#\n" +
-	"\rrecalled_from\x18\x18 \x01(\tR\frecalledFrom\x12+\n" +
+	"\rrecalled_from\x18\x18 \x01(\tR\frecalledFrom\x12\x18\n" +
+	"\asources\x182 \x03(\tR\asources\x12+\n" +
 	"\x03ttl\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12/\n" +
 	"\bvalidity\x18( \x01(\v2\x13.adamem.v1.ValidityR\bvalidity\"\xa1\x01\n" +
 	"\bValidity\x129\n" +
