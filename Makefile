@@ -31,8 +31,8 @@ RUST_SOURCES := $(shell find rust_index -path '*/target' -prune -o \( -name '*.r
 	Cargo.toml $(wildcard Cargo.lock rust-toolchain.toml)
 LOCKED := $(if $(wildcard Cargo.lock),--locked,)
 
-.PHONY: help setup demo serve test test-python test-integrations test-rust test-crash test-slow test-miri test-sanitizer stress check \
-	fix lock proto model wheels bench-index bench-ingest bench-namespaces bench-retrieval bench-lifecycle clean
+.PHONY: help setup demo serve test test-python test-integrations test-rust test-go test-crash test-slow test-miri test-sanitizer \
+	stress check fix lock proto model wheels bench-index bench-ingest bench-namespaces bench-retrieval bench-lifecycle bench-go clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ $(DONE)/dependencies: requirements-dev.lock | $(DONE)/venv
 	@touch $@
 
 $(DONE)/proto: $(PROTOS) .ci/proto.py $(DONE)/dependencies
-	@$(PY) .ci/proto.py generate
+	@$(PY) .ci/proto.py generate python
 	@touch $@
 
 $(DONE)/client: clients/python/pyproject.toml $(DONE)/proto
@@ -101,9 +101,12 @@ bench-retrieval: setup $(DONE)/bench ## what queries find, beside peers (OUT=fil
 bench-lifecycle: setup ## measure what happens to memories over their life (OUT=file.json LOCOMO=file)
 	@$(PY) -m bench.lifecycle.run $(if $(OUT),--out $(OUT)) $(if $(LOCOMO),--locomo $(LOCOMO)) $(ARGS)
 
+bench-go: setup ## measure the Go client: what a call costs over the bare stub, memory of a load (OUT=file.json)
+	@.ci/go.sh bench $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
+
 # --- test ------------------------------------------------------------------------------------------------------------
 
-test: test-python test-integrations test-rust ## fast Python tests, those of the frameworks' stores, and all Rust tests
+test: test-python test-integrations test-rust test-go ## fast Python tests, those of the frameworks' stores, Rust's, and Go's where there is Go
 
 test-python: setup
 	$(PY) -m pytest -m "not slow and not crash" $(ARGS)
@@ -114,6 +117,9 @@ test-integrations: setup $(DONE)/integrations ## the stores of LangChain, LangGr
 
 test-rust: $(DONE)/dependencies
 	cargo test $(LOCKED) --workspace --exclude adamem-index-py
+
+test-go: setup ## the Go client with the race detector, against a real server
+	@.ci/go.sh test $(ARGS)
 
 test-crash: setup ## kill the server at random moments and check what survived
 	$(PY) -m pytest -m crash --timeout 1800 $(ARGS)
@@ -132,7 +138,7 @@ test-sanitizer: ## readers beside writers of every index kind, under a sanitizer
 
 # --- check -----------------------------------------------------------------------------------------------------------
 
-CHECKS := model python-style python-types python-rooms rust-style rust-lint proto generated docs files locks audit wheels
+CHECKS := model python-style python-types python-rooms rust-style rust-lint go proto generated docs files locks audit wheels
 .PHONY: $(addprefix check-,$(CHECKS))
 
 check: $(addprefix check-,$(CHECKS)) ## formatters, linters, types, room contracts, protocol, audits
@@ -163,6 +169,10 @@ check-rust-style:
 check-rust-lint: $(DONE)/dependencies
 	@echo "== clippy"
 	cargo clippy --quiet $(LOCKED) --workspace --all-targets -- -D warnings
+
+check-go:
+	@echo "== gofmt, go vet, staticcheck"
+	@.ci/go.sh check
 
 check-proto: $(DONE)/dependencies
 	@echo "== protocol: lint and compatibility"
@@ -200,6 +210,7 @@ fix: setup ## format, and repair what linters can
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format --quiet .
 	cargo fmt --all
+	@.ci/go.sh fix
 
 # --- make again ------------------------------------------------------------------------------------------------------
 

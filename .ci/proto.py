@@ -1,12 +1,14 @@
-"""The protocol's tools: generate its Python code, prove that it is current, lint it, compare it with the last one.
+"""The protocol's tools: generate Python and Go code, prove that it is current, lint it, compare it with the last one.
 
-    python .ci/proto.py generate | check | lint | breaking
+    python .ci/proto.py generate [python] | check | lint | breaking
 
-protoc comes with the pinned grpcio-tools and buf with the pinned buf-bin, so nothing is downloaded here. buf reads a
-descriptor set made by protoc: google/rpc is found in site-packages that way, not in a remote registry.
+protoc comes with the pinned grpcio-tools and buf with the pinned buf-bin, so nothing is downloaded for Python. buf
+reads a descriptor set made by protoc: google/rpc is found in site-packages that way, not in a remote registry. The
+plugins for Go are tools of clients/go/go.mod, pinned by its go.sum; without Go its code is left as it is.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -16,7 +18,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SITE = Path(sysconfig.get_path("purelib"))
 BIN = Path(sys.executable).parent
-OUTPUT = ROOT / "clients/python/src"
+GO_MODULE = ROOT / "clients/go"
+GO_PACKAGE = "github.com/adamem/adamem/clients/go/gen/adamem/v1;adamemv1"
+# Where generated files are, by language, and how their names end.
+OUTPUTS = {"python": ROOT / "clients/python/src", "go": GO_MODULE / "gen"}
+PATTERNS = {"python": "adamem/v1/*_pb2*", "go": "adamem/v1/*.pb.go"}
 
 
 def protoc(source: Path, *options: str) -> None:
@@ -27,42 +33,75 @@ def protoc(source: Path, *options: str) -> None:
     subprocess.run(command, check=True)
 
 
-def generated() -> dict[Path, bytes]:
-    """Relative path and content of every generated file."""
+def python_options(folder: str) -> list[str]:
+    """What makes protoc write Python into a folder."""
+    outputs = [f"--{name}_out={folder}" for name in ("python", "pyi", "grpc_python")]
+    return [*outputs, f"--mypy_grpc_out=quiet:{folder}"]
+
+
+def go_options(folder: str) -> list[str]:
+    """What makes protoc write Go into a folder. The package is said here, so that the protocol names no language."""
+    options = []
+    for plugin in ("go", "go-grpc"):
+        command = ["go", "tool", "-n", f"protoc-gen-{plugin}"]
+        path = subprocess.run(command, cwd=GO_MODULE, check=True, capture_output=True, text=True).stdout.strip()
+        options += [
+            f"--plugin=protoc-gen-{plugin}={path}",
+            f"--{plugin}_out={folder}",
+            f"--{plugin}_opt=paths=source_relative",
+        ]
+        files = (file.relative_to(ROOT / "proto") for file in sorted((ROOT / "proto").rglob("*.proto")))
+        options += [f"--{plugin}_opt=M{file}={GO_PACKAGE}" for file in files]
+    return options
+
+
+def languages() -> list[str]:
+    """Those whose code can be made here."""
+    # In the module's folder it fails where it is older than go.mod asks for.
+    version = ["go", "version"]
+    if shutil.which("go") and not subprocess.run(version, cwd=GO_MODULE, check=False, capture_output=True).returncode:
+        return ["python", "go"]
+    print("no Go of the version in clients/go/go.mod here: its generated code is left as it is")
+    return ["python"]
+
+
+def generated(language: str) -> dict[Path, bytes]:
+    """Path in the tree and content of every generated file."""
     with tempfile.TemporaryDirectory() as folder:
-        outputs = [f"--{name}_out={folder}" for name in ("python", "pyi", "grpc_python")]
-        protoc(ROOT / "proto", *outputs, f"--mypy_grpc_out=quiet:{folder}")
-        files = {file.relative_to(folder): file.read_bytes() for file in sorted(Path(folder).rglob("*.py*"))}
+        protoc(ROOT / "proto", *(go_options(folder) if language == "go" else python_options(folder)))
+        found = sorted(Path(folder).glob(PATTERNS[language]))
+        files = {OUTPUTS[language] / file.relative_to(folder): file.read_bytes() for file in found}
     # A file of messages only gives a stub without content.
     return {path: content for path, content in files.items() if path.name != "types_pb2_grpc.pyi"}
 
 
-def committed() -> dict[Path, bytes]:
-    """Relative path and content of the generated files in the tree."""
-    return {
-        file.relative_to(OUTPUT): file.read_bytes() for file in (OUTPUT / "adamem/v1").glob("*_pb2*") if file.is_file()
-    }
+def committed(language: str) -> dict[Path, bytes]:
+    """Path and content of the generated files in the tree."""
+    return {file: file.read_bytes() for file in OUTPUTS[language].glob(PATTERNS[language]) if file.is_file()}
 
 
-def generate() -> int:
+def generate(*only: str) -> int:
     """Writes what changed, so that an unchanged file keeps its time, and removes what is gone."""
-    new, old = generated(), committed()
-    for path in old.keys() - new.keys():
-        (OUTPUT / path).unlink()
-    for path, content in new.items():
-        if old.get(path) != content:
-            (OUTPUT / path).parent.mkdir(parents=True, exist_ok=True)
-            (OUTPUT / path).write_bytes(content)
-            print("generated", path)
+    for language in only or languages():
+        new, old = generated(language), committed(language)
+        for path in old.keys() - new.keys():
+            path.unlink()
+        for path, content in new.items():
+            if old.get(path) != content:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+                print("generated", path.relative_to(ROOT))
     return 0
 
 
 def check() -> int:
     """Fails when the tree's generated code is not what the protocol gives."""
-    new, old = generated(), committed()
-    stale = sorted(path for path in new.keys() | old.keys() if new.get(path) != old.get(path))
+    stale = []
+    for language in languages():
+        new, old = generated(language), committed(language)
+        stale += sorted(path for path in new.keys() | old.keys() if new.get(path) != old.get(path))
     for path in stale:
-        print(f"{(OUTPUT / path).relative_to(ROOT)} is not current: run `make proto`", file=sys.stderr)
+        print(f"{path.relative_to(ROOT)} is not current: run `make proto`", file=sys.stderr)
     return bool(stale)
 
 
@@ -114,4 +153,4 @@ def breaking() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit({"generate": generate, "check": check, "lint": lint, "breaking": breaking}[sys.argv[1]]())
+    sys.exit({"generate": generate, "check": check, "lint": lint, "breaking": breaking}[sys.argv[1]](*sys.argv[2:]))
