@@ -1,4 +1,4 @@
-"""The protocol's tools: generate its Python code, prove that it is current, lint it, compare it with the last one.
+"""The protocol's tools: generate its code and a file of its comments, prove that both are current, lint, compare.
 
     python .ci/proto.py generate | check | lint | breaking
 
@@ -6,17 +6,24 @@ protoc comes with the pinned grpcio-tools and buf with the pinned buf-bin, so no
 descriptor set made by protoc: google/rpc is found in site-packages that way, not in a remote registry.
 """
 
+import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = Path(sysconfig.get_path("purelib"))
 BIN = Path(sys.executable).parent
 OUTPUT = ROOT / "clients/python/src"
+# What the comments say, for the description of the HTTP API: generated descriptors have none.
+COMMENTS = ROOT / "server/adamem_server/http/comments.json"
 
 
 def protoc(source: Path, *options: str) -> None:
@@ -37,6 +44,34 @@ def generated() -> dict[Path, bytes]:
     return {path: content for path, content in files.items() if path.name != "types_pb2_grpc.pyi"}
 
 
+def comments() -> bytes:
+    """The comments of the protocol by the full names of what they are on, as JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        described = FileDescriptorSet.FromString(Path(image(ROOT / "proto", Path(folder), "now")).read_bytes())
+    found: dict[str, str] = {}
+    for file in described.file:
+        if file.package == "adamem.v1":
+            for location in file.source_code_info.location:
+                text = re.sub(r"\s*\n\s*", " ", location.leading_comments.strip())
+                if text and (name := named(file, list(location.path))):
+                    found[f"{file.package}.{name}"] = text
+    return json.dumps(found, ensure_ascii=False, indent=0, sort_keys=True).encode() + b"\n"
+
+
+def named(file: FileDescriptorProto, path: list[int]) -> str:
+    """The name of what a path of source_code_info points at, such as `Slot.id`; empty for a syntax or an import."""
+    names: list[str] = []
+    node: Any = file
+    while path:
+        field = node.DESCRIPTOR.fields_by_number[path[0]]
+        if field.message_type is None or len(path) < 2:
+            return ""
+        node = getattr(node, field.name)[path[1]]
+        names.append(node.name)
+        path = path[2:]
+    return ".".join(names)
+
+
 def committed() -> dict[Path, bytes]:
     """Relative path and content of the generated files in the tree."""
     return {
@@ -54,6 +89,10 @@ def generate() -> int:
             (OUTPUT / path).parent.mkdir(parents=True, exist_ok=True)
             (OUTPUT / path).write_bytes(content)
             print("generated", path)
+    described = comments()
+    if not COMMENTS.exists() or COMMENTS.read_bytes() != described:
+        COMMENTS.write_bytes(described)
+        print("generated", COMMENTS.relative_to(ROOT))
     return 0
 
 
@@ -61,9 +100,12 @@ def check() -> int:
     """Fails when the tree's generated code is not what the protocol gives."""
     new, old = generated(), committed()
     stale = sorted(path for path in new.keys() | old.keys() if new.get(path) != old.get(path))
-    for path in stale:
-        print(f"{(OUTPUT / path).relative_to(ROOT)} is not current: run `make proto`", file=sys.stderr)
-    return bool(stale)
+    files = [OUTPUT / path for path in stale]
+    if not COMMENTS.exists() or COMMENTS.read_bytes() != comments():
+        files.append(COMMENTS)
+    for file in files:
+        print(f"{file.relative_to(ROOT)} is not current: run `make proto`", file=sys.stderr)
+    return bool(files)
 
 
 def image(source: Path, folder: Path, name: str) -> str:
