@@ -26,7 +26,7 @@ ENV PATH=/opt/adamem/bin:$PATH \
 USER 10001
 WORKDIR /data
 VOLUME /data
-EXPOSE 50051
+EXPOSE 50051 9000
 # Asks the standard health service. With TLS turned on, give a health check of your own.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import grpc; from grpc_health.v1 import health_pb2 as m, health_pb2_grpc as s; assert s.HealthStub(grpc.insecure_channel('localhost:50051')).Check(m.HealthCheckRequest(), timeout=4).status == 1"]

@@ -32,7 +32,8 @@ RUST_SOURCES := $(shell find rust_index -path '*/target' -prune -o \( -name '*.r
 LOCKED := $(if $(wildcard Cargo.lock),--locked,)
 
 .PHONY: help setup demo serve test test-python test-integrations test-rust test-go test-crash test-slow test-miri test-sanitizer \
-	stress check fix lock proto model wheels bench-index bench-ingest bench-namespaces bench-retrieval bench-lifecycle bench-go clean
+	stress check fix lock proto model wheels bench-index bench-ingest bench-namespaces bench-retrieval bench-lifecycle bench-go \
+	bench-http clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,7 +80,7 @@ $(DONE)/integrations: requirements-integrations.lock $(DONE)/dependencies
 demo: setup ## start a server, store real text, ask questions, restart, stop
 	@$(PY) clients/python/examples/demo.py $(ARGS)
 
-serve: setup ## run the server on localhost:50051 (ARGS="--port 50052")
+serve: setup ## run the server on localhost:50051 and, for HTTP, 9000 (ARGS="--port 50052")
 	@$(BIN)/adamem serve $(ARGS)
 
 model: setup ## rebuild the bundled encoder from its published checkpoint
@@ -103,6 +104,9 @@ bench-lifecycle: setup ## measure what happens to memories over their life (OUT=
 
 bench-go: setup ## measure the Go client: what a call costs over the bare stub, memory of a load (OUT=file.json)
 	@.ci/go.sh bench $(if $(OUT),--out $(abspath $(OUT))) $(ARGS)
+
+bench-http: setup ## measure queries over HTTP beside gRPC (OUT=file.json)
+	@$(PY) -m bench.http $(if $(OUT),--out $(OUT)) $(ARGS)
 
 # --- test ------------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The protocol's tools: generate Python and Go code, prove that it is current, lint it, compare it with the last one.
+"""The protocol's tools: generate Python and Go code and a file of its comments, prove that they are current, lint.
 
     python .ci/proto.py generate [python] | check | lint | breaking
 
@@ -7,13 +7,18 @@ reads a descriptor set made by protoc: google/rpc is found in site-packages that
 plugins for Go are tools of clients/go/go.mod, pinned by its go.sum; without Go its code is left as it is.
 """
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = Path(sysconfig.get_path("purelib"))
@@ -23,6 +28,8 @@ GO_PACKAGE = "github.com/adamem/adamem/clients/go/gen/adamem/v1;adamemv1"
 # Where generated files are, by language, and how their names end.
 OUTPUTS = {"python": ROOT / "clients/python/src", "go": GO_MODULE / "gen"}
 PATTERNS = {"python": "adamem/v1/*_pb2*", "go": "adamem/v1/*.pb.go"}
+# What the comments say, for the description of the HTTP API: generated descriptors have none.
+COMMENTS = ROOT / "server/adamem_server/http/comments.json"
 
 
 def protoc(source: Path, *options: str) -> None:
@@ -75,6 +82,34 @@ def generated(language: str) -> dict[Path, bytes]:
     return {path: content for path, content in files.items() if path.name != "types_pb2_grpc.pyi"}
 
 
+def comments() -> bytes:
+    """The comments of the protocol by the full names of what they are on, as JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        described = FileDescriptorSet.FromString(Path(image(ROOT / "proto", Path(folder), "now")).read_bytes())
+    found: dict[str, str] = {}
+    for file in described.file:
+        if file.package == "adamem.v1":
+            for location in file.source_code_info.location:
+                text = re.sub(r"\s*\n\s*", " ", location.leading_comments.strip())
+                if text and (name := named(file, list(location.path))):
+                    found[f"{file.package}.{name}"] = text
+    return json.dumps(found, ensure_ascii=False, indent=0, sort_keys=True).encode() + b"\n"
+
+
+def named(file: FileDescriptorProto, path: list[int]) -> str:
+    """The name of what a path of source_code_info points at, such as `Slot.id`; empty for a syntax or an import."""
+    names: list[str] = []
+    node: Any = file
+    while path:
+        field = node.DESCRIPTOR.fields_by_number[path[0]]
+        if field.message_type is None or len(path) < 2:
+            return ""
+        node = getattr(node, field.name)[path[1]]
+        names.append(node.name)
+        path = path[2:]
+    return ".".join(names)
+
+
 def committed(language: str) -> dict[Path, bytes]:
     """Path and content of the generated files in the tree."""
     return {file: file.read_bytes() for file in OUTPUTS[language].glob(PATTERNS[language]) if file.is_file()}
@@ -91,6 +126,10 @@ def generate(*only: str) -> int:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
                 print("generated", path.relative_to(ROOT))
+    described = comments()
+    if not COMMENTS.exists() or COMMENTS.read_bytes() != described:
+        COMMENTS.write_bytes(described)
+        print("generated", COMMENTS.relative_to(ROOT))
     return 0
 
 
@@ -100,6 +139,8 @@ def check() -> int:
     for language in languages():
         new, old = generated(language), committed(language)
         stale += sorted(path for path in new.keys() | old.keys() if new.get(path) != old.get(path))
+    if not COMMENTS.exists() or COMMENTS.read_bytes() != comments():
+        stale.append(COMMENTS)
     for path in stale:
         print(f"{path.relative_to(ROOT)} is not current: run `make proto`", file=sys.stderr)
     return bool(stale)

@@ -144,8 +144,8 @@ def server(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[
     """A server process of its own on the data in a folder: its address, and the process."""
     ready = folder / "ready.json"
     ready.unlink(missing_ok=True)
-    command = [str(Path(sys.executable).with_name("adamem")), "serve", "--port", "0", "--ready-file", str(ready)]
-    command += ["--data-dir", str(folder / "data"), "--model", MODEL, *options]
+    command = [str(Path(sys.executable).with_name("adamem")), "serve", "--port", "0", "--http-port", "0"]
+    command += ["--ready-file", str(ready), "--data-dir", str(folder / "data"), "--model", MODEL, *options]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

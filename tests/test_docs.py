@@ -1,5 +1,6 @@
 """What README.md promises holds: its paths exist, its table is that of the code, its examples run as they stand."""
 
+import json
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from adamem_server.config import markdown_table
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+HTTP = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 
 
 def fenced(info: str) -> list[str]:
@@ -65,10 +67,10 @@ def test_every_make_target_exists() -> None:
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server as a user starts it, on a free port."""
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A server as a user starts it, on free ports: its addresses for gRPC and HTTP."""
     folder = tmp_path_factory.mktemp("readme")
-    command = [str(BIN / "adamem"), "serve", "--port", "0", "--data-dir", str(folder / "data")]
+    command = [str(BIN / "adamem"), "serve", "--port", "0", "--http-port", "0", "--data-dir", str(folder / "data")]
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server,
@@ -76,20 +78,22 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         try:
             assert server.stdout
             # The line is printed once the server answers; nothing comes when it has ended.
-            found = re.search(r"serves gRPC on (\S+:\d+)", server.stdout.readline())
+            found = re.search(r"serves gRPC on (\S+:\d+) and HTTP on (\S+:\d+),", server.stdout.readline())
             assert found, f"the server did not start:\n{(folder / 'log').read_text(encoding='utf-8')}"
-            yield found[1]
+            yield found[1], found[2]
         finally:
             server.terminate()
             server.wait(timeout=30)
 
 
-def run(command: list[str], endpoint: str, folder: Path) -> str:
+def run(command: list[str], endpoint: tuple[str, str], folder: Path) -> str:
     """Runs an example in an empty folder, with our commands in PATH."""
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"MEMORY_ENDPOINT": endpoint, "PATH": path}
+    # curl is to fail where the server refuses.
+    (folder / ".curlrc").write_text("fail\nsilent\nshow-error\n")
+    environment = os.environ | {"MEMORY_ENDPOINT": endpoint[0], "PATH": path, "CURL_HOME": str(folder)}
     done = subprocess.run(
-        command,
+        [part.replace("localhost:9000", endpoint[1]) for part in command],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -102,15 +106,29 @@ def run(command: list[str], endpoint: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_python_example(endpoint: str, tmp_path: Path) -> None:
+def test_python_example(endpoint: tuple[str, str], tmp_path: Path) -> None:
     examples = fenced("python")
     assert examples
     for example in examples:
         assert run([sys.executable, "-W", "error", "-c", example], endpoint, tmp_path)
 
 
-def test_shell_example(endpoint: str, tmp_path: Path) -> None:
+def test_shell_example(endpoint: tuple[str, str], tmp_path: Path) -> None:
     examples = fenced("bash")
     assert examples
     for example in examples:
         assert run(["bash", "-euo", "pipefail", "-c", example], endpoint, tmp_path)
+
+
+def test_http_examples(endpoint: tuple[str, str], tmp_path: Path) -> None:
+    examples = re.findall(r"^```sh\n(.*?)^```$", HTTP, re.MULTILINE | re.DOTALL)
+    assert examples
+    for example in examples:
+        assert run(["bash", "-euo", "pipefail", "-c", example], endpoint, tmp_path)
+
+
+def test_the_problem_of_the_http_page_is_one(endpoint: tuple[str, str], tmp_path: Path) -> None:
+    (shown,) = re.findall(r"^```json\n(.*?)^```$", HTTP, re.MULTILINE | re.DOTALL)
+    call = 'curl --no-fail --json \'{"query": "gate", "top_k": 0}\' localhost:9000/query'
+    real = json.loads(run(["bash", "-c", call], endpoint, tmp_path))
+    assert {**json.loads(shown), "request_id": ""} == {**real, "request_id": ""}

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from contextlib import ExitStack
 from ipaddress import ip_address
 from types import FrameType
@@ -16,6 +17,7 @@ from adamem_server.embed.base import Embedder, ModelInfo
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.embed.cross_encoder import CrossEncoder
 from adamem_server.errors import InsecureAddressError, StartupError
+from adamem_server.http.server import HttpOptions, HttpServer, TlsFiles
 from adamem_server.lifecycle.jobs import JobSettings
 from adamem_server.lifecycle.language_model import LanguageModel, LanguageModelSettings
 from adamem_server.lifecycle.operations import Lifecycle
@@ -35,25 +37,40 @@ _log = get_logger(__name__)
 
 
 class App:
-    """A built server: bound to its port, its data directory locked, not answering yet."""
+    """A built server: bound to its ports, its data directory locked, not answering yet.
 
-    def __init__(self, settings: Settings, server: RpcServer, model: ModelInfo, resources: ExitStack) -> None:
+    `http_port` is None where HTTP is not served.
+    """
+
+    def __init__(
+        self, settings: Settings, server: RpcServer, http: HttpServer | None, model: ModelInfo, resources: ExitStack
+    ) -> None:
         self._settings = settings
         self._server = server
+        self._http = http
         self._resources = resources
         self.model = model
         self.port = server.port
+        self.http_port = None if http is None else http.port
 
     def start(self) -> None:
         """Begin to answer."""
         self._server.start()
-        _log.info("started", host=self._settings.host, port=self.port, model=self.model.name)
+        if self._http is not None:
+            self._http.start()
+        host = self._settings.host
+        _log.info("started", host=host, port=self.port, http_port=self.http_port, model=self.model.name)
 
     def stop(self) -> None:
         """Finish the calls under way, save, and close everything; the order is that of calls, from above to below."""
         _log.info("stopping", grace_s=self._settings.shutdown_grace_s)
+        grace_s = self._settings.shutdown_grace_s
+        begun = time.monotonic()
         try:
-            self._server.stop(self._settings.shutdown_grace_s)
+            self._server.drain()
+            if self._http is not None:
+                self._http.stop(grace_s)
+            self._server.stop(max(0.0, grace_s - (time.monotonic() - begun)))
         finally:
             self._resources.close()
         _log.info("stopped")
@@ -116,7 +133,8 @@ def build(settings: Settings) -> App:
         resources.callback(lifecycle.close)
         lifecycle.start()
         server = RpcServer(engine, lifecycle, _server_options(settings))
-        return App(settings, server, encoder.info, resources.pop_all())
+        http = HttpServer(server.dispatch, _http_options(settings)) if settings.http else None
+        return App(settings, server, http, encoder.info, resources.pop_all())
 
 
 def check_address(settings: Settings) -> None:
@@ -232,6 +250,25 @@ def _server_options(settings: Settings) -> ServerOptions:
         version=__version__,
         api_keys=settings.credentials(),
         tls=_tls(settings),
+    )
+
+
+def _http_options(settings: Settings) -> HttpOptions:
+    authenticated = bool(settings.credentials()) or settings.tls_client_ca is not None
+    tls = None
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        tls = TlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    return HttpOptions(
+        host=settings.host,
+        port=settings.http_port,
+        version=__version__,
+        max_message_bytes=settings.max_message_bytes,
+        timeout_s=settings.http_timeout_s,
+        max_connections=settings.http_max_connections,
+        # A page cannot know a key: it is where none is asked for that it must not come in by a name of its own.
+        allowed_hosts=None if authenticated else tuple(name.lower() for name in settings.http_allowed_hosts),
+        origins=settings.http_cors_origins,
+        tls=tls,
     )
 
 

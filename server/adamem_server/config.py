@@ -5,6 +5,7 @@ override variables. The README's table and the help of `adamem serve` are made f
 """
 
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,6 +22,7 @@ PREFIX: Final = "ADAMEM_"
 # Each call that blocks holds a thread: a stream may not hold so many that nothing else is answered.
 _THREADS_BESIDE_STREAMS: Final = 4
 _MIN_KEY_LENGTH: Final = 16
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+")
 _KIB: Final = 1 << 10
 _MIB: Final = 1 << 20
 _GIB: Final = 1 << 30
@@ -47,6 +49,26 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(50051, ge=0, le=65535, description="Port of gRPC; 0 takes a free one.")
+    http: bool = Field(True, description="Whether HTTP is served too, with its description at `/docs`.")
+    http_port: int = Field(9000, ge=0, le=65535, description="Port of HTTP; 0 takes a free one.")
+    http_cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins whose web pages may call over HTTP, such as `https://app.example.org`, separated by"
+        " commas; `*` for all; none: pages of this server alone.",
+    )
+    http_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names that HTTP requests without authentication may call this server by, beside `localhost` and"
+        " addresses, separated by commas; `*` for any. It keeps web pages from reaching it through a name of theirs.",
+    )
+    http_max_connections: int = Field(1024, ge=1, le=100_000, description="HTTP connections open at once.")
+    http_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="How long an HTTP client may take over the head of a request, a pause in its body, or taking an"
+        " answer.",
+    )
     data_dir: Path = Field(Path("adamem-data"), description="Folder of the data, made when missing.")
     models_dir: Path = Field(Path("~/.cache/adamem/models"), description="Folder of downloaded encoders.")
     embed_model: str = Field(
@@ -129,7 +151,10 @@ class Settings(BaseSettings):
     )
     n_rpc_threads: int = Field(32, ge=2, le=1024, description="Calls worked on at once.")
     max_bulk_streams: int = Field(
-        8, ge=1, le=512, description="Streams open at once, bulk updates and watched jobs; more are refused."
+        8,
+        ge=1,
+        le=512,
+        description="Streams open at once over gRPC and HTTP, bulk updates and watched jobs; more are refused.",
     )
     tls_cert: Path | None = Field(None, description="PEM file of the server's certificate chain; turns TLS on.")
     tls_key: Path | None = Field(None, description="PEM file of the certificate's private key.")
@@ -157,12 +182,22 @@ class Settings(BaseSettings):
     max_filter_depth: int = Field(16, ge=1, le=32, description="Limit of a filter's depth.")
     max_filter_nodes: int = Field(256, ge=1, le=10_000, description="Limit of a filter's conditions and combinations.")
     max_query_namespaces: int = Field(64, ge=1, le=1024, description="Limit of namespaces in one query.")
-    max_message_bytes: int = Field(64 * _MIB, ge=_MIB, le=_GIB, description="Limit of one gRPC message.")
+    max_message_bytes: int = Field(64 * _MIB, ge=_MIB, le=_GIB, description="Limit of one message, of gRPC or HTTP.")
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "http_cors_origins", "http_allowed_hosts", mode="before")
     @classmethod
-    def _split_keys(cls, value: object) -> object:
-        return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("http_cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: scheme, host and perhaps port, as https://app.example.org:8443"
+                )
+        return value
 
     @field_validator("llm_url")
     @classmethod

@@ -35,6 +35,7 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: grpc.Channel | None = None
         self.port = 0
+        self.http_port = 0
 
     @property
     def address(self) -> str:
@@ -64,7 +65,7 @@ class ServerProcess:
         self._ready_path.unlink(missing_ok=True)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*COMMAND, "--port", str(port), "--ready-file", str(self._ready_path)],
+                [*COMMAND, "--port", str(port), "--http-port", "0", "--ready-file", str(self._ready_path)],
                 env={**os.environ, **self._environment, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -75,7 +76,8 @@ class ServerProcess:
             assert self._process.poll() is None, f"exit code {self._process.returncode}: {self.log()}"
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.01)
-        self.port = json.loads(self._ready_path.read_text())["port"]
+        ready = json.loads(self._ready_path.read_text())
+        self.port, self.http_port = ready["port"], ready["http_port"] or 0
         return self
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:

@@ -460,7 +460,11 @@ def test_calls_that_do_not_end_are_cut_off_after_the_grace(new_server: NewServer
 def test_the_ready_file_is_there_while_it_serves(new_server: NewServer) -> None:
     server = new_server().start()
     ready = server.data_dir.parent / "ready.json"
-    assert json.loads(ready.read_text()) == {"port": server.port, "pid": server.process.pid}
+    assert json.loads(ready.read_text()) == {
+        "port": server.port,
+        "http_port": server.http_port,
+        "pid": server.process.pid,
+    }
     server.stop()
     assert not ready.exists()
 

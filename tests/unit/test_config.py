@@ -123,6 +123,20 @@ def test_keys_come_from_the_variable_and_the_file(monkeypatch: pytest.MonkeyPatc
     assert read_settings().credentials() == (KEY, f"{KEY}1", f"{KEY}2")
 
 
+def test_lists_of_http_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADAMEM_HTTP_CORS_ORIGINS", "https://app.example:8443, http://localhost:3000,")
+    monkeypatch.setenv("ADAMEM_HTTP_ALLOWED_HOSTS", "adamem")
+    settings = read_settings()
+    assert settings.http_cors_origins == ("https://app.example:8443", "http://localhost:3000")
+    assert settings.http_allowed_hosts == ("adamem",)
+    assert (read_settings({"http_port": "0"}).http_port, settings.http) == (0, True)
+
+
+@pytest.mark.parametrize("origin", ["app.example", "https://app.example/", "https://", "https://a b"])
+def test_what_is_no_origin(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    assert "is no origin" in problems(monkeypatch, ADAMEM_HTTP_CORS_ORIGINS=origin)
+
+
 @pytest.mark.parametrize("key", ["short", "a-key-that-has-a-\x01-in-it", "ключ-ключ-ключ-ключ"])
 def test_weak_keys_are_refused(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     found = problems(monkeypatch, ADAMEM_API_KEYS=key)

@@ -63,10 +63,13 @@ QUESTIONS = (
 def running_server(folder: Path) -> Iterator[adamem.Client]:
     """A server on the folder's data, and a client of it; stopped at the end, as an operator would."""
     ready, log = folder / "ready.json", folder / "server.log"
-    command = [sys.executable, "-m", "adamem_server.cli", "serve", "--port", "0", "--ready-file", str(ready)]
+    command = [sys.executable, "-m", "adamem_server.cli", "serve", "--port", "0", "--http-port", "0"]
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [*command, "--data-dir", str(folder / "data")], env=environment(), stdout=output, stderr=subprocess.STDOUT
+            [*command, "--ready-file", str(ready), "--data-dir", str(folder / "data")],
+            env=environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     try:
         port = port_of(process, ready, log)

@@ -18,6 +18,7 @@ from adamem_server.telemetry.log import configure
 _OPTIONS: Final = {
     "host": "--host",
     "port": "--port",
+    "http_port": "--http-port",
     "data_dir": "--data-dir",
     "embed_model": "--model",
     "models_dir": "--models-dir",
@@ -57,7 +58,7 @@ def _epilog() -> str:
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
     allow_from_autoenv=False,
-    help="Write a JSON object with port and pid here, in one step, once the server answers.",
+    help="Write a JSON object with port, http_port and pid here, in one step, once the server answers.",
 )
 def serve(ready_file: Path | None, **options: Any) -> None:
     """Run the server until SIGTERM or SIGINT."""
@@ -79,13 +80,14 @@ def serve(ready_file: Path | None, **options: Any) -> None:
     server.start()
     where = f"[{settings.host}]" if ":" in settings.host else settings.host
     model = server.model
+    http = "" if server.http_port is None else f" and HTTP on {where}:{server.http_port}"
     click.echo(
-        f"AdaMem {__version__} serves gRPC on {where}:{server.port}, encoder {model.name} ({model.dim} dimensions),"
-        f" data in {settings.data_dir.absolute()}"
+        f"AdaMem {__version__} serves gRPC on {where}:{server.port}{http}, encoder {model.name} ({model.dim}"
+        f" dimensions), data in {settings.data_dir.absolute()}"
     )
     try:
         if ready_file is not None:
-            _write_ready_file(ready_file, server.port)
+            _write_ready_file(ready_file, server.port, server.http_port)
     except OSError as error:
         click.echo(f"adamem serve: cannot write {ready_file}: {error.strerror}", err=True)
         server.stop()
@@ -96,7 +98,7 @@ def serve(ready_file: Path | None, **options: Any) -> None:
         ready_file.unlink(missing_ok=True)
 
 
-def _write_ready_file(path: Path, port: int) -> None:
+def _write_ready_file(path: Path, port: int, http_port: int | None) -> None:
     part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps({"port": port, "pid": os.getpid()}) + "\n")
+    part.write_text(json.dumps({"port": port, "http_port": http_port, "pid": os.getpid()}) + "\n")
     part.replace(path)

@@ -29,7 +29,7 @@ from adamem_server.telemetry.log import get_logger
 
 REQUEST_ID_KEY: Final = "x-request-id"
 
-_DETAILS_KEY: Final = "grpc-status-details-bin"
+DETAILS_KEY: Final = "grpc-status-details-bin"
 _AUTHORIZATION_KEY: Final = "authorization"
 _BEARER: Final = "bearer "
 _HEALTH: Final = "/grpc.health.v1.Health/"
@@ -115,10 +115,10 @@ class EdgeInterceptor(grpc.ServerInterceptor):
             handler = continuation(handler_call_details)
             if handler is None or method.startswith(_HEALTH):
                 return handler
-            wrapped = self._handlers[method] = self._wrap(method, handler)
+            wrapped = self._handlers[method] = self.guard(method, handler)
         return wrapped
 
-    def _wrap(self, method: str, handler: Any) -> Handler:
+    def guard(self, method: str, handler: Any) -> Handler:
         """The same handler, guarded. It takes and gives bytes: what cannot be parsed or sent is answered as well."""
         parse = _parser(handler.request_deserializer)
         encode = self._encoder(handler.response_serializer)
@@ -143,9 +143,9 @@ class EdgeInterceptor(grpc.ServerInterceptor):
         def call(request: Any, context: grpc.ServicerContext) -> Any:
             started = time.perf_counter()
             metadata: Metadata = context.invocation_metadata()
-            request_id = self._request_id(metadata)
+            request_id = self.request_id(metadata)
             try:
-                self._admit(metadata)
+                self.admit(metadata)
                 response = encode(behavior(parse(request), context))
             except Exception as error:  # noqa: BLE001 - the border: every exception becomes a status
                 self._abort(context, method, request_id, started, error)
@@ -159,9 +159,9 @@ class EdgeInterceptor(grpc.ServerInterceptor):
         def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             started = time.perf_counter()
             metadata: Metadata = context.invocation_metadata()
-            request_id = self._request_id(metadata)
+            request_id = self.request_id(metadata)
             try:
-                self._admit(metadata)
+                self.admit(metadata)
                 if not self._streams.acquire(blocking=False):
                     raise OverloadedError(
                         f"{self._max_streams} streams are open, the limit", limit=str(self._max_streams)
@@ -182,7 +182,13 @@ class EdgeInterceptor(grpc.ServerInterceptor):
 
         return call
 
-    def _admit(self, metadata: Metadata) -> None:
+    def admit(self, metadata: Metadata) -> None:
+        """Let a call pass.
+
+        Raises:
+            UnauthenticatedError: It carries no key of ours.
+            ShuttingDownError: No new calls are taken.
+        """
         self._authenticator.check(metadata)
         if self._draining:
             raise ShuttingDownError
@@ -202,7 +208,8 @@ class EdgeInterceptor(grpc.ServerInterceptor):
 
         return encode
 
-    def _request_id(self, metadata: Metadata) -> str:
+    def request_id(self, metadata: Metadata) -> str:
+        """The id that the client gave, or a new one."""
         for key, value in metadata:
             if key == REQUEST_ID_KEY and isinstance(value, str) and 0 < len(value) <= _MAX_REQUEST_ID:
                 return value
@@ -225,7 +232,7 @@ class EdgeInterceptor(grpc.ServerInterceptor):
         _log_call(method, code.name, started, request_id, cause)
         status = error_status(shown)
         context.abort_with_status(
-            _Status(code, status.message, ((REQUEST_ID_KEY, request_id), (_DETAILS_KEY, status.SerializeToString())))
+            _Status(code, status.message, ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.SerializeToString())))
         )
 
 

@@ -1,9 +1,10 @@
 """The gRPC server: services, health, reflection, limits, TLS; started once, stopped once."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
@@ -35,10 +36,11 @@ from adamem_server.rpc.archive_service import ArchiveService
 from adamem_server.rpc.backup_service import BackupService
 from adamem_server.rpc.convert import RequestDecoder
 from adamem_server.rpc.health import HealthService
-from adamem_server.rpc.interceptors import Authenticator, EdgeInterceptor
+from adamem_server.rpc.interceptors import Authenticator, EdgeInterceptor, Handler
 from adamem_server.rpc.job_service import JobService
 from adamem_server.rpc.lifecycle_service import LifecycleService
 from adamem_server.rpc.memory_service import MemoryService
+from adamem_server.rpc.methods import MethodTable
 from adamem_server.rpc.package_service import PackageService
 from adamem_server.rpc.version_service import VersionService
 from adamem_server.types import Limits
@@ -87,6 +89,20 @@ class ServerOptions:
     tls: Tls | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """What another face of the server needs to answer calls as gRPC does.
+
+    `handlers` are those of all methods, by names such as `adamem.v1.MemoryService.Query`; `edge` guards them, and they
+    run on `pool`.
+    """
+
+    handlers: Mapping[str, Handler]
+    edge: EdgeInterceptor
+    pool: Executor
+    health: HealthService
+
+
 class RpcServer:
     """The server of one engine, and of the operations on it.
 
@@ -120,17 +136,20 @@ class RpcServer:
         self._jobs = lifecycle.jobs
         self._backup = BackupService(lifecycle.backups)
         self._health = HealthService(self._pool)
-        add_MemoryServiceServicer_to_server(self._memory, self._server)
-        add_AdminServiceServicer_to_server(admin, self._server)
-        add_LifecycleServiceServicer_to_server(LifecycleService(lifecycle, decoder), self._server)
-        add_VersionServiceServicer_to_server(VersionService(engine, lifecycle, decoder), self._server)
-        add_ArchiveServiceServicer_to_server(ArchiveService(engine, lifecycle, decoder), self._server)
-        add_JobServiceServicer_to_server(JobService(lifecycle.jobs), self._server)
-        add_BackupServiceServicer_to_server(self._backup, self._server)
-        add_PackageServiceServicer_to_server(PackageService(lifecycle.packages, decoder), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        # Of a server it has what the generated code uses.
+        methods: Any = MethodTable(self._server)
+        add_MemoryServiceServicer_to_server(self._memory, methods)
+        add_AdminServiceServicer_to_server(admin, methods)
+        add_LifecycleServiceServicer_to_server(LifecycleService(lifecycle, decoder), methods)
+        add_VersionServiceServicer_to_server(VersionService(engine, lifecycle, decoder), methods)
+        add_ArchiveServiceServicer_to_server(ArchiveService(engine, lifecycle, decoder), methods)
+        add_JobServiceServicer_to_server(JobService(lifecycle.jobs), methods)
+        add_BackupServiceServicer_to_server(self._backup, methods)
+        add_PackageServiceServicer_to_server(PackageService(lifecycle.packages, decoder), methods)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
+        self.dispatch = Dispatch(methods.handlers, self._edge, self._pool, self._health)
         self.port = self._bind(options)
 
     def start(self) -> None:
@@ -139,13 +158,17 @@ class RpcServer:
         for service in ("", *SERVICES):
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
-    def stop(self, grace_s: float) -> None:
-        """Say NOT_SERVING, take no more calls, give those under way `grace_s` to finish, and wait for their threads."""
+    def drain(self) -> None:
+        """Say NOT_SERVING, take no more calls, and end the streams; what is under way goes on."""
         self._health.enter_graceful_shutdown()
         self._edge.drain()
         self._memory.drain()
         self._jobs.drain()
         self._backup.drain()
+
+    def stop(self, grace_s: float) -> None:
+        """Drain, give the calls under way `grace_s` to finish, and wait for their threads."""
+        self.drain()
         time.sleep(_LAME_DUCK_S)
         self._server.stop(grace_s).wait()
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -210,7 +210,13 @@ type Namespace struct {
 	// version_bytes is their size as stored.
 	VersionBytes uint64 `protobuf:"varint,43,opt,name=version_bytes,json=versionBytes,proto3" json:"version_bytes,omitempty"`
 	// consolidation is when and how its slots are summed up; all fields are set.
-	Consolidation *ConsolidationPolicy `protobuf:"bytes,50,opt,name=consolidation,proto3" json:"consolidation,omitempty"`
+	Consolidation *ConsolidationPolicy `protobuf:"bytes,44,opt,name=consolidation,proto3" json:"consolidation,omitempty"`
+	// archive is what it keeps found; all fields are set.
+	Archive *ArchivePolicy `protobuf:"bytes,45,opt,name=archive,proto3" json:"archive,omitempty"`
+	// n_archived is how many of n_slots are archived.
+	NArchived uint64 `protobuf:"varint,46,opt,name=n_archived,json=nArchived,proto3" json:"n_archived,omitempty"`
+	// archived_bytes is their part of n_bytes.
+	ArchivedBytes uint64 `protobuf:"varint,47,opt,name=archived_bytes,json=archivedBytes,proto3" json:"archived_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -427,6 +433,27 @@ func (x *Namespace) GetConsolidation() *ConsolidationPolicy {
 	return nil
 }
 
+func (x *Namespace) GetArchive() *ArchivePolicy {
+	if x != nil {
+		return x.Archive
+	}
+	return nil
+}
+
+func (x *Namespace) GetNArchived() uint64 {
+	if x != nil {
+		return x.NArchived
+	}
+	return 0
+}
+
+func (x *Namespace) GetArchivedBytes() uint64 {
+	if x != nil {
+		return x.ArchivedBytes
+	}
+	return 0
+}
+
 // CreateNamespaceRequest creates a namespace.
 type CreateNamespaceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -461,7 +488,9 @@ type CreateNamespaceRequest struct {
 	// created_at. See Namespace.supersede.
 	Supersede bool `protobuf:"varint,41,opt,name=supersede,proto3" json:"supersede,omitempty"`
 	// consolidation is when and how its slots are summed up. Unset: not by itself.
-	Consolidation *ConsolidationPolicy `protobuf:"bytes,50,opt,name=consolidation,proto3" json:"consolidation,omitempty"`
+	Consolidation *ConsolidationPolicy `protobuf:"bytes,42,opt,name=consolidation,proto3" json:"consolidation,omitempty"`
+	// archive is what it keeps found. Unset: all.
+	Archive       *ArchivePolicy `protobuf:"bytes,43,opt,name=archive,proto3" json:"archive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -590,6 +619,13 @@ func (x *CreateNamespaceRequest) GetSupersede() bool {
 func (x *CreateNamespaceRequest) GetConsolidation() *ConsolidationPolicy {
 	if x != nil {
 		return x.Consolidation
+	}
+	return nil
+}
+
+func (x *CreateNamespaceRequest) GetArchive() *ArchivePolicy {
+	if x != nil {
+		return x.Archive
 	}
 	return nil
 }
@@ -876,7 +912,9 @@ type UpdateNamespaceRequest struct {
 	// created_at. Turning it on reads all slots in one transaction; facts that are there are superseded by the next one.
 	Supersede *bool `protobuf:"varint,41,opt,name=supersede,proto3,oneof" json:"supersede,omitempty"`
 	// consolidation changes when and how its slots are summed up; fields that are not set stay as they are.
-	Consolidation *ConsolidationPolicy `protobuf:"bytes,50,opt,name=consolidation,proto3" json:"consolidation,omitempty"`
+	Consolidation *ConsolidationPolicy `protobuf:"bytes,42,opt,name=consolidation,proto3" json:"consolidation,omitempty"`
+	// archive changes what it keeps found; fields that are not set stay as they are.
+	Archive       *ArchivePolicy `protobuf:"bytes,43,opt,name=archive,proto3" json:"archive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -977,6 +1015,13 @@ func (x *UpdateNamespaceRequest) GetSupersede() bool {
 func (x *UpdateNamespaceRequest) GetConsolidation() *ConsolidationPolicy {
 	if x != nil {
 		return x.Consolidation
+	}
+	return nil
+}
+
+func (x *UpdateNamespaceRequest) GetArchive() *ArchivePolicy {
+	if x != nil {
+		return x.Archive
 	}
 	return nil
 }
@@ -2210,11 +2255,11 @@ var File_adamem_v1_admin_service_proto protoreflect.FileDescriptor
 
 const file_adamem_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dadamem/v1/admin_service.proto\x12\tadamem.v1\x1a\x1dadamem/v1/consolidation.proto\x1a\x1aadamem/v1/duplicates.proto\x1a\x15adamem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"a\n" +
+	"\x1dadamem/v1/admin_service.proto\x12\tadamem.v1\x1a\x17adamem/v1/archive.proto\x1a\x1dadamem/v1/consolidation.proto\x1a\x1aadamem/v1/duplicates.proto\x1a\x15adamem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"a\n" +
 	"\vIndexParams\x12\f\n" +
 	"\x01m\x18\x01 \x01(\rR\x01m\x12'\n" +
 	"\x0fef_construction\x18\x02 \x01(\rR\x0eefConstruction\x12\x1b\n" +
-	"\tef_search\x18\x03 \x01(\rR\befSearch\"\x9f\b\n" +
+	"\tef_search\x18\x03 \x01(\rR\befSearch\"\x99\t\n" +
 	"\tNamespace\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x10\n" +
@@ -2250,7 +2295,11 @@ const file_adamem_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
 	"n_versions\x18* \x01(\x04R\tnVersions\x12#\n" +
 	"\rversion_bytes\x18+ \x01(\x04R\fversionBytes\x12D\n" +
-	"\rconsolidation\x182 \x01(\v2\x1e.adamem.v1.ConsolidationPolicyR\rconsolidation\"\x9e\x05\n" +
+	"\rconsolidation\x18, \x01(\v2\x1e.adamem.v1.ConsolidationPolicyR\rconsolidation\x122\n" +
+	"\aarchive\x18- \x01(\v2\x18.adamem.v1.ArchivePolicyR\aarchive\x12\x1d\n" +
+	"\n" +
+	"n_archived\x18. \x01(\x04R\tnArchived\x12%\n" +
+	"\x0earchived_bytes\x18/ \x01(\x04R\rarchivedBytes\"\xd2\x05\n" +
 	"\x16CreateNamespaceRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x10\n" +
@@ -2272,7 +2321,8 @@ const file_adamem_v1_admin_service_proto_rawDesc = "" +
 	"defaultTtl\x12.\n" +
 	"\x10history_versions\x18( \x01(\rH\x00R\x0fhistoryVersions\x88\x01\x01\x12\x1c\n" +
 	"\tsupersede\x18) \x01(\bR\tsupersede\x12D\n" +
-	"\rconsolidation\x182 \x01(\v2\x1e.adamem.v1.ConsolidationPolicyR\rconsolidationB\x13\n" +
+	"\rconsolidation\x18* \x01(\v2\x1e.adamem.v1.ConsolidationPolicyR\rconsolidation\x122\n" +
+	"\aarchive\x18+ \x01(\v2\x18.adamem.v1.ArchivePolicyR\aarchiveB\x13\n" +
 	"\x11_history_versions\"M\n" +
 	"\x17CreateNamespaceResponse\x122\n" +
 	"\tnamespace\x18\x01 \x01(\v2\x14.adamem.v1.NamespaceR\tnamespace\")\n" +
@@ -2289,7 +2339,7 @@ const file_adamem_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
 	"namespaces\x18\x01 \x03(\v2\x14.adamem.v1.NamespaceR\n" +
 	"namespaces\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb7\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xeb\x04\n" +
 	"\x16UpdateNamespaceRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
 	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x12 \n" +
@@ -2304,7 +2354,8 @@ const file_adamem_v1_admin_service_proto_rawDesc = "" +
 	"defaultTtl\x12.\n" +
 	"\x10history_versions\x18( \x01(\rH\x03R\x0fhistoryVersions\x88\x01\x01\x12!\n" +
 	"\tsupersede\x18) \x01(\bH\x04R\tsupersede\x88\x01\x01\x12D\n" +
-	"\rconsolidation\x182 \x01(\v2\x1e.adamem.v1.ConsolidationPolicyR\rconsolidationB\x0e\n" +
+	"\rconsolidation\x18* \x01(\v2\x1e.adamem.v1.ConsolidationPolicyR\rconsolidation\x122\n" +
+	"\aarchive\x18+ \x01(\v2\x18.adamem.v1.ArchivePolicyR\aarchiveB\x0e\n" +
 	"\f_descriptionB\f\n" +
 	"\n" +
 	"_ef_searchB\x12\n" +
@@ -2473,7 +2524,8 @@ var file_adamem_v1_admin_service_proto_goTypes = []any{
 	(*DuplicatePolicy)(nil),             // 32: adamem.v1.DuplicatePolicy
 	(*durationpb.Duration)(nil),         // 33: google.protobuf.Duration
 	(*ConsolidationPolicy)(nil),         // 34: adamem.v1.ConsolidationPolicy
-	(*DeletionReceipt)(nil),             // 35: adamem.v1.DeletionReceipt
+	(*ArchivePolicy)(nil),               // 35: adamem.v1.ArchivePolicy
+	(*DeletionReceipt)(nil),             // 36: adamem.v1.DeletionReceipt
 }
 var file_adamem_v1_admin_service_proto_depIdxs = []int32{
 	27, // 0: adamem.v1.Namespace.metric:type_name -> adamem.v1.Metric
@@ -2485,59 +2537,62 @@ var file_adamem_v1_admin_service_proto_depIdxs = []int32{
 	32, // 6: adamem.v1.Namespace.duplicates:type_name -> adamem.v1.DuplicatePolicy
 	33, // 7: adamem.v1.Namespace.default_ttl:type_name -> google.protobuf.Duration
 	34, // 8: adamem.v1.Namespace.consolidation:type_name -> adamem.v1.ConsolidationPolicy
-	27, // 9: adamem.v1.CreateNamespaceRequest.metric:type_name -> adamem.v1.Metric
-	28, // 10: adamem.v1.CreateNamespaceRequest.index_kind:type_name -> adamem.v1.IndexKind
-	1,  // 11: adamem.v1.CreateNamespaceRequest.index_params:type_name -> adamem.v1.IndexParams
-	29, // 12: adamem.v1.CreateNamespaceRequest.vector_type:type_name -> adamem.v1.VectorType
-	32, // 13: adamem.v1.CreateNamespaceRequest.duplicates:type_name -> adamem.v1.DuplicatePolicy
-	33, // 14: adamem.v1.CreateNamespaceRequest.default_ttl:type_name -> google.protobuf.Duration
-	34, // 15: adamem.v1.CreateNamespaceRequest.consolidation:type_name -> adamem.v1.ConsolidationPolicy
-	2,  // 16: adamem.v1.CreateNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
-	2,  // 17: adamem.v1.GetNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
-	2,  // 18: adamem.v1.ListNamespacesResponse.namespaces:type_name -> adamem.v1.Namespace
-	31, // 19: adamem.v1.UpdateNamespaceRequest.ranking:type_name -> adamem.v1.Ranking
-	32, // 20: adamem.v1.UpdateNamespaceRequest.duplicates:type_name -> adamem.v1.DuplicatePolicy
-	33, // 21: adamem.v1.UpdateNamespaceRequest.default_ttl:type_name -> google.protobuf.Duration
-	34, // 22: adamem.v1.UpdateNamespaceRequest.consolidation:type_name -> adamem.v1.ConsolidationPolicy
-	2,  // 23: adamem.v1.UpdateNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
-	35, // 24: adamem.v1.DeleteNamespaceResponse.receipt:type_name -> adamem.v1.DeletionReceipt
-	33, // 25: adamem.v1.GetServerInfoResponse.uptime:type_name -> google.protobuf.Duration
-	15, // 26: adamem.v1.GetServerInfoResponse.limits:type_name -> adamem.v1.Limits
-	0,  // 27: adamem.v1.TrainingReport.outcome:type_name -> adamem.v1.TrainingOutcome
-	30, // 28: adamem.v1.TrainingReport.finished_at:type_name -> google.protobuf.Timestamp
-	33, // 29: adamem.v1.TrainingReport.duration:type_name -> google.protobuf.Duration
-	33, // 30: adamem.v1.TrainingReport.cpu_time:type_name -> google.protobuf.Duration
-	16, // 31: adamem.v1.AdapterStatus.last_training:type_name -> adamem.v1.TrainingReport
-	30, // 32: adamem.v1.AdapterVersion.created_at:type_name -> google.protobuf.Timestamp
-	17, // 33: adamem.v1.GetAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
-	18, // 34: adamem.v1.ListAdapterVersionsResponse.versions:type_name -> adamem.v1.AdapterVersion
-	17, // 35: adamem.v1.TrainAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
-	17, // 36: adamem.v1.RollbackAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
-	3,  // 37: adamem.v1.AdminService.CreateNamespace:input_type -> adamem.v1.CreateNamespaceRequest
-	5,  // 38: adamem.v1.AdminService.GetNamespace:input_type -> adamem.v1.GetNamespaceRequest
-	7,  // 39: adamem.v1.AdminService.ListNamespaces:input_type -> adamem.v1.ListNamespacesRequest
-	9,  // 40: adamem.v1.AdminService.UpdateNamespace:input_type -> adamem.v1.UpdateNamespaceRequest
-	11, // 41: adamem.v1.AdminService.DeleteNamespace:input_type -> adamem.v1.DeleteNamespaceRequest
-	19, // 42: adamem.v1.AdminService.GetAdapter:input_type -> adamem.v1.GetAdapterRequest
-	21, // 43: adamem.v1.AdminService.ListAdapterVersions:input_type -> adamem.v1.ListAdapterVersionsRequest
-	23, // 44: adamem.v1.AdminService.TrainAdapter:input_type -> adamem.v1.TrainAdapterRequest
-	25, // 45: adamem.v1.AdminService.RollbackAdapter:input_type -> adamem.v1.RollbackAdapterRequest
-	13, // 46: adamem.v1.AdminService.GetServerInfo:input_type -> adamem.v1.GetServerInfoRequest
-	4,  // 47: adamem.v1.AdminService.CreateNamespace:output_type -> adamem.v1.CreateNamespaceResponse
-	6,  // 48: adamem.v1.AdminService.GetNamespace:output_type -> adamem.v1.GetNamespaceResponse
-	8,  // 49: adamem.v1.AdminService.ListNamespaces:output_type -> adamem.v1.ListNamespacesResponse
-	10, // 50: adamem.v1.AdminService.UpdateNamespace:output_type -> adamem.v1.UpdateNamespaceResponse
-	12, // 51: adamem.v1.AdminService.DeleteNamespace:output_type -> adamem.v1.DeleteNamespaceResponse
-	20, // 52: adamem.v1.AdminService.GetAdapter:output_type -> adamem.v1.GetAdapterResponse
-	22, // 53: adamem.v1.AdminService.ListAdapterVersions:output_type -> adamem.v1.ListAdapterVersionsResponse
-	24, // 54: adamem.v1.AdminService.TrainAdapter:output_type -> adamem.v1.TrainAdapterResponse
-	26, // 55: adamem.v1.AdminService.RollbackAdapter:output_type -> adamem.v1.RollbackAdapterResponse
-	14, // 56: adamem.v1.AdminService.GetServerInfo:output_type -> adamem.v1.GetServerInfoResponse
-	47, // [47:57] is the sub-list for method output_type
-	37, // [37:47] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	35, // 9: adamem.v1.Namespace.archive:type_name -> adamem.v1.ArchivePolicy
+	27, // 10: adamem.v1.CreateNamespaceRequest.metric:type_name -> adamem.v1.Metric
+	28, // 11: adamem.v1.CreateNamespaceRequest.index_kind:type_name -> adamem.v1.IndexKind
+	1,  // 12: adamem.v1.CreateNamespaceRequest.index_params:type_name -> adamem.v1.IndexParams
+	29, // 13: adamem.v1.CreateNamespaceRequest.vector_type:type_name -> adamem.v1.VectorType
+	32, // 14: adamem.v1.CreateNamespaceRequest.duplicates:type_name -> adamem.v1.DuplicatePolicy
+	33, // 15: adamem.v1.CreateNamespaceRequest.default_ttl:type_name -> google.protobuf.Duration
+	34, // 16: adamem.v1.CreateNamespaceRequest.consolidation:type_name -> adamem.v1.ConsolidationPolicy
+	35, // 17: adamem.v1.CreateNamespaceRequest.archive:type_name -> adamem.v1.ArchivePolicy
+	2,  // 18: adamem.v1.CreateNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
+	2,  // 19: adamem.v1.GetNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
+	2,  // 20: adamem.v1.ListNamespacesResponse.namespaces:type_name -> adamem.v1.Namespace
+	31, // 21: adamem.v1.UpdateNamespaceRequest.ranking:type_name -> adamem.v1.Ranking
+	32, // 22: adamem.v1.UpdateNamespaceRequest.duplicates:type_name -> adamem.v1.DuplicatePolicy
+	33, // 23: adamem.v1.UpdateNamespaceRequest.default_ttl:type_name -> google.protobuf.Duration
+	34, // 24: adamem.v1.UpdateNamespaceRequest.consolidation:type_name -> adamem.v1.ConsolidationPolicy
+	35, // 25: adamem.v1.UpdateNamespaceRequest.archive:type_name -> adamem.v1.ArchivePolicy
+	2,  // 26: adamem.v1.UpdateNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
+	36, // 27: adamem.v1.DeleteNamespaceResponse.receipt:type_name -> adamem.v1.DeletionReceipt
+	33, // 28: adamem.v1.GetServerInfoResponse.uptime:type_name -> google.protobuf.Duration
+	15, // 29: adamem.v1.GetServerInfoResponse.limits:type_name -> adamem.v1.Limits
+	0,  // 30: adamem.v1.TrainingReport.outcome:type_name -> adamem.v1.TrainingOutcome
+	30, // 31: adamem.v1.TrainingReport.finished_at:type_name -> google.protobuf.Timestamp
+	33, // 32: adamem.v1.TrainingReport.duration:type_name -> google.protobuf.Duration
+	33, // 33: adamem.v1.TrainingReport.cpu_time:type_name -> google.protobuf.Duration
+	16, // 34: adamem.v1.AdapterStatus.last_training:type_name -> adamem.v1.TrainingReport
+	30, // 35: adamem.v1.AdapterVersion.created_at:type_name -> google.protobuf.Timestamp
+	17, // 36: adamem.v1.GetAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
+	18, // 37: adamem.v1.ListAdapterVersionsResponse.versions:type_name -> adamem.v1.AdapterVersion
+	17, // 38: adamem.v1.TrainAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
+	17, // 39: adamem.v1.RollbackAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
+	3,  // 40: adamem.v1.AdminService.CreateNamespace:input_type -> adamem.v1.CreateNamespaceRequest
+	5,  // 41: adamem.v1.AdminService.GetNamespace:input_type -> adamem.v1.GetNamespaceRequest
+	7,  // 42: adamem.v1.AdminService.ListNamespaces:input_type -> adamem.v1.ListNamespacesRequest
+	9,  // 43: adamem.v1.AdminService.UpdateNamespace:input_type -> adamem.v1.UpdateNamespaceRequest
+	11, // 44: adamem.v1.AdminService.DeleteNamespace:input_type -> adamem.v1.DeleteNamespaceRequest
+	19, // 45: adamem.v1.AdminService.GetAdapter:input_type -> adamem.v1.GetAdapterRequest
+	21, // 46: adamem.v1.AdminService.ListAdapterVersions:input_type -> adamem.v1.ListAdapterVersionsRequest
+	23, // 47: adamem.v1.AdminService.TrainAdapter:input_type -> adamem.v1.TrainAdapterRequest
+	25, // 48: adamem.v1.AdminService.RollbackAdapter:input_type -> adamem.v1.RollbackAdapterRequest
+	13, // 49: adamem.v1.AdminService.GetServerInfo:input_type -> adamem.v1.GetServerInfoRequest
+	4,  // 50: adamem.v1.AdminService.CreateNamespace:output_type -> adamem.v1.CreateNamespaceResponse
+	6,  // 51: adamem.v1.AdminService.GetNamespace:output_type -> adamem.v1.GetNamespaceResponse
+	8,  // 52: adamem.v1.AdminService.ListNamespaces:output_type -> adamem.v1.ListNamespacesResponse
+	10, // 53: adamem.v1.AdminService.UpdateNamespace:output_type -> adamem.v1.UpdateNamespaceResponse
+	12, // 54: adamem.v1.AdminService.DeleteNamespace:output_type -> adamem.v1.DeleteNamespaceResponse
+	20, // 55: adamem.v1.AdminService.GetAdapter:output_type -> adamem.v1.GetAdapterResponse
+	22, // 56: adamem.v1.AdminService.ListAdapterVersions:output_type -> adamem.v1.ListAdapterVersionsResponse
+	24, // 57: adamem.v1.AdminService.TrainAdapter:output_type -> adamem.v1.TrainAdapterResponse
+	26, // 58: adamem.v1.AdminService.RollbackAdapter:output_type -> adamem.v1.RollbackAdapterResponse
+	14, // 59: adamem.v1.AdminService.GetServerInfo:output_type -> adamem.v1.GetServerInfoResponse
+	50, // [50:60] is the sub-list for method output_type
+	40, // [40:50] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_adamem_v1_admin_service_proto_init() }
@@ -2545,6 +2600,7 @@ func file_adamem_v1_admin_service_proto_init() {
 	if File_adamem_v1_admin_service_proto != nil {
 		return
 	}
+	file_adamem_v1_archive_proto_init()
 	file_adamem_v1_consolidation_proto_init()
 	file_adamem_v1_duplicates_proto_init()
 	file_adamem_v1_types_proto_init()

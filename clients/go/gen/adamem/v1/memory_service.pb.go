@@ -69,9 +69,12 @@ type QueryRequest struct {
 	// as_of asks for what was valid at a time: slots created later are left out, those changed since are taken as they were, and
 	// facts that were superseded since are found. Former versions are scanned, at most 10000 of each namespace, those that ended
 	// last; "former" in skipped_stages says that there were more. asked_at is the same time unless it is set. Unset: now.
-	AsOf          *timestamppb.Timestamp `protobuf:"bytes,40,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,40,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// include_archived asks for archived slots too. They are read and scanned, some 0.1 ms each, at most 10000 of each namespace,
+	// those stored last; "archived" in skipped_stages says that there were more.
+	IncludeArchived bool `protobuf:"varint,41,opt,name=include_archived,json=includeArchived,proto3" json:"include_archived,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *QueryRequest) Reset() {
@@ -227,6 +230,13 @@ func (x *QueryRequest) GetAsOf() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *QueryRequest) GetIncludeArchived() bool {
+	if x != nil {
+		return x.IncludeArchived
+	}
+	return false
+}
+
 type isQueryRequest_Query interface {
 	isQueryRequest_Query()
 }
@@ -255,7 +265,7 @@ type QueryResponse struct {
 	// confidence is the chance, 0 to 1, that something relevant was found. Unset where that is not known: DENSE and LEXICAL modes.
 	Confidence *float32 `protobuf:"fixed32,3,opt,name=confidence,proto3,oneof" json:"confidence,omitempty"`
 	// skipped_stages name what the deadline left no time for: "dense", "lexical", "context", "rerank", "diversity"; or
-	// "former", of which there were too many for as_of.
+	// "former" and "archived", of which there were too many for as_of and include_archived.
 	SkippedStages []string `protobuf:"bytes,4,rep,name=skipped_stages,json=skippedStages,proto3" json:"skipped_stages,omitempty"`
 	// adapter_version is the version of the adapter that the text passed through, of several namespaces the first one's.
 	// Zero: none.
@@ -428,7 +438,9 @@ type SlotInput struct {
 	//	*SlotInput_NoExpiry
 	Expiry isSlotInput_Expiry `protobuf_oneof:"expiry"`
 	// language of content as two letters (ISO 639-1), for its word forms. Empty: told by its letters and words.
-	Language      string `protobuf:"bytes,14,opt,name=language,proto3" json:"language,omitempty"`
+	Language string `protobuf:"bytes,14,opt,name=language,proto3" json:"language,omitempty"`
+	// pinned says that the slot is never archived. Unset: it may be, where the namespace has limits.
+	Pinned        bool `protobuf:"varint,16,opt,name=pinned,proto3" json:"pinned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -579,6 +591,13 @@ func (x *SlotInput) GetLanguage() string {
 		return x.Language
 	}
 	return ""
+}
+
+func (x *SlotInput) GetPinned() bool {
+	if x != nil {
+		return x.Pinned
+	}
+	return false
 }
 
 type isSlotInput_Expiry interface {
@@ -1110,7 +1129,7 @@ type GetSlotResponse struct {
 	// absorbed are the first 100 duplicates that it absorbed, in the order in which it did; LifecycleService.ListAbsorbedSlots has all.
 	Absorbed []*AbsorbedSlot `protobuf:"bytes,5,rep,name=absorbed,proto3" json:"absorbed,omitempty"`
 	// summaries are the ids of the summaries that consolidations made of it.
-	Summaries     []string `protobuf:"bytes,50,rep,name=summaries,proto3" json:"summaries,omitempty"`
+	Summaries     []string `protobuf:"bytes,6,rep,name=summaries,proto3" json:"summaries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1179,8 +1198,10 @@ type ListSlotsRequest struct {
 	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// include_vectors asks for the slots' vectors.
 	IncludeVectors bool `protobuf:"varint,5,opt,name=include_vectors,json=includeVectors,proto3" json:"include_vectors,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// archived says which slots are meant. Unset: those that are not archived.
+	Archived      ArchivedSlots `protobuf:"varint,6,opt,name=archived,proto3,enum=adamem.v1.ArchivedSlots" json:"archived,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListSlotsRequest) Reset() {
@@ -1246,6 +1267,13 @@ func (x *ListSlotsRequest) GetIncludeVectors() bool {
 		return x.IncludeVectors
 	}
 	return false
+}
+
+func (x *ListSlotsRequest) GetArchived() ArchivedSlots {
+	if x != nil {
+		return x.Archived
+	}
+	return ArchivedSlots_ARCHIVED_SLOTS_UNSPECIFIED
 }
 
 // ListSlotsResponse is one page.
@@ -1826,7 +1854,7 @@ var File_adamem_v1_memory_service_proto protoreflect.FileDescriptor
 
 const file_adamem_v1_memory_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1eadamem/v1/memory_service.proto\x12\tadamem.v1\x1a\x1aadamem/v1/duplicates.proto\x1a\x15adamem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xad\x05\n" +
+	"\x1eadamem/v1/memory_service.proto\x12\tadamem.v1\x1a\x17adamem/v1/archive.proto\x1a\x1aadamem/v1/duplicates.proto\x1a\x15adamem/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xd8\x05\n" +
 	"\fQueryRequest\x12\x1e\n" +
 	"\n" +
 	"namespaces\x18\x01 \x03(\tR\n" +
@@ -1847,7 +1875,8 @@ const file_adamem_v1_memory_service_proto_rawDesc = "" +
 	"\vuse_adapter\x18\x0e \x01(\bH\x05R\n" +
 	"useAdapter\x88\x01\x01\x12\x16\n" +
 	"\x06rerank\x18\x10 \x01(\rR\x06rerank\x12/\n" +
-	"\x05as_of\x18( \x01(\v2\x1a.google.protobuf.TimestampR\x04asOfB\a\n" +
+	"\x05as_of\x18( \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12)\n" +
+	"\x10include_archived\x18) \x01(\bR\x0fincludeArchivedB\a\n" +
 	"\x05queryB\b\n" +
 	"\x06_top_kB\f\n" +
 	"\n" +
@@ -1869,7 +1898,7 @@ const file_adamem_v1_memory_service_proto_rawDesc = "" +
 	"\fQueryTimings\x12/\n" +
 	"\x05embed\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05embed\x121\n" +
 	"\x06search\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06search\x12/\n" +
-	"\x05total\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05total\"\xc0\x04\n" +
+	"\x05total\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05total\"\xd8\x04\n" +
 	"\tSlotInput\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\tR\acontent\x12\x10\n" +
@@ -1890,7 +1919,8 @@ const file_adamem_v1_memory_service_proto_rawDesc = "" +
 	"expires_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampH\x00R\texpiresAt\x12-\n" +
 	"\x03ttl\x18\r \x01(\v2\x19.google.protobuf.DurationH\x00R\x03ttl\x12\x1d\n" +
 	"\tno_expiry\x18\x0f \x01(\bH\x00R\bnoExpiry\x12\x1a\n" +
-	"\blanguage\x18\x0e \x01(\tR\blanguageB\b\n" +
+	"\blanguage\x18\x0e \x01(\tR\blanguage\x12\x16\n" +
+	"\x06pinned\x18\x10 \x01(\bR\x06pinnedB\b\n" +
 	"\x06expiryB\r\n" +
 	"\v_importance\"v\n" +
 	"\rUpdateRequest\x12\x1c\n" +
@@ -1929,14 +1959,15 @@ const file_adamem_v1_memory_service_proto_rawDesc = "" +
 	"\x0fGetSlotResponse\x12#\n" +
 	"\x04slot\x18\x01 \x01(\v2\x0f.adamem.v1.SlotR\x04slot\x123\n" +
 	"\babsorbed\x18\x05 \x03(\v2\x17.adamem.v1.AbsorbedSlotR\babsorbed\x12\x1c\n" +
-	"\tsummaries\x182 \x03(\tR\tsummaries\"\xc0\x01\n" +
+	"\tsummaries\x18\x06 \x03(\tR\tsummaries\"\xf6\x01\n" +
 	"\x10ListSlotsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12)\n" +
 	"\x06filter\x18\x02 \x01(\v2\x11.adamem.v1.FilterR\x06filter\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\x12'\n" +
-	"\x0finclude_vectors\x18\x05 \x01(\bR\x0eincludeVectors\"b\n" +
+	"\x0finclude_vectors\x18\x05 \x01(\bR\x0eincludeVectors\x124\n" +
+	"\barchived\x18\x06 \x01(\x0e2\x18.adamem.v1.ArchivedSlotsR\barchived\"b\n" +
 	"\x11ListSlotsResponse\x12%\n" +
 	"\x05slots\x18\x01 \x03(\v2\x0f.adamem.v1.SlotR\x05slots\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd0\x01\n" +
@@ -2041,7 +2072,8 @@ var file_adamem_v1_memory_service_proto_goTypes = []any{
 	(*status.Status)(nil),         // 31: google.rpc.Status
 	(*Slot)(nil),                  // 32: adamem.v1.Slot
 	(*AbsorbedSlot)(nil),          // 33: adamem.v1.AbsorbedSlot
-	(*DeletionReceipt)(nil),       // 34: adamem.v1.DeletionReceipt
+	(ArchivedSlots)(0),            // 34: adamem.v1.ArchivedSlots
+	(*DeletionReceipt)(nil),       // 35: adamem.v1.DeletionReceipt
 }
 var file_adamem_v1_memory_service_proto_depIdxs = []int32{
 	21, // 0: adamem.v1.QueryRequest.vector:type_name -> adamem.v1.Vector
@@ -2072,35 +2104,36 @@ var file_adamem_v1_memory_service_proto_depIdxs = []int32{
 	32, // 25: adamem.v1.GetSlotResponse.slot:type_name -> adamem.v1.Slot
 	33, // 26: adamem.v1.GetSlotResponse.absorbed:type_name -> adamem.v1.AbsorbedSlot
 	22, // 27: adamem.v1.ListSlotsRequest.filter:type_name -> adamem.v1.Filter
-	32, // 28: adamem.v1.ListSlotsResponse.slots:type_name -> adamem.v1.Slot
-	22, // 29: adamem.v1.DeleteSlotsRequest.filter:type_name -> adamem.v1.Filter
-	34, // 30: adamem.v1.DeleteSlotsResponse.receipt:type_name -> adamem.v1.DeletionReceipt
-	22, // 31: adamem.v1.TouchSlotsRequest.filter:type_name -> adamem.v1.Filter
-	25, // 32: adamem.v1.TouchSlotsRequest.expires_at:type_name -> google.protobuf.Timestamp
-	27, // 33: adamem.v1.TouchSlotsRequest.ttl:type_name -> google.protobuf.Duration
-	0,  // 34: adamem.v1.MemoryService.Query:input_type -> adamem.v1.QueryRequest
-	4,  // 35: adamem.v1.MemoryService.Update:input_type -> adamem.v1.UpdateRequest
-	7,  // 36: adamem.v1.MemoryService.BatchUpdate:input_type -> adamem.v1.BatchUpdateRequest
-	9,  // 37: adamem.v1.MemoryService.BulkUpdate:input_type -> adamem.v1.BulkUpdateRequest
-	11, // 38: adamem.v1.MemoryService.GetSlot:input_type -> adamem.v1.GetSlotRequest
-	13, // 39: adamem.v1.MemoryService.ListSlots:input_type -> adamem.v1.ListSlotsRequest
-	15, // 40: adamem.v1.MemoryService.DeleteSlots:input_type -> adamem.v1.DeleteSlotsRequest
-	17, // 41: adamem.v1.MemoryService.TouchSlots:input_type -> adamem.v1.TouchSlotsRequest
-	19, // 42: adamem.v1.MemoryService.Feedback:input_type -> adamem.v1.FeedbackRequest
-	1,  // 43: adamem.v1.MemoryService.Query:output_type -> adamem.v1.QueryResponse
-	6,  // 44: adamem.v1.MemoryService.Update:output_type -> adamem.v1.UpdateResponse
-	8,  // 45: adamem.v1.MemoryService.BatchUpdate:output_type -> adamem.v1.BatchUpdateResponse
-	10, // 46: adamem.v1.MemoryService.BulkUpdate:output_type -> adamem.v1.BulkUpdateResponse
-	12, // 47: adamem.v1.MemoryService.GetSlot:output_type -> adamem.v1.GetSlotResponse
-	14, // 48: adamem.v1.MemoryService.ListSlots:output_type -> adamem.v1.ListSlotsResponse
-	16, // 49: adamem.v1.MemoryService.DeleteSlots:output_type -> adamem.v1.DeleteSlotsResponse
-	18, // 50: adamem.v1.MemoryService.TouchSlots:output_type -> adamem.v1.TouchSlotsResponse
-	20, // 51: adamem.v1.MemoryService.Feedback:output_type -> adamem.v1.FeedbackResponse
-	43, // [43:52] is the sub-list for method output_type
-	34, // [34:43] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	34, // 28: adamem.v1.ListSlotsRequest.archived:type_name -> adamem.v1.ArchivedSlots
+	32, // 29: adamem.v1.ListSlotsResponse.slots:type_name -> adamem.v1.Slot
+	22, // 30: adamem.v1.DeleteSlotsRequest.filter:type_name -> adamem.v1.Filter
+	35, // 31: adamem.v1.DeleteSlotsResponse.receipt:type_name -> adamem.v1.DeletionReceipt
+	22, // 32: adamem.v1.TouchSlotsRequest.filter:type_name -> adamem.v1.Filter
+	25, // 33: adamem.v1.TouchSlotsRequest.expires_at:type_name -> google.protobuf.Timestamp
+	27, // 34: adamem.v1.TouchSlotsRequest.ttl:type_name -> google.protobuf.Duration
+	0,  // 35: adamem.v1.MemoryService.Query:input_type -> adamem.v1.QueryRequest
+	4,  // 36: adamem.v1.MemoryService.Update:input_type -> adamem.v1.UpdateRequest
+	7,  // 37: adamem.v1.MemoryService.BatchUpdate:input_type -> adamem.v1.BatchUpdateRequest
+	9,  // 38: adamem.v1.MemoryService.BulkUpdate:input_type -> adamem.v1.BulkUpdateRequest
+	11, // 39: adamem.v1.MemoryService.GetSlot:input_type -> adamem.v1.GetSlotRequest
+	13, // 40: adamem.v1.MemoryService.ListSlots:input_type -> adamem.v1.ListSlotsRequest
+	15, // 41: adamem.v1.MemoryService.DeleteSlots:input_type -> adamem.v1.DeleteSlotsRequest
+	17, // 42: adamem.v1.MemoryService.TouchSlots:input_type -> adamem.v1.TouchSlotsRequest
+	19, // 43: adamem.v1.MemoryService.Feedback:input_type -> adamem.v1.FeedbackRequest
+	1,  // 44: adamem.v1.MemoryService.Query:output_type -> adamem.v1.QueryResponse
+	6,  // 45: adamem.v1.MemoryService.Update:output_type -> adamem.v1.UpdateResponse
+	8,  // 46: adamem.v1.MemoryService.BatchUpdate:output_type -> adamem.v1.BatchUpdateResponse
+	10, // 47: adamem.v1.MemoryService.BulkUpdate:output_type -> adamem.v1.BulkUpdateResponse
+	12, // 48: adamem.v1.MemoryService.GetSlot:output_type -> adamem.v1.GetSlotResponse
+	14, // 49: adamem.v1.MemoryService.ListSlots:output_type -> adamem.v1.ListSlotsResponse
+	16, // 50: adamem.v1.MemoryService.DeleteSlots:output_type -> adamem.v1.DeleteSlotsResponse
+	18, // 51: adamem.v1.MemoryService.TouchSlots:output_type -> adamem.v1.TouchSlotsResponse
+	20, // 52: adamem.v1.MemoryService.Feedback:output_type -> adamem.v1.FeedbackResponse
+	44, // [44:53] is the sub-list for method output_type
+	35, // [35:44] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_adamem_v1_memory_service_proto_init() }
@@ -2108,6 +2141,7 @@ func file_adamem_v1_memory_service_proto_init() {
 	if File_adamem_v1_memory_service_proto != nil {
 		return
 	}
+	file_adamem_v1_archive_proto_init()
 	file_adamem_v1_duplicates_proto_init()
 	file_adamem_v1_types_proto_init()
 	file_adamem_v1_memory_service_proto_msgTypes[0].OneofWrappers = []any{

@@ -49,11 +49,11 @@ type MemoryServiceClient interface {
 	// stored and can be found. Batches are worked on together, so send ahead without waiting; flow control slows the
 	// sender. An error of a whole batch ends the stream; batches already answered stay stored.
 	BulkUpdate(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[BulkUpdateRequest, BulkUpdateResponse], error)
-	// GetSlot reads one slot, also one that a newer fact superseded: validity is set then.
+	// GetSlot reads one slot, also one that is archived, or that a newer fact superseded: validity is set then.
 	GetSlot(ctx context.Context, in *GetSlotRequest, opts ...grpc.CallOption) (*GetSlotResponse, error)
 	// ListSlots reads the slots of a namespace, in the order in which they were first stored.
 	ListSlots(ctx context.Context, in *ListSlotsRequest, opts ...grpc.CallOption) (*ListSlotsResponse, error)
-	// DeleteSlots deletes slots by id, or all that pass a filter; also superseded ones. What a deleted slot had superseded is
+	// DeleteSlots deletes slots by id, or all that pass a filter; also superseded and archived ones. What a deleted slot had superseded is
 	// present again, unless it is deleted too.
 	DeleteSlots(ctx context.Context, in *DeleteSlotsRequest, opts ...grpc.CallOption) (*DeleteSlotsResponse, error)
 	// TouchSlots changes when slots expire, by id or all that pass a filter, and nothing else of them: updated_at stays.
@@ -181,11 +181,11 @@ type MemoryServiceServer interface {
 	// stored and can be found. Batches are worked on together, so send ahead without waiting; flow control slows the
 	// sender. An error of a whole batch ends the stream; batches already answered stay stored.
 	BulkUpdate(grpc.BidiStreamingServer[BulkUpdateRequest, BulkUpdateResponse]) error
-	// GetSlot reads one slot, also one that a newer fact superseded: validity is set then.
+	// GetSlot reads one slot, also one that is archived, or that a newer fact superseded: validity is set then.
 	GetSlot(context.Context, *GetSlotRequest) (*GetSlotResponse, error)
 	// ListSlots reads the slots of a namespace, in the order in which they were first stored.
 	ListSlots(context.Context, *ListSlotsRequest) (*ListSlotsResponse, error)
-	// DeleteSlots deletes slots by id, or all that pass a filter; also superseded ones. What a deleted slot had superseded is
+	// DeleteSlots deletes slots by id, or all that pass a filter; also superseded and archived ones. What a deleted slot had superseded is
 	// present again, unless it is deleted too.
 	DeleteSlots(context.Context, *DeleteSlotsRequest) (*DeleteSlotsResponse, error)
 	// TouchSlots changes when slots expire, by id or all that pass a filter, and nothing else of them: updated_at stays.

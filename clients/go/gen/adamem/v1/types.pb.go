@@ -716,12 +716,16 @@ type Slot struct {
 	RecalledFrom string `protobuf:"bytes,24,opt,name=recalled_from,json=recalledFrom,proto3" json:"recalled_from,omitempty"`
 	// sources are the ids of the slots that a consolidation made this summary of, in the order of time. Empty for other slots. A
 	// summary goes when one of them is changed or goes, and expires with the first that does.
-	Sources []string `protobuf:"bytes,50,rep,name=sources,proto3" json:"sources,omitempty"`
+	Sources []string `protobuf:"bytes,25,rep,name=sources,proto3" json:"sources,omitempty"`
 	// ttl is the time to live that the slot was given, by which TouchSlots renews it. Unset: none.
 	Ttl *durationpb.Duration `protobuf:"bytes,19,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// validity is when this was valid. Set where it is not the present state of the slot: a newer fact superseded it, or it is
 	// a former version that as_of found.
-	Validity      *Validity `protobuf:"bytes,40,opt,name=validity,proto3" json:"validity,omitempty"`
+	Validity *Validity `protobuf:"bytes,40,opt,name=validity,proto3" json:"validity,omitempty"`
+	// archived_at is when the slot was archived: see ArchivedSlots. Unset: it is not.
+	ArchivedAt *timestamppb.Timestamp `protobuf:"bytes,41,opt,name=archived_at,json=archivedAt,proto3" json:"archived_at,omitempty"`
+	// pinned tells that the slot is never archived.
+	Pinned        bool `protobuf:"varint,42,opt,name=pinned,proto3" json:"pinned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -908,6 +912,20 @@ func (x *Slot) GetValidity() *Validity {
 		return x.Validity
 	}
 	return nil
+}
+
+func (x *Slot) GetArchivedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ArchivedAt
+	}
+	return nil
+}
+
+func (x *Slot) GetPinned() bool {
+	if x != nil {
+		return x.Pinned
+	}
+	return false
 }
 
 // Validity is when a version of a slot was valid.
@@ -1463,7 +1481,7 @@ const file_adamem_v1_types_proto_rawDesc = "" +
 	"\bagent_id\x18\x02 \x01(\tR\aagentId\x12'\n" +
 	"\x0fconversation_id\x18\x03 \x01(\tR\x0econversationId\" \n" +
 	"\x06Vector\x12\x16\n" +
-	"\x06values\x18\x01 \x01(\fR\x06values\"\xcc\x06\n" +
+	"\x06values\x18\x01 \x01(\fR\x06values\"\xa1\a\n" +
 	"\x04Slot\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\tR\acontent\x12\x10\n" +
@@ -1491,9 +1509,12 @@ const file_adamem_v1_types_proto_rawDesc = "" +
 	"\tnamespace\x18\x11 \x01(\tR\tnamespace\x12\x1a\n" +
 	"\blanguage\x18\x12 \x01(\tR\blanguage\x12#\n" +
 	"\rrecalled_from\x18\x18 \x01(\tR\frecalledFrom\x12\x18\n" +
-	"\asources\x182 \x03(\tR\asources\x12+\n" +
+	"\asources\x18\x19 \x03(\tR\asources\x12+\n" +
 	"\x03ttl\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12/\n" +
-	"\bvalidity\x18( \x01(\v2\x13.adamem.v1.ValidityR\bvalidity\"\xa1\x01\n" +
+	"\bvalidity\x18( \x01(\v2\x13.adamem.v1.ValidityR\bvalidity\x12;\n" +
+	"\varchived_at\x18) \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"archivedAt\x12\x16\n" +
+	"\x06pinned\x18* \x01(\bR\x06pinned\"\xa1\x01\n" +
 	"\bValidity\x129\n" +
 	"\n" +
 	"valid_from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tvalidFrom\x125\n" +
@@ -1627,24 +1648,25 @@ var file_adamem_v1_types_proto_depIdxs = []int32{
 	19, // 7: adamem.v1.Slot.accessed_at:type_name -> google.protobuf.Timestamp
 	20, // 8: adamem.v1.Slot.ttl:type_name -> google.protobuf.Duration
 	10, // 9: adamem.v1.Slot.validity:type_name -> adamem.v1.Validity
-	19, // 10: adamem.v1.Validity.valid_from:type_name -> google.protobuf.Timestamp
-	19, // 11: adamem.v1.Validity.valid_to:type_name -> google.protobuf.Timestamp
-	9,  // 12: adamem.v1.Hit.slot:type_name -> adamem.v1.Slot
-	17, // 13: adamem.v1.Hit.score_parts:type_name -> adamem.v1.Hit.ScorePartsEntry
-	13, // 14: adamem.v1.Filter.all:type_name -> adamem.v1.FilterList
-	13, // 15: adamem.v1.Filter.any:type_name -> adamem.v1.FilterList
-	12, // 16: adamem.v1.Filter.negated:type_name -> adamem.v1.Filter
-	14, // 17: adamem.v1.Filter.condition:type_name -> adamem.v1.Condition
-	12, // 18: adamem.v1.FilterList.filters:type_name -> adamem.v1.Filter
-	5,  // 19: adamem.v1.Condition.operator:type_name -> adamem.v1.Operator
-	21, // 20: adamem.v1.Condition.value:type_name -> google.protobuf.Value
-	16, // 21: adamem.v1.DeletionReceipt.structures:type_name -> adamem.v1.StructureCount
-	19, // 22: adamem.v1.DeletionReceipt.erased_at:type_name -> google.protobuf.Timestamp
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	19, // 10: adamem.v1.Slot.archived_at:type_name -> google.protobuf.Timestamp
+	19, // 11: adamem.v1.Validity.valid_from:type_name -> google.protobuf.Timestamp
+	19, // 12: adamem.v1.Validity.valid_to:type_name -> google.protobuf.Timestamp
+	9,  // 13: adamem.v1.Hit.slot:type_name -> adamem.v1.Slot
+	17, // 14: adamem.v1.Hit.score_parts:type_name -> adamem.v1.Hit.ScorePartsEntry
+	13, // 15: adamem.v1.Filter.all:type_name -> adamem.v1.FilterList
+	13, // 16: adamem.v1.Filter.any:type_name -> adamem.v1.FilterList
+	12, // 17: adamem.v1.Filter.negated:type_name -> adamem.v1.Filter
+	14, // 18: adamem.v1.Filter.condition:type_name -> adamem.v1.Condition
+	12, // 19: adamem.v1.FilterList.filters:type_name -> adamem.v1.Filter
+	5,  // 20: adamem.v1.Condition.operator:type_name -> adamem.v1.Operator
+	21, // 21: adamem.v1.Condition.value:type_name -> google.protobuf.Value
+	16, // 22: adamem.v1.DeletionReceipt.structures:type_name -> adamem.v1.StructureCount
+	19, // 23: adamem.v1.DeletionReceipt.erased_at:type_name -> google.protobuf.Timestamp
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_adamem_v1_types_proto_init() }
