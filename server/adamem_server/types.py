@@ -547,7 +547,10 @@ class AdapterVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterStatus:
-    """What a namespace has learned: `version` serves (0: none), if it is `enabled`; `n_new_pairs` await a training."""
+    """What a namespace has learned: `version` serves (0: none), if it is `enabled`; `n_new_pairs` await a training.
+
+    `learned_weights`: by their names those of the ranking's signals in the version that serves.
+    """
 
     namespace: str
     enabled: bool
@@ -556,6 +559,7 @@ class AdapterStatus:
     n_new_pairs: int
     training: bool
     last: TrainingReport | None
+    learned_weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

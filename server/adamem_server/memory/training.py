@@ -194,13 +194,15 @@ class Training:
         nothing = np.zeros(len(SIGNALS), np.float32)
         baseline = np.array([each.quality(nothing) for each in ways[0].told])
         parts = folds(lesson.n_judged, self._gate.n_folds, self._gate.seed)
-        found = [cross_validated(way.told, len(SIGNALS), self._elsewhere, parts, self._should_stop) for way in ways]
-        if found[0] is None or found[1] is None:
+        alone, moved = (
+            cross_validated(way.told, len(SIGNALS), self._elsewhere, parts, self._should_stop) for way in ways
+        )
+        if alone is None or moved is None:
             return None
         # Moved queries unless the ranker alone is likely to be better.
-        best = 0 if chosen(found[1], found[0], self._gate) else 1
-        shift = self._gate.shifts[0] if ways[best].moves else 0.0
-        return judge(baseline, found[best], self._gate, dense_shift=shift), ways[best]
+        if chosen(moved, alone, self._gate):
+            return judge(baseline, alone, self._gate), ways[0]
+        return judge(baseline, moved, self._gate, dense_shift=self._gate.shifts[0]), ways[1]
 
     def _fitted(self, lesson: _Lesson, verdict: Verdict, way: _Way) -> Adapter | None:
         """An adapter of all pairs; None if it was stopped."""
