@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load, save
 
 from adamem_server.adapt.adapter import Adapter
 from adamem_server.adapt.ranker import MAX_CANDIDATES, Ranker, Seen, Told, _Problem, cross_validated, learn
@@ -15,6 +17,7 @@ from adamem_server.errors import DataCorruptError
 from tests.unit.adapt.worlds import never
 
 N = 4
+GOLDEN = Path(__file__).parents[2] / "compat/adapters"
 
 
 def told(n: int, seed: int = 0, *, tells: int = 0, m: int = 30) -> list[Told]:
@@ -131,8 +134,6 @@ def test_it_survives_as_bytes() -> None:
 
 @pytest.mark.parametrize("name", ["ranking_weights", "ranking_curvature", "ranking_push"])
 def test_a_tensor_that_does_not_fit_is_told(name: str) -> None:
-    from safetensors.numpy import load, save
-
     bare = np.zeros((1, 8), np.float32)
     adapter = Adapter(lora_A=bare, lora_B=bare.T.copy(), model="m", model_revision="r", ranker=ranker())
     tensors = load(adapter.to_bytes())
@@ -145,3 +146,15 @@ def test_a_tensor_that_does_not_fit_is_told(name: str) -> None:
     del tensors[name]
     with pytest.raises(DataCorruptError):
         Adapter.from_bytes(bytes(save(tensors, metadata)))
+
+
+@pytest.mark.parametrize(
+    ("name", "learned"), [("adapter", {}), ("ranker", {"dense": 0.25, "both_sides": -0.5, "digits": 1.0})]
+)
+def test_files_of_former_versions_open(name: str, learned: dict[str, float]) -> None:
+    adapter = Adapter.from_bytes((GOLDEN / f"{name}.v1.safetensors").read_bytes())
+    assert (adapter.version, adapter.n_pairs, adapter.dense_shift, adapter.rank, adapter.dim) == (4, 100, 0.1, 2, 8)
+    assert (adapter.ranker.named() if adapter.ranker else {}) == learned
+    if adapter.ranker:
+        assert adapter.ranker.seen.curvature.tolist() == np.diag([1.0, 2.0, 3.0]).tolist()
+        assert adapter.ranker.seen.push.tolist() == [0.5, -1.0, 1.5]
