@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adamem_server.adapt.quality import TOP_K, ndcg
-from adamem_server.adapt.quality import TOP_K, ndcg
 from adamem_server.memory import pacing
 from adamem_server.memory.pacing import Activity, Gaps, Pacer
 
