@@ -424,10 +424,7 @@ class IndexParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceSpec:
-    """A namespace to create. `dim` 0: the encoder's; `external_vectors`: clients supply every vector.
-
-    `default_ttl`: as in Namespace.
-    """
+    """A namespace to create. `dim` 0: the encoder's; `external_vectors`: clients supply every one; rest: Namespace."""
 
     name: str
     description: str = ""
@@ -547,10 +544,7 @@ class AdapterVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterStatus:
-    """What a namespace has learned: `version` serves (0: none), if it is `enabled`; `n_new_pairs` await a training.
-
-    `learned_weights`: by their names those of the ranking's signals in the version that serves.
-    """
+    """What was learned: `version` serves (0: none), if `enabled`, with `learned_weights` by the names of signals."""
 
     namespace: str
     enabled: bool
