@@ -114,6 +114,7 @@ def build(settings: Settings) -> App:
                 max_feedback=settings.adapter_max_feedback,
                 max_cues=settings.adapter_max_cues,
                 max_versions=settings.adapter_max_versions,
+                across_namespaces=settings.adapter_across_namespaces,
             ),
             cross_encoder=cross_encoder,
             load_encoder=load_encoder,

@@ -118,6 +118,11 @@ class Settings(BaseSettings):
     adapter_max_feedback: int = Field(1000, ge=1, le=10_000, description="Pairs of feedback that a namespace keeps.")
     adapter_max_cues: int = Field(250, ge=0, le=10_000, description="Pairs of cues that it keeps besides.")
     adapter_max_versions: int = Field(8, ge=1, le=1000, description="Versions of its adapter that a namespace keeps.")
+    adapter_across_namespaces: bool = Field(
+        True,
+        description="Whether a training learns the weights of the ranking from what other namespaces' questions told of"
+        " them too; some hundred numbers, no texts. `false`: each namespace by itself.",
+    )
     n_job_threads: int = Field(1, ge=1, le=64, description="Jobs that run at once; further ones wait.")
     job_cpu_share: float = Field(0.8, gt=0, le=1, description="Part of one core that a job takes at most.")
     max_finished_jobs: int = Field(1000, ge=0, le=100_000, description="Jobs that have ended and are still listed.")

@@ -406,10 +406,7 @@ class IndexParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceSpec:
-    """A namespace to create. `dim` 0: the encoder's; `external_vectors`: clients supply every vector.
-
-    `default_ttl`: as in Namespace.
-    """
+    """A namespace to create. `dim` 0: the encoder's; `external_vectors`: clients supply every one; rest: Namespace."""
 
     name: str
     description: str = ""
@@ -531,7 +528,7 @@ class AdapterVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterStatus:
-    """What a namespace has learned: `version` serves (0: none), if it is `enabled`; `n_new_pairs` await a training."""
+    """What was learned: `version` serves (0: none), if `enabled`, with `learned_weights` by the names of signals."""
 
     namespace: str
     enabled: bool
@@ -540,6 +537,7 @@ class AdapterStatus:
     n_new_pairs: int
     training: bool
     last: TrainingReport | None
+    learned_weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 import adamem
 from tests.integration.conftest import NewServer
 
@@ -52,6 +54,10 @@ def test_a_namespace_learns(new_server: NewServer) -> None:
         assert client.get_namespace().adapter_version == status.version == 1
         assert client.query("x").adapter_version == 1
         assert client.query("x", use_adapter=False).adapter_version == 0
+        assert "digits" in status.learned_weights
+        (hit,) = client.query(next(iter(TOPICS.values())), top_k=1)
+        assert sum(hit.score_parts.values()) == pytest.approx(hit.score, abs=1e-3)
+        assert "learned" in hit.score_parts
     server.kill()
     server.start()
     with adamem.Client(server.address, namespace="office") as client:

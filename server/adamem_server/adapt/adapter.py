@@ -12,6 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from adamem_server.adapt.ranker import Ranker
 from adamem_server.errors import DataCorruptError
 from adamem_server.types import FloatVector
 
@@ -34,6 +35,7 @@ class Adapter:
         version: Counts the adapters of a namespace, from 1; 0 before it has a place there.
         n_pairs: How many pairs it was trained on.
         dense_shift: What is added to the dense side's share in the fusion, -MAX_DENSE_SHIFT to MAX_DENSE_SHIFT.
+        ranker: Weights of the ranking's signals; None where it has learned none.
 
     Raises:
         ValueError: Shapes do not fit each other, a number is not finite, or the shift is out of range.
@@ -46,6 +48,7 @@ class Adapter:
     version: int = 0
     n_pairs: int = 0
     dense_shift: float = 0.0
+    ranker: Ranker | None = None
     _is_zero: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -84,7 +87,7 @@ class Adapter:
         return np.where(norms > _TINY, adapted, queries).astype(np.float32, copy=False)
 
     def to_bytes(self) -> bytes:
-        """A safetensors file: tensors `lora_A` and `lora_B`, and the other fields as its metadata."""
+        """A safetensors file: tensors `lora_A` and `lora_B`, those of the ranker, and other fields as its metadata."""
         metadata = {
             "model": self.model,
             "model_revision": self.model_revision,
@@ -95,6 +98,9 @@ class Adapter:
             "dense_shift": repr(self.dense_shift),
         }
         tensors = {"lora_A": np.ascontiguousarray(self.lora_A), "lora_B": np.ascontiguousarray(self.lora_B)}
+        if self.ranker is not None:
+            metadata["signals"] = " ".join(self.ranker.signals)
+            tensors |= self.ranker.tensors()
         return bytes(save(tensors, metadata))
 
     @classmethod
@@ -116,6 +122,7 @@ class Adapter:
                 version=int(metadata["version"]),
                 n_pairs=int(metadata["n_pairs"]),
                 dense_shift=float(metadata["dense_shift"]),
+                ranker=Ranker.of_tensors(metadata["signals"].split(), tensors) if "signals" in metadata else None,
             )
             stated = (int(metadata["rank"]), int(metadata["dim"]))
         except (SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -15,6 +15,8 @@ Evaluate = Callable[[Adapter | None, Sequence[int]], NDArray[np.float64]]
 Fit = Callable[[Sequence[int]], Adapter | None]
 # The same adapter with another share for the dense side.
 Shifted = Callable[[Adapter, float], Adapter]
+# Told of each part's unseen pairs after they were ranked: without an adapter, and with the one of the other parts.
+Observe = Callable[[Adapter | None, Sequence[int]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,12 @@ def folds(n: int, n_folds: int, seed: int) -> list[list[int]]:
 
 
 def cross_validate(
-    n_pairs: int, fit: Fit, evaluate: Evaluate, shifted: Shifted, settings: GateSettings | None = None
+    n_pairs: int,
+    fit: Fit,
+    evaluate: Evaluate,
+    shifted: Shifted,
+    settings: GateSettings | None = None,
+    observe: Observe | None = None,
 ) -> Verdict | None:
     """Judge a way of training: each part of the pairs is ranked by an adapter that was trained on the other parts.
 
@@ -103,8 +110,12 @@ def cross_validate(
         if adapter is None:
             return None
         baseline[part] = evaluate(None, part)
+        if observe is not None:
+            observe(None, part)
         for row, shift in enumerate(settings.shifts):
             qualities[row, part] = evaluate(shifted(adapter, shift), part)
+        if observe is not None:
+            observe(shifted(adapter, settings.shifts[0]), part)
     best = _best_shift(qualities, settings)
     return judge(baseline, qualities[best], settings, dense_shift=settings.shifts[best])
 
@@ -133,6 +144,12 @@ def judge(
         dense_shift=dense_shift,
         n_pairs=n,
     )
+
+
+def chosen(first: NDArray[np.float64], second: NDArray[np.float64], settings: GateSettings) -> bool:
+    """Whether the second of two ways is likely to be better, by their qualities on the same pairs, each float64 [n]."""
+    likely = improvement_probability(second - first, settings.n_resamples, settings.seed)
+    return likely >= settings.shift_confidence
 
 
 def _best_shift(qualities: NDArray[np.float64], settings: GateSettings) -> int:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
-from adamem_server.errors import DeadlineExceededError
+from adamem_server.adapt.adapter import Adapter
+from adamem_server.errors import DataCorruptError, DeadlineExceededError
 from adamem_server.memory.adapter_jobs import FeedbackJob, RollbackJob, known_feedback
 from adamem_server.memory.learning import Learner
 from adamem_server.memory.models import Models
@@ -61,6 +62,7 @@ class Adaptation:
         with self._store.read() as view:
             target = find_namespace(view, namespace)
             learning = view.learning(target.number)
+            stored = view.adapter(target.number, target.adapter_version)
         return AdapterStatus(
             namespace=target.name,
             enabled=target.adapter_enabled,
@@ -69,6 +71,7 @@ class Adaptation:
             n_new_pairs=min(learning.next_pair - 1 - learning.trained_to, learning.n_pairs),
             training=self._learner.is_training(target.number),
             last=learning.report(),
+            learned_weights={} if stored is None else _learned_weights(stored[1]),
         )
 
     def list_adapter_versions(self, namespace: str) -> tuple[list[AdapterVersion], int]:
@@ -112,3 +115,12 @@ class Adaptation:
     def _check_model(self, namespace: Namespace) -> None:
         """Questions of a namespace can be embedded only by the encoder that made its vectors."""
         self._models.of(namespace)
+
+
+def _learned_weights(data: bytes) -> dict[str, float]:
+    """Of an adapter's file; none where it is damaged, as it does not serve then."""
+    try:
+        ranker = Adapter.from_bytes(data).ranker
+    except DataCorruptError:
+        return {}
+    return {} if ranker is None else ranker.named()

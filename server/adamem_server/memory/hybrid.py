@@ -23,8 +23,10 @@ from adamem_server.memory.ranking import (
     Weights,
     rank,
     reranked,
+    with_part,
 )
 from adamem_server.memory.shard import Gathered
+from adamem_server.memory.signals import signals
 from adamem_server.memory.time_ranges import time_ranges
 from adamem_server.memory.turns import Rows
 
@@ -33,6 +35,8 @@ LEXICAL: Final = "lexical"
 CONTEXT: Final = "context"
 RERANK: Final = "rerank"
 DIVERSITY: Final = "diversity"
+# The part of a score that feedback has taught.
+LEARNED: Final = "learned"
 # The part of a score that puts a copy of the query first.
 COPY: Final = "copy"
 
@@ -147,6 +151,7 @@ class Pool:
                 importance=np.concatenate([each.importance for each in turns]),
                 speaker=np.concatenate([each.speaker for each in turns]),
                 question=np.concatenate([each.question for each in turns]),
+                traits=np.concatenate([each.traits for each in turns]),
             ),
             max((each.lexical_limit for each in gathered), default=0.0),
         )
@@ -199,7 +204,11 @@ class Ranking:
         return chosen + [i for i in self.order if i not in taken]
 
 
-def ranking_of(pool: Pool, features: QueryFeatures, weights: Weights, now_us: int) -> Ranking:
-    """Rank a pool."""
+def ranking_of(
+    pool: Pool, features: QueryFeatures, weights: Weights, now_us: int, learned: Floats | None = None
+) -> Ranking:
+    """Rank a pool; `learned` are weights of `signals.SIGNALS`, float32 [n_signals]."""
     ranked = rank(pool.candidates, features, weights, now_us)
+    if learned is not None:
+        ranked = with_part(ranked, LEARNED, signals(pool.candidates, ranked) @ learned)
     return Ranking(pool, ranked, confidence(pool.candidates, ranked, features), ranked.order.tolist())

@@ -28,7 +28,7 @@ from adamem_server.memory.hybrid import (
     ranking_of,
 )
 from adamem_server.memory.maintenance import AccessCounter
-from adamem_server.memory.policy import adapted, weights
+from adamem_server.memory.policy import adapted, learned, weights
 from adamem_server.memory.ranking import REACH, QueryFeatures, language_trust
 from adamem_server.memory.reading import adapter_for, check_state, first_version, is_shown, remaining_s
 from adamem_server.memory.registry import ShardRegistry
@@ -84,7 +84,9 @@ class HybridSearch:
         shares = weights(namespaces[0].ranking, query.ranking)
         if "dense" not in query.ranking:
             shares = adapted(shares, adapters[0])
-        ranking = ranking_of(pool, features, shares, asked_at)
+        # It was learned for the namespace's own weights.
+        taught = None if query.ranking else learned(adapters[0])
+        ranking = ranking_of(pool, features, shares, asked_at, taught)
         if query.rerank:
             reranked = self._reranked(ranking, sources, query, shares.rerank)
             skipped += [] if reranked else [RERANK]

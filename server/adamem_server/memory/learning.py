@@ -22,6 +22,7 @@ from adamem_server.errors import (
     ShuttingDownError,
 )
 from adamem_server.memory.adapter_jobs import TrainedJob
+from adamem_server.memory.elsewhere import seen_elsewhere
 from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.models import Models
 from adamem_server.memory.pacing import Activity, Pacer, lower_priority
@@ -53,6 +54,7 @@ class LearningSettings:
         max_feedback: Pairs of feedback that a namespace keeps.
         max_cues: Pairs of cues that it keeps besides.
         max_versions: Versions of its adapter that it keeps, at least 1.
+        across_namespaces: Whether the weights of the ranking's signals are learned from what other namespaces saw too.
     """
 
     auto_pairs: int = 32
@@ -60,6 +62,7 @@ class LearningSettings:
     max_feedback: int = 1000
     max_cues: int = 250
     max_versions: int = 8
+    across_namespaces: bool = True
 
 
 class Learner:
@@ -208,6 +211,7 @@ class Learner:
                     n_tokens=encoder.n_tokens,
                     should_stop=pacer,
                     now=self._now,
+                    elsewhere=seen_elsewhere(self._store, number) if self._settings.across_namespaces else None,
                 )
                 trained = training.run()
             if trained is None:

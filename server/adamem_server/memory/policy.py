@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from adamem_server.adapt.adapter import Adapter
 from adamem_server.memory.ranking import Weights
+from adamem_server.memory.signals import SIGNALS
 from adamem_server.types import Hit, Metric, Slot
 
 # Texts whose cosines to a query differ by less are one text to the encoder (case, accents, spaces), up to rounding.
@@ -69,6 +70,13 @@ def adapted(given: Weights, adapter: Adapter | None) -> Weights:
     if adapter is None or adapter.dense_shift == 0.0:
         return given
     return replace(given, dense=min(max(given.dense + adapter.dense_shift, 0.0), 1.0))
+
+
+def learned(adapter: Adapter | None) -> NDArray[np.float32] | None:
+    """Weights of the ranking's signals, float32 [n_signals]; None without, or if they are of other signals."""
+    if adapter is None or adapter.ranker is None or adapter.ranker.signals != SIGNALS:
+        return None
+    return adapter.ranker.weights
 
 
 def rank(hits: Sequence[Hit], text: str | None) -> list[Hit]:

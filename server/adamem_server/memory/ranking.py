@@ -18,6 +18,8 @@ Bools = NDArray[np.bool_]
 NO_CONVERSATION: Final = -1
 # Turns before and after a candidate that `Weights.neighbours` reaches.
 REACH: Final = 3
+# Turns so near are compared with a candidate for `Context.nearby`.
+_NEARBY: Final = 2
 
 # A candidate this many deviations below its side's best rows is as good as one that the side has never seen.
 _FLOOR: Final = -1.5
@@ -83,6 +85,7 @@ class Candidates:
         importance: As stored, 0..1; float32.
         speaker: Whether somebody said it whom the query names; bool.
         question: Whether its text ends with a question, up to a few words; bool.
+        traits: How its text looks, see `traits.py`; uint16.
     """
 
     dense: Floats
@@ -93,6 +96,26 @@ class Candidates:
     importance: Floats
     speaker: Bools
     question: Bools
+    traits: NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What its conversation gives to a candidate: float32 [n] in the candidates' order, 0 where there is nothing.
+
+    Attributes:
+        before: Of the turns before it; what it gets as an answer is in it.
+        after: Of the turns behind it.
+        session: Of the best turn of its session.
+        nearby: The best of the turns one and two places away, before weights, at least 0.
+        follows_question: Whether the turn just before it asks; bool.
+    """
+
+    before: Floats
+    after: Floats
+    session: Floats
+    nearby: Floats
+    follows_question: Bools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +145,14 @@ class Ranked:
         score: In the candidates' order; float32 [n].
         parts: By name what each part gave, float32 [n] in the candidates' order; their sum is the score.
         dense_share: What the dense side counted after trust, 0..1; the lexical side counted the rest.
+        context: What `neighbours` and `session` are made of; None where nothing was ranked in context.
     """
 
     order: Ints
     score: Floats
     parts: dict[str, Floats]
     dense_share: float
+    context: Context | None = None
 
 
 def rank(candidates: Candidates, query: QueryFeatures, weights: Weights, now_us: int) -> Ranked:
@@ -145,12 +170,12 @@ def rank(candidates: Candidates, query: QueryFeatures, weights: Weights, now_us:
     dense = np.float32(share) * _normalised(candidates.dense, min(weights.pool, len(candidates.dense)))
     lexical = np.float32(1.0 - share) * _normalised(candidates.lexical, weights.pool)
     fused = dense + lexical
-    neighbours, session = _context(candidates, fused, weights)
+    context = _context(candidates, fused, weights)
     parts = {
         "dense": dense,
         "lexical": lexical,
-        "neighbours": neighbours,
-        "session": session,
+        "neighbours": context.before + context.after,
+        "session": context.session,
         "speaker": np.float32(weights.speaker) * candidates.speaker,
         "question": np.float32(-weights.question) * candidates.question,
         "recency": _recency(candidates.created_at_us, weights, now_us),
@@ -160,7 +185,13 @@ def rank(candidates: Candidates, query: QueryFeatures, weights: Weights, now_us:
     score = np.zeros(len(fused), dtype=np.float32)
     for part in parts.values():
         score += part
-    return Ranked(np.argsort(-score, kind="stable"), score, parts, share)
+    return Ranked(np.argsort(-score, kind="stable"), score, parts, share, context)
+
+
+def with_part(ranked: Ranked, name: str, part: Floats) -> Ranked:
+    """The same with one more part, float32 [n] in the candidates' order."""
+    score = ranked.score + part
+    return replace(ranked, order=np.argsort(-score, kind="stable"), score=score, parts={**ranked.parts, name: part})
 
 
 def reranked(ranked: Ranked, among: Ints, scores: Floats, weight: float) -> Ranked:
@@ -174,8 +205,7 @@ def reranked(ranked: Ranked, among: Ints, scores: Floats, weight: float) -> Rank
     """
     part = np.zeros(len(ranked.score), np.float32)
     part[among] = np.float32(weight) * _deviations(scores)
-    score = ranked.score + part
-    return replace(ranked, order=np.argsort(-score, kind="stable"), score=score, parts={**ranked.parts, "rerank": part})
+    return with_part(ranked, "rerank", part)
 
 
 def _deviations(scores: Floats) -> Floats:
@@ -242,13 +272,14 @@ def _normalised(scores: Floats, pool: int) -> Floats:
     return np.maximum(deviations, np.float32(_FLOOR))
 
 
-def _context(candidates: Candidates, fused: Floats, weights: Weights) -> tuple[Floats, Floats]:
-    """What neighbours in the session and its best turn give, each float32 [n]."""
+def _context(candidates: Candidates, fused: Floats, weights: Weights) -> Context:
+    """What neighbours in the session and its best turn give."""
     n = len(fused)
-    neighbours, session = np.zeros(n, dtype=np.float32), np.zeros(n, dtype=np.float32)
+    before, after, session, nearby = (np.zeros(n, dtype=np.float32) for _ in range(4))
+    context = Context(before, after, session, nearby, np.zeros(n, dtype=np.bool_))
     inside = np.flatnonzero(candidates.conversation != NO_CONVERSATION)
     if len(inside) == 0:
-        return neighbours, session
+        return context
     order = inside[np.lexsort((candidates.position[inside], candidates.conversation[inside]))]
     conversation, position = candidates.conversation[order], candidates.position[order]
     pause = np.diff(candidates.created_at_us[order]) > weights.session_gap_hours * _US_PER_HOUR
@@ -257,18 +288,25 @@ def _context(candidates: Candidates, fused: Floats, weights: Weights) -> tuple[F
     own, asks = fused[order], candidates.question[order]
     # One more entry, 0, is for all that is too far away.
     by_distance = np.array([*weights.neighbours, 0.0], dtype=np.float32)
-    shared = np.zeros(len(order), dtype=np.float32)
+    earlier, later, best_near = (np.zeros(len(order), dtype=np.float32) for _ in range(3))
     for step in range(1, min(len(weights.neighbours), len(order) - 1) + 1):
         distance = np.clip(position[step:] - position[:-step], 1, len(by_distance))
-        part = by_distance[distance - 1] * (code[step:] == code[:-step])
-        shared[:-step] += part * own[step:]
+        same = code[step:] == code[:-step]
+        part = by_distance[distance - 1] * same
+        later[:-step] += part * own[step:]
         if step == 1:
-            part = part + np.float32(weights.answer) * (asks[:-1] & (distance == 1) & (code[1:] == code[:-1]))
-        shared[step:] += part * own[:-step]
-    neighbours[order] = shared
-    best = np.maximum.reduceat(own + shared, np.flatnonzero(starts))
+            answers = asks[:-1] & (distance == 1) & same
+            context.follows_question[order[1:]] = answers
+            part = part + np.float32(weights.answer) * answers
+        earlier[step:] += part * own[:-step]
+        if step <= _NEARBY:
+            near = same & (distance <= _NEARBY)
+            np.maximum(best_near[:-step], own[step:], out=best_near[:-step], where=near)
+            np.maximum(best_near[step:], own[:-step], out=best_near[step:], where=near)
+    before[order], after[order], nearby[order] = earlier, later, best_near
+    best = np.maximum.reduceat(own + earlier + later, np.flatnonzero(starts))
     session[order] = np.float32(weights.session) * best[code - 1]
-    return neighbours, session
+    return context
 
 
 def _recency(created_at_us: Ints, weights: Weights, now_us: int) -> Floats:

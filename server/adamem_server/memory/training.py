@@ -9,10 +9,12 @@ import numpy as np
 
 from adamem_server.adapt.adapter import Adapter
 from adamem_server.adapt.pairs import Example, Feedback, Pair, examples, pairs_from_feedback
+from adamem_server.adapt.ranker import Ranker, Seen, Told, cross_validated, learn
 from adamem_server.adapt.training import TrainingSettings, train
-from adamem_server.adapt.validation import GateSettings, Verdict, cross_validate, judge
+from adamem_server.adapt.validation import GateSettings, Verdict, chosen, cross_validate, folds, judge
 from adamem_server.memory.adapter_jobs import NewAdapter
 from adamem_server.memory.shard import Shard
+from adamem_server.memory.signals import SIGNALS
 from adamem_server.memory.trial import Trial, TrialStoppedError
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.types import AdapterVersion, FloatVector, Namespace, TaughtPair, TrainingOutcome, TrainingReport
@@ -51,6 +53,14 @@ class _Lesson:
     n_judged: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Whether queries are moved besides the ranking, and what the judged pairs told of its signals then."""
+
+    moves: bool
+    told: list[Told]
+
+
 class Training:
     """A training of an open shard on the calling thread, in small steps.
 
@@ -61,6 +71,7 @@ class Training:
         n_tokens: Tokens of a text, by the encoder.
         should_stop: Asked between steps of some milliseconds; may wait.
         now: The wall clock in microseconds.
+        elsewhere: What other namespaces saw of the ranking's signals; None for nothing.
     """
 
     def __init__(
@@ -72,6 +83,7 @@ class Training:
         n_tokens: Callable[[str], int],
         should_stop: Callable[[], bool],
         now: Callable[[], int],
+        elsewhere: Seen | None = None,
     ) -> None:
         self._store = store
         self._shard = shard
@@ -81,6 +93,7 @@ class Training:
         self._now = now
         self._settings = TrainingSettings(rank=min(TrainingSettings().rank, namespace.dim))
         self._gate = GateSettings()
+        self._elsewhere = elsewhere or Seen.nothing(len(SIGNALS))
 
     def run(self) -> Trained | None:
         """Train, judge, and make the new version if it is good; None if it was stopped. Writes nothing."""
@@ -92,13 +105,14 @@ class Training:
         cues = {pair.query for pair in stored if pair.is_cue}
         lesson = self._lesson(feedback, cues)
         try:
-            verdict = self._judged(lesson)
-            if verdict is None:
+            judged = self._judged(lesson)
+            if judged is None:
                 return None
+            verdict, way = judged
             # An adapter of the same pairs would be the same, and push an older version out.
             is_known = self._namespace.adapter_version > 0 and learning.trained_to == learning.next_pair - 1
             promote = verdict.promote and not is_known
-            fitted = self._fit(lesson, range(len(lesson.pairs))) if promote else None
+            fitted = self._fitted(lesson, verdict, way) if promote else None
             if promote and fitted is None:
                 return None
             outcome = TrainingOutcome.NOT_BETTER if verdict.promote and is_known else self._outcome(lesson, verdict)
@@ -158,15 +172,49 @@ class Training:
             _, vectors = view.vectors(self._namespace, numbers.tolist())
         return _unit(vectors[:_MAX_SAMPLED])
 
-    def _judged(self, lesson: _Lesson) -> Verdict | None:
+    def _judged(self, lesson: _Lesson) -> tuple[Verdict, _Way] | None:
+        """The verdict on the better way of learning; None if it was stopped."""
         older = len(lesson.pairs) - lesson.n_judged
         trial = self._trial(lesson.pairs[older:])
         taught = range(older)
+        told: dict[bool, dict[int, Told]] = {False: {}, True: {}}
 
         def fit(numbers: Sequence[int]) -> Adapter | None:
             return self._fit(lesson, [*taught, *(older + number for number in numbers)])
 
-        return cross_validate(lesson.n_judged, fit, trial.evaluate, _shifted, self._gate)
+        def observe(adapter: Adapter | None, numbers: Sequence[int]) -> None:
+            told[adapter is not None].update(zip(numbers, trial.told(adapter, numbers), strict=True))
+
+        verdict = cross_validate(lesson.n_judged, fit, trial.evaluate, _shifted, self._gate, observe)
+        if verdict is None:
+            return None
+        ways = [_Way(moves, [found[i] for i in sorted(found)]) for moves, found in told.items()]
+        if not ways[0].told:
+            return verdict, ways[0]
+        nothing = np.zeros(len(SIGNALS), np.float32)
+        baseline = np.array([each.quality(nothing) for each in ways[0].told])
+        parts = folds(lesson.n_judged, self._gate.n_folds, self._gate.seed)
+        alone, moved = (
+            cross_validated(way.told, len(SIGNALS), self._elsewhere, parts, self._should_stop) for way in ways
+        )
+        if alone is None or moved is None:
+            return None
+        # Moved queries unless the ranker alone is likely to be better.
+        if chosen(moved, alone, self._gate):
+            return judge(baseline, alone, self._gate), ways[0]
+        return judge(baseline, moved, self._gate, dense_shift=self._gate.shifts[0]), ways[1]
+
+    def _fitted(self, lesson: _Lesson, verdict: Verdict, way: _Way) -> Adapter | None:
+        """An adapter of all pairs; None if it was stopped."""
+        found = learn(way.told, len(SIGNALS), self._elsewhere, self._should_stop)
+        if found is None:
+            return None
+        adapter = self._fit(lesson, range(len(lesson.pairs)))
+        if adapter is None:
+            return None
+        if not way.moves:
+            adapter = replace(adapter, lora_A=np.zeros_like(adapter.lora_A), lora_B=np.zeros_like(adapter.lora_B))
+        return replace(adapter, dense_shift=verdict.dense_shift, ranker=Ranker(SIGNALS, *found))
 
     def _outcome(self, lesson: _Lesson, verdict: Verdict) -> TrainingOutcome:
         if verdict.promote:
@@ -224,7 +272,7 @@ def _shifted(adapter: Adapter, shift: float) -> Adapter:
 
 
 def _new_adapter(fitted: Adapter, verdict: Verdict, report: TrainingReport) -> NewAdapter:
-    data = replace(fitted, version=report.version, dense_shift=verdict.dense_shift).to_bytes()
+    data = replace(fitted, version=report.version).to_bytes()
     version = AdapterVersion(
         version=report.version,
         created_at=report.finished_at,

@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adamem_server.adapt.adapter import Adapter
 from adamem_server.adapt.pairs import Pair
+from adamem_server.adapt.quality import TOP_K, ndcg
+from adamem_server.adapt.ranker import Told
 from adamem_server.memory.hybrid import Pool, n_seeds, n_words, named_times, ranking_of
-from adamem_server.memory.policy import adapted, weights
-from adamem_server.memory.ranking import REACH, QueryFeatures, language_trust
+from adamem_server.memory.policy import adapted, learned, weights
+from adamem_server.memory.ranking import REACH, QueryFeatures, language_trust, rank
 from adamem_server.memory.shard import Probe, Shard
+from adamem_server.memory.signals import signals
 from adamem_server.types import Metric, Namespace
-
-TOP_K: Final = 20
 
 
 class TrialStoppedError(Exception):
@@ -63,24 +63,43 @@ class Trial:
         Raises:
             TrialStoppedError: It was stopped.
         """
+        shares = adapted(self._weights, adapter)
+        qualities = np.zeros(len(numbers))
+        for place, number in enumerate(numbers):
+            pair, gathered = self._pairs[number], self._gathered_of(number, adapter)
+            pool = gathered.pool
+            order = ranking_of(pool, gathered.features, shares, pair.time_us, learned(adapter)).order
+            rows = pool.rows[np.array(order[:TOP_K], np.int64)]
+            qualities[place] = ndcg([str(row) for row in rows.tolist()], pair.positives)
+        return qualities
+
+    def told(self, adapter: Adapter | None, numbers: Sequence[int]) -> list[Told]:
+        """What each of the numbered pairs tells of the ranking's signals, with an adapter but not with its ranker.
+
+        Raises:
+            TrialStoppedError: It was stopped.
+        """
+        shares = adapted(self._weights, adapter)
+        found = []
+        for number in numbers:
+            pair, gathered = self._pairs[number], self._gathered_of(number, adapter)
+            candidates = gathered.pool.candidates
+            ranked = rank(candidates, gathered.features, shares, pair.time_us)
+            helped = np.isin(gathered.pool.rows, np.array([int(row) for row in pair.positives], np.uint64))
+            found.append(Told.best(ranked.score, signals(candidates, ranked), helped, len(pair.positives), pair.weight))
+        return found
+
+    def _gathered_of(self, number: int, adapter: Adapter | None) -> _Gathered:
+        if self._should_stop():
+            raise TrialStoppedError
         moves = None if adapter is None else adapter.lora_B
         if moves is not self._moves:
             self._moves = moves
             self._gathered.clear()
-        shares = adapted(self._weights, adapter)
-        qualities = np.zeros(len(numbers))
-        for place, number in enumerate(numbers):
-            if self._should_stop():
-                raise TrialStoppedError
-            pair = self._pairs[number]
-            gathered = self._gathered.get(number)
-            if gathered is None:
-                gathered = self._gathered[number] = self._gather(pair, adapter)
-            pool = gathered.pool
-            order = ranking_of(pool, gathered.features, shares, pair.time_us).order
-            rows = pool.rows[np.array(order[:TOP_K], np.int64)]
-            qualities[place] = ndcg([str(row) for row in rows.tolist()], pair.positives)
-        return qualities
+        gathered = self._gathered.get(number)
+        if gathered is None:
+            gathered = self._gathered[number] = self._gather(self._pairs[number], adapter)
+        return gathered
 
     def _gather(self, pair: Pair, adapter: Adapter | None) -> _Gathered:
         vector = pair.query if adapter is None else adapter.apply(pair.query)
@@ -95,14 +114,3 @@ class Trial:
             time_ranges=times,
         )
         return _Gathered(pool, features)
-
-
-def ndcg(found: Sequence[str], relevant: Sequence[str]) -> float:
-    """Normalised discounted cumulative gain, 0..1, of what was found, best first, if all that is relevant is so alike.
-
-    Source: Järvelin and Kekäläinen 2002, TOIS 20(4), section 3. Nothing relevant: 0.
-    """
-    wanted = set(relevant)
-    gains = [1.0 / np.log2(place + 2.0) for place, each in enumerate(found) if each in wanted]
-    ideal = [1.0 / np.log2(place + 2.0) for place in range(min(len(wanted), TOP_K))]
-    return float(sum(gains) / sum(ideal)) if ideal else 0.0

@@ -1,9 +1,9 @@
 # ruff: noqa: RUF001 - an apostrophe of names
 """What the ranking must know of each slot besides words and vector.
 
-That is: where it stands in which conversation, when it was made, who said it, and whether it asks. Arrays by place, in
-the order of rows, built by one pass over the slots when a hybrid query first needs them and kept by the writer after
-that. Cost: some 40 bytes a slot; a query pays for its candidates alone.
+That is: where it stands in which conversation, when it was made, who said it, whether it asks, and how it looks. Arrays
+by place, in the order of rows, built by one pass over the slots when a hybrid query first needs them and kept by the
+writer after that. Cost: some 40 bytes a slot; a query pays for its candidates alone.
 """
 
 import re
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.ranking import NO_CONVERSATION, Bools, Floats, Ints
+from adamem_server.memory.traits import traits_of
 from adamem_server.types import Slot
 
 Rows: TypeAlias = NDArray[np.uint64]
@@ -71,12 +72,14 @@ class Turns:
     importance: Floats
     speaker: Bools
     question: Bools
+    traits: NDArray[np.uint16]
 
     @classmethod
     def nothing(cls, n: int) -> "Turns":
         """Of rows of which nothing is to be known."""
         none, never = np.zeros(n, np.int64), np.zeros(n, np.bool_)
-        return cls(np.full(n, NO_CONVERSATION, np.int64), none, none, np.zeros(n, np.float32), never, never)
+        no_traits = np.zeros(n, np.uint16)
+        return cls(np.full(n, NO_CONVERSATION, np.int64), none, none, np.zeros(n, np.float32), never, never, no_traits)
 
 
 class _Conversation:
@@ -104,6 +107,7 @@ class _Table:
         self.importance = np.empty(0, np.float32)
         self.speaker = np.empty(0, np.int64)
         self.question = np.empty(0, np.bool_)
+        self.traits = np.empty(0, np.uint16)
         self.conversations: list[_Conversation] = []
         self._codes: dict[tuple[str, str, str], int] = {}
         self.speakers: dict[str, int] = {}
@@ -124,6 +128,7 @@ class _Table:
         self.importance[place] = slot.importance
         self.speaker[place] = speaker
         self.question[place] = is_question(slot.content)
+        self.traits[place] = traits_of(slot.content)
         if conversation != before:
             self._join(conversation, place)
         if conversation != NO_CONVERSATION and speaker != _NOBODY:
@@ -182,7 +187,17 @@ class _Table:
         return place
 
     def _arrays(self) -> Iterable[str]:
-        return "rows", "live", "conversation", "position", "created_at_us", "importance", "speaker", "question"
+        return (
+            "rows",
+            "live",
+            "conversation",
+            "position",
+            "created_at_us",
+            "importance",
+            "speaker",
+            "question",
+            "traits",
+        )
 
     def _grow(self) -> None:
         size = max(_FIRST, self.n + self.n // 2)
@@ -258,7 +273,7 @@ class TurnTable:
             return self._table is not None
 
     def prepare(self) -> None:
-        """Read the slots if somebody has asked whether that was done. Cost: some 30 microseconds a slot."""
+        """Read the slots if somebody has asked whether that was done. Cost: some 45 microseconds a slot."""
         with self._lock:
             if self._wanted and self._table is None:
                 self._built()
@@ -318,6 +333,7 @@ class TurnTable:
                 np.where(gone, 0, table.importance[places]).astype(np.float32),
                 is_named,
                 np.where(gone, False, table.question[places]),
+                np.where(gone, 0, table.traits[places]).astype(np.uint16),
             )
 
     def created_within(self, ranges: Sequence[tuple[int, int]]) -> Rows:
@@ -337,7 +353,7 @@ class TurnTable:
             if table is None:
                 return 0
             # The arrays, a place in its conversation, and the objects of conversations and speakers, as measured.
-            return _TABLE_BYTES + 46 * len(table.rows) + 500 * len(table.conversations) + 600 * len(table.speakers)
+            return _TABLE_BYTES + 48 * len(table.rows) + 500 * len(table.conversations) + 600 * len(table.speakers)
 
     def _built(self) -> _Table:
         """The table; the caller holds the lock, which is given up while the slots are read."""

@@ -26,6 +26,7 @@ def encode_status(status: AdapterStatus) -> pb.AdapterStatus:
         n_new_pairs=status.n_new_pairs,
         training=status.training,
         last_training=None if status.last is None else _encode_report(status.last),
+        learned_weights=status.learned_weights,
     )
 
 

@@ -35,6 +35,7 @@ def gathered(
             importance=np.full(n, 0.5, np.float32),
             speaker=np.zeros(n, np.bool_),
             question=np.zeros(n, np.bool_),
+            traits=np.zeros(n, np.uint16),
         ),
     )
 

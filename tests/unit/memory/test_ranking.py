@@ -36,6 +36,7 @@ def candidates(n: int, seed: int = 0, conversations: int = 3) -> Candidates:
         importance=random.random(n, dtype=np.float32),
         speaker=random.random(n) < 0.5,
         question=random.random(n) < 0.3,
+        traits=random.integers(0, 1 << 11, n).astype(np.uint16),
     )
 
 
@@ -51,6 +52,7 @@ def plain(dense, lexical) -> Candidates:
         importance=np.zeros(n, dtype=np.float32),
         speaker=np.zeros(n, dtype=np.bool_),
         question=np.zeros(n, dtype=np.bool_),
+        traits=np.zeros(n, dtype=np.uint16),
     )
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adamem_server.adapt.quality import TOP_K, ndcg
 from adamem_server.memory import pacing
 from adamem_server.memory.pacing import Activity, Gaps, Pacer
-from adamem_server.memory.trial import TOP_K, ndcg
 
 names = st.lists(st.integers(0, 60).map(str), unique=True, max_size=TOP_K)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from adamem_server import _index
 from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.ranking import NO_CONVERSATION
+from adamem_server.memory.traits import traits_of
 from adamem_server.memory.turns import TurnTable, distinct, is_question, speaker_of
 from adamem_server.types import Scope, Slot, SlotKind
 from tests.unit.memory.support import NOW, PATIENCE_S, Gate
@@ -104,6 +105,7 @@ class Slots:
             assert turns.created_at_us[i] == each.created_at
             assert turns.importance[i] == np.float32(each.importance)
             assert turns.question[i] == is_question(each.content)
+            assert turns.traits[i] == traits_of(each.content)
             assert turns.speaker[i] == self.is_named(row, terms(query)), (row, self.slots)
             if each.scope.conversation_id:
                 assert codes.setdefault(each.scope, turns.conversation[i]) == turns.conversation[i] >= 0
@@ -112,7 +114,7 @@ class Slots:
                 assert turns.conversation[i] == NO_CONVERSATION
         assert len(set(codes.values())) == len(codes)
         gone = [getattr(turns, name)[-1] for name in turns.__slots__]
-        assert gone == [NO_CONVERSATION, 0, 0, 0, False, False]
+        assert gone == [NO_CONVERSATION, 0, 0, 0, False, False, 0]
         ranges = ((NOW, NOW + 2), (NOW + 5, NOW + 7))
         expected = [row for row in rows if any(low <= self.slots[row].created_at < high for low, high in ranges)]
         assert self.table.created_within(ranges).tolist() == expected

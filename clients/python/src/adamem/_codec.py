@@ -462,6 +462,7 @@ def adapter_status_from_proto(message: admin_pb.AdapterStatus) -> AdapterStatus:
         n_new_pairs=message.n_new_pairs,
         training=message.training,
         last_training=last,
+        learned_weights=dict(message.learned_weights),
     )
 
 

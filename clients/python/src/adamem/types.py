@@ -220,7 +220,7 @@ class Hit(Record):
         score: Of a hybrid query the sum of `score_parts`, about -2..12; of a lexical one BM25; of a dense one the
             similarity.
         score_parts: "dense", "lexical", "neighbours", "session", "speaker", "question", "recency", "importance",
-            "time", "rerank", "copy"; of hybrid queries, zeros left out.
+            "time", "learned", "rerank", "copy"; of hybrid queries, zeros left out.
         dense_score: Similarity of the vectors, in the range of the namespace's metric. None: not asked.
         lexical_score: BM25 of the slot's words. None: not asked.
     """
@@ -533,6 +533,8 @@ class AdapterStatus(Record):
         n_new_pairs: Those that came since the last training began.
         training: One is under way or asked for.
         last_training: How the last one ended. None: there was none.
+        learned_weights: What the version that serves has learned of the ranking: by the name of a signal what is added
+            to a hybrid score per unit of it, the part `learned` of a hit.
     """
 
     namespace: str
@@ -542,6 +544,7 @@ class AdapterStatus(Record):
     n_new_pairs: int
     training: bool
     last_training: TrainingReport | None
+    learned_weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -1645,9 +1645,12 @@ type AdapterStatus struct {
 	// training tells that one is under way or asked for.
 	Training bool `protobuf:"varint,6,opt,name=training,proto3" json:"training,omitempty"`
 	// last_training is how the last one ended. Unset: there was none.
-	LastTraining  *TrainingReport `protobuf:"bytes,7,opt,name=last_training,json=lastTraining,proto3" json:"last_training,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LastTraining *TrainingReport `protobuf:"bytes,7,opt,name=last_training,json=lastTraining,proto3" json:"last_training,omitempty"`
+	// learned_weights are what the version that serves has learned of the ranking: by the name of a signal what is added to
+	// a hybrid score per unit of it, the part "learned" of a hit. Empty: nothing.
+	LearnedWeights map[string]float64 `protobuf:"bytes,8,rep,name=learned_weights,json=learnedWeights,proto3" json:"learned_weights,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *AdapterStatus) Reset() {
@@ -1725,6 +1728,13 @@ func (x *AdapterStatus) GetTraining() bool {
 func (x *AdapterStatus) GetLastTraining() *TrainingReport {
 	if x != nil {
 		return x.LastTraining
+	}
+	return nil
+}
+
+func (x *AdapterStatus) GetLearnedWeights() map[string]float64 {
+	if x != nil {
+		return x.LearnedWeights
 	}
 	return nil
 }
@@ -2412,7 +2422,7 @@ const file_adamem_v1_admin_service_proto_rawDesc = "" +
 	"\tcandidate\x18\b \x01(\x01R\tcandidate\x12 \n" +
 	"\vprobability\x18\t \x01(\x01R\vprobability\x12\x18\n" +
 	"\aversion\x18\n" +
-	" \x01(\rR\aversion\"\xf6\x01\n" +
+	" \x01(\rR\aversion\"\x90\x03\n" +
 	"\rAdapterStatus\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
 	"\aenabled\x18\x02 \x01(\bR\aenabled\x12\x18\n" +
@@ -2420,7 +2430,11 @@ const file_adamem_v1_admin_service_proto_rawDesc = "" +
 	"\an_pairs\x18\x04 \x01(\rR\x06nPairs\x12\x1e\n" +
 	"\vn_new_pairs\x18\x05 \x01(\rR\tnNewPairs\x12\x1a\n" +
 	"\btraining\x18\x06 \x01(\bR\btraining\x12>\n" +
-	"\rlast_training\x18\a \x01(\v2\x19.adamem.v1.TrainingReportR\flastTraining\"\xdd\x02\n" +
+	"\rlast_training\x18\a \x01(\v2\x19.adamem.v1.TrainingReportR\flastTraining\x12U\n" +
+	"\x0flearned_weights\x18\b \x03(\v2,.adamem.v1.AdapterStatus.LearnedWeightsEntryR\x0elearnedWeights\x1aA\n" +
+	"\x13LearnedWeightsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xdd\x02\n" +
 	"\x0eAdapterVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x129\n" +
 	"\n" +
@@ -2487,7 +2501,7 @@ func file_adamem_v1_admin_service_proto_rawDescGZIP() []byte {
 }
 
 var file_adamem_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_adamem_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_adamem_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_adamem_v1_admin_service_proto_goTypes = []any{
 	(TrainingOutcome)(0),                // 0: adamem.v1.TrainingOutcome
 	(*IndexParams)(nil),                 // 1: adamem.v1.IndexParams
@@ -2516,83 +2530,85 @@ var file_adamem_v1_admin_service_proto_goTypes = []any{
 	(*TrainAdapterResponse)(nil),        // 24: adamem.v1.TrainAdapterResponse
 	(*RollbackAdapterRequest)(nil),      // 25: adamem.v1.RollbackAdapterRequest
 	(*RollbackAdapterResponse)(nil),     // 26: adamem.v1.RollbackAdapterResponse
-	(Metric)(0),                         // 27: adamem.v1.Metric
-	(IndexKind)(0),                      // 28: adamem.v1.IndexKind
-	(VectorType)(0),                     // 29: adamem.v1.VectorType
-	(*timestamppb.Timestamp)(nil),       // 30: google.protobuf.Timestamp
-	(*Ranking)(nil),                     // 31: adamem.v1.Ranking
-	(*DuplicatePolicy)(nil),             // 32: adamem.v1.DuplicatePolicy
-	(*durationpb.Duration)(nil),         // 33: google.protobuf.Duration
-	(*ConsolidationPolicy)(nil),         // 34: adamem.v1.ConsolidationPolicy
-	(*ArchivePolicy)(nil),               // 35: adamem.v1.ArchivePolicy
-	(*DeletionReceipt)(nil),             // 36: adamem.v1.DeletionReceipt
+	nil,                                 // 27: adamem.v1.AdapterStatus.LearnedWeightsEntry
+	(Metric)(0),                         // 28: adamem.v1.Metric
+	(IndexKind)(0),                      // 29: adamem.v1.IndexKind
+	(VectorType)(0),                     // 30: adamem.v1.VectorType
+	(*timestamppb.Timestamp)(nil),       // 31: google.protobuf.Timestamp
+	(*Ranking)(nil),                     // 32: adamem.v1.Ranking
+	(*DuplicatePolicy)(nil),             // 33: adamem.v1.DuplicatePolicy
+	(*durationpb.Duration)(nil),         // 34: google.protobuf.Duration
+	(*ConsolidationPolicy)(nil),         // 35: adamem.v1.ConsolidationPolicy
+	(*ArchivePolicy)(nil),               // 36: adamem.v1.ArchivePolicy
+	(*DeletionReceipt)(nil),             // 37: adamem.v1.DeletionReceipt
 }
 var file_adamem_v1_admin_service_proto_depIdxs = []int32{
-	27, // 0: adamem.v1.Namespace.metric:type_name -> adamem.v1.Metric
-	28, // 1: adamem.v1.Namespace.index_kind:type_name -> adamem.v1.IndexKind
+	28, // 0: adamem.v1.Namespace.metric:type_name -> adamem.v1.Metric
+	29, // 1: adamem.v1.Namespace.index_kind:type_name -> adamem.v1.IndexKind
 	1,  // 2: adamem.v1.Namespace.index_params:type_name -> adamem.v1.IndexParams
-	29, // 3: adamem.v1.Namespace.vector_type:type_name -> adamem.v1.VectorType
-	30, // 4: adamem.v1.Namespace.created_at:type_name -> google.protobuf.Timestamp
-	31, // 5: adamem.v1.Namespace.ranking:type_name -> adamem.v1.Ranking
-	32, // 6: adamem.v1.Namespace.duplicates:type_name -> adamem.v1.DuplicatePolicy
-	33, // 7: adamem.v1.Namespace.default_ttl:type_name -> google.protobuf.Duration
-	34, // 8: adamem.v1.Namespace.consolidation:type_name -> adamem.v1.ConsolidationPolicy
-	35, // 9: adamem.v1.Namespace.archive:type_name -> adamem.v1.ArchivePolicy
-	27, // 10: adamem.v1.CreateNamespaceRequest.metric:type_name -> adamem.v1.Metric
-	28, // 11: adamem.v1.CreateNamespaceRequest.index_kind:type_name -> adamem.v1.IndexKind
+	30, // 3: adamem.v1.Namespace.vector_type:type_name -> adamem.v1.VectorType
+	31, // 4: adamem.v1.Namespace.created_at:type_name -> google.protobuf.Timestamp
+	32, // 5: adamem.v1.Namespace.ranking:type_name -> adamem.v1.Ranking
+	33, // 6: adamem.v1.Namespace.duplicates:type_name -> adamem.v1.DuplicatePolicy
+	34, // 7: adamem.v1.Namespace.default_ttl:type_name -> google.protobuf.Duration
+	35, // 8: adamem.v1.Namespace.consolidation:type_name -> adamem.v1.ConsolidationPolicy
+	36, // 9: adamem.v1.Namespace.archive:type_name -> adamem.v1.ArchivePolicy
+	28, // 10: adamem.v1.CreateNamespaceRequest.metric:type_name -> adamem.v1.Metric
+	29, // 11: adamem.v1.CreateNamespaceRequest.index_kind:type_name -> adamem.v1.IndexKind
 	1,  // 12: adamem.v1.CreateNamespaceRequest.index_params:type_name -> adamem.v1.IndexParams
-	29, // 13: adamem.v1.CreateNamespaceRequest.vector_type:type_name -> adamem.v1.VectorType
-	32, // 14: adamem.v1.CreateNamespaceRequest.duplicates:type_name -> adamem.v1.DuplicatePolicy
-	33, // 15: adamem.v1.CreateNamespaceRequest.default_ttl:type_name -> google.protobuf.Duration
-	34, // 16: adamem.v1.CreateNamespaceRequest.consolidation:type_name -> adamem.v1.ConsolidationPolicy
-	35, // 17: adamem.v1.CreateNamespaceRequest.archive:type_name -> adamem.v1.ArchivePolicy
+	30, // 13: adamem.v1.CreateNamespaceRequest.vector_type:type_name -> adamem.v1.VectorType
+	33, // 14: adamem.v1.CreateNamespaceRequest.duplicates:type_name -> adamem.v1.DuplicatePolicy
+	34, // 15: adamem.v1.CreateNamespaceRequest.default_ttl:type_name -> google.protobuf.Duration
+	35, // 16: adamem.v1.CreateNamespaceRequest.consolidation:type_name -> adamem.v1.ConsolidationPolicy
+	36, // 17: adamem.v1.CreateNamespaceRequest.archive:type_name -> adamem.v1.ArchivePolicy
 	2,  // 18: adamem.v1.CreateNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
 	2,  // 19: adamem.v1.GetNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
 	2,  // 20: adamem.v1.ListNamespacesResponse.namespaces:type_name -> adamem.v1.Namespace
-	31, // 21: adamem.v1.UpdateNamespaceRequest.ranking:type_name -> adamem.v1.Ranking
-	32, // 22: adamem.v1.UpdateNamespaceRequest.duplicates:type_name -> adamem.v1.DuplicatePolicy
-	33, // 23: adamem.v1.UpdateNamespaceRequest.default_ttl:type_name -> google.protobuf.Duration
-	34, // 24: adamem.v1.UpdateNamespaceRequest.consolidation:type_name -> adamem.v1.ConsolidationPolicy
-	35, // 25: adamem.v1.UpdateNamespaceRequest.archive:type_name -> adamem.v1.ArchivePolicy
+	32, // 21: adamem.v1.UpdateNamespaceRequest.ranking:type_name -> adamem.v1.Ranking
+	33, // 22: adamem.v1.UpdateNamespaceRequest.duplicates:type_name -> adamem.v1.DuplicatePolicy
+	34, // 23: adamem.v1.UpdateNamespaceRequest.default_ttl:type_name -> google.protobuf.Duration
+	35, // 24: adamem.v1.UpdateNamespaceRequest.consolidation:type_name -> adamem.v1.ConsolidationPolicy
+	36, // 25: adamem.v1.UpdateNamespaceRequest.archive:type_name -> adamem.v1.ArchivePolicy
 	2,  // 26: adamem.v1.UpdateNamespaceResponse.namespace:type_name -> adamem.v1.Namespace
-	36, // 27: adamem.v1.DeleteNamespaceResponse.receipt:type_name -> adamem.v1.DeletionReceipt
-	33, // 28: adamem.v1.GetServerInfoResponse.uptime:type_name -> google.protobuf.Duration
+	37, // 27: adamem.v1.DeleteNamespaceResponse.receipt:type_name -> adamem.v1.DeletionReceipt
+	34, // 28: adamem.v1.GetServerInfoResponse.uptime:type_name -> google.protobuf.Duration
 	15, // 29: adamem.v1.GetServerInfoResponse.limits:type_name -> adamem.v1.Limits
 	0,  // 30: adamem.v1.TrainingReport.outcome:type_name -> adamem.v1.TrainingOutcome
-	30, // 31: adamem.v1.TrainingReport.finished_at:type_name -> google.protobuf.Timestamp
-	33, // 32: adamem.v1.TrainingReport.duration:type_name -> google.protobuf.Duration
-	33, // 33: adamem.v1.TrainingReport.cpu_time:type_name -> google.protobuf.Duration
+	31, // 31: adamem.v1.TrainingReport.finished_at:type_name -> google.protobuf.Timestamp
+	34, // 32: adamem.v1.TrainingReport.duration:type_name -> google.protobuf.Duration
+	34, // 33: adamem.v1.TrainingReport.cpu_time:type_name -> google.protobuf.Duration
 	16, // 34: adamem.v1.AdapterStatus.last_training:type_name -> adamem.v1.TrainingReport
-	30, // 35: adamem.v1.AdapterVersion.created_at:type_name -> google.protobuf.Timestamp
-	17, // 36: adamem.v1.GetAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
-	18, // 37: adamem.v1.ListAdapterVersionsResponse.versions:type_name -> adamem.v1.AdapterVersion
-	17, // 38: adamem.v1.TrainAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
-	17, // 39: adamem.v1.RollbackAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
-	3,  // 40: adamem.v1.AdminService.CreateNamespace:input_type -> adamem.v1.CreateNamespaceRequest
-	5,  // 41: adamem.v1.AdminService.GetNamespace:input_type -> adamem.v1.GetNamespaceRequest
-	7,  // 42: adamem.v1.AdminService.ListNamespaces:input_type -> adamem.v1.ListNamespacesRequest
-	9,  // 43: adamem.v1.AdminService.UpdateNamespace:input_type -> adamem.v1.UpdateNamespaceRequest
-	11, // 44: adamem.v1.AdminService.DeleteNamespace:input_type -> adamem.v1.DeleteNamespaceRequest
-	19, // 45: adamem.v1.AdminService.GetAdapter:input_type -> adamem.v1.GetAdapterRequest
-	21, // 46: adamem.v1.AdminService.ListAdapterVersions:input_type -> adamem.v1.ListAdapterVersionsRequest
-	23, // 47: adamem.v1.AdminService.TrainAdapter:input_type -> adamem.v1.TrainAdapterRequest
-	25, // 48: adamem.v1.AdminService.RollbackAdapter:input_type -> adamem.v1.RollbackAdapterRequest
-	13, // 49: adamem.v1.AdminService.GetServerInfo:input_type -> adamem.v1.GetServerInfoRequest
-	4,  // 50: adamem.v1.AdminService.CreateNamespace:output_type -> adamem.v1.CreateNamespaceResponse
-	6,  // 51: adamem.v1.AdminService.GetNamespace:output_type -> adamem.v1.GetNamespaceResponse
-	8,  // 52: adamem.v1.AdminService.ListNamespaces:output_type -> adamem.v1.ListNamespacesResponse
-	10, // 53: adamem.v1.AdminService.UpdateNamespace:output_type -> adamem.v1.UpdateNamespaceResponse
-	12, // 54: adamem.v1.AdminService.DeleteNamespace:output_type -> adamem.v1.DeleteNamespaceResponse
-	20, // 55: adamem.v1.AdminService.GetAdapter:output_type -> adamem.v1.GetAdapterResponse
-	22, // 56: adamem.v1.AdminService.ListAdapterVersions:output_type -> adamem.v1.ListAdapterVersionsResponse
-	24, // 57: adamem.v1.AdminService.TrainAdapter:output_type -> adamem.v1.TrainAdapterResponse
-	26, // 58: adamem.v1.AdminService.RollbackAdapter:output_type -> adamem.v1.RollbackAdapterResponse
-	14, // 59: adamem.v1.AdminService.GetServerInfo:output_type -> adamem.v1.GetServerInfoResponse
-	50, // [50:60] is the sub-list for method output_type
-	40, // [40:50] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	27, // 35: adamem.v1.AdapterStatus.learned_weights:type_name -> adamem.v1.AdapterStatus.LearnedWeightsEntry
+	31, // 36: adamem.v1.AdapterVersion.created_at:type_name -> google.protobuf.Timestamp
+	17, // 37: adamem.v1.GetAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
+	18, // 38: adamem.v1.ListAdapterVersionsResponse.versions:type_name -> adamem.v1.AdapterVersion
+	17, // 39: adamem.v1.TrainAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
+	17, // 40: adamem.v1.RollbackAdapterResponse.adapter:type_name -> adamem.v1.AdapterStatus
+	3,  // 41: adamem.v1.AdminService.CreateNamespace:input_type -> adamem.v1.CreateNamespaceRequest
+	5,  // 42: adamem.v1.AdminService.GetNamespace:input_type -> adamem.v1.GetNamespaceRequest
+	7,  // 43: adamem.v1.AdminService.ListNamespaces:input_type -> adamem.v1.ListNamespacesRequest
+	9,  // 44: adamem.v1.AdminService.UpdateNamespace:input_type -> adamem.v1.UpdateNamespaceRequest
+	11, // 45: adamem.v1.AdminService.DeleteNamespace:input_type -> adamem.v1.DeleteNamespaceRequest
+	19, // 46: adamem.v1.AdminService.GetAdapter:input_type -> adamem.v1.GetAdapterRequest
+	21, // 47: adamem.v1.AdminService.ListAdapterVersions:input_type -> adamem.v1.ListAdapterVersionsRequest
+	23, // 48: adamem.v1.AdminService.TrainAdapter:input_type -> adamem.v1.TrainAdapterRequest
+	25, // 49: adamem.v1.AdminService.RollbackAdapter:input_type -> adamem.v1.RollbackAdapterRequest
+	13, // 50: adamem.v1.AdminService.GetServerInfo:input_type -> adamem.v1.GetServerInfoRequest
+	4,  // 51: adamem.v1.AdminService.CreateNamespace:output_type -> adamem.v1.CreateNamespaceResponse
+	6,  // 52: adamem.v1.AdminService.GetNamespace:output_type -> adamem.v1.GetNamespaceResponse
+	8,  // 53: adamem.v1.AdminService.ListNamespaces:output_type -> adamem.v1.ListNamespacesResponse
+	10, // 54: adamem.v1.AdminService.UpdateNamespace:output_type -> adamem.v1.UpdateNamespaceResponse
+	12, // 55: adamem.v1.AdminService.DeleteNamespace:output_type -> adamem.v1.DeleteNamespaceResponse
+	20, // 56: adamem.v1.AdminService.GetAdapter:output_type -> adamem.v1.GetAdapterResponse
+	22, // 57: adamem.v1.AdminService.ListAdapterVersions:output_type -> adamem.v1.ListAdapterVersionsResponse
+	24, // 58: adamem.v1.AdminService.TrainAdapter:output_type -> adamem.v1.TrainAdapterResponse
+	26, // 59: adamem.v1.AdminService.RollbackAdapter:output_type -> adamem.v1.RollbackAdapterResponse
+	14, // 60: adamem.v1.AdminService.GetServerInfo:output_type -> adamem.v1.GetServerInfoResponse
+	51, // [51:61] is the sub-list for method output_type
+	41, // [41:51] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_adamem_v1_admin_service_proto_init() }
@@ -2612,7 +2628,7 @@ func file_adamem_v1_admin_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_adamem_v1_admin_service_proto_rawDesc), len(file_adamem_v1_admin_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

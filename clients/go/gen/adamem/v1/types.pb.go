@@ -1000,7 +1000,8 @@ type Hit struct {
 	// score tells how well the slot answers; larger is better. See QueryMode for its range.
 	Score float32 `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
 	// score_parts say what the score is the sum of: "dense", "lexical", "neighbours", "session", "speaker", "question", "recency",
-	// "importance", "time", "rerank", and "copy", which lifts a copy of the query to the best score. Parts that are zero are left out. Of HYBRID alone.
+	// "importance", "time", "learned" from feedback, "rerank", and "copy", which lifts a copy of the query to the best score. Parts that are zero are
+	// left out. Of HYBRID alone.
 	ScoreParts map[string]float32 `protobuf:"bytes,3,rep,name=score_parts,json=scoreParts,proto3" json:"score_parts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed32,2,opt,name=value"`
 	// dense_score is the similarity of the vectors. Unset in LEXICAL mode.
 	DenseScore *float32 `protobuf:"fixed32,4,opt,name=dense_score,json=denseScore,proto3,oneof" json:"dense_score,omitempty"`

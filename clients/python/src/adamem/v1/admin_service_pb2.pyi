@@ -303,7 +303,14 @@ class TrainingReport(_message.Message):
     def __init__(self, outcome: _Optional[_Union[TrainingOutcome, str]] = ..., finished_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., n_pairs: _Optional[int] = ..., n_judged: _Optional[int] = ..., baseline: _Optional[float] = ..., candidate: _Optional[float] = ..., probability: _Optional[float] = ..., version: _Optional[int] = ...) -> None: ...
 
 class AdapterStatus(_message.Message):
-    __slots__ = ("namespace", "enabled", "version", "n_pairs", "n_new_pairs", "training", "last_training")
+    __slots__ = ("namespace", "enabled", "version", "n_pairs", "n_new_pairs", "training", "last_training", "learned_weights")
+    class LearnedWeightsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ENABLED_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -311,6 +318,7 @@ class AdapterStatus(_message.Message):
     N_NEW_PAIRS_FIELD_NUMBER: _ClassVar[int]
     TRAINING_FIELD_NUMBER: _ClassVar[int]
     LAST_TRAINING_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     enabled: bool
     version: int
@@ -318,7 +326,8 @@ class AdapterStatus(_message.Message):
     n_new_pairs: int
     training: bool
     last_training: TrainingReport
-    def __init__(self, namespace: _Optional[str] = ..., enabled: _Optional[bool] = ..., version: _Optional[int] = ..., n_pairs: _Optional[int] = ..., n_new_pairs: _Optional[int] = ..., training: _Optional[bool] = ..., last_training: _Optional[_Union[TrainingReport, _Mapping]] = ...) -> None: ...
+    learned_weights: _containers.ScalarMap[str, float]
+    def __init__(self, namespace: _Optional[str] = ..., enabled: _Optional[bool] = ..., version: _Optional[int] = ..., n_pairs: _Optional[int] = ..., n_new_pairs: _Optional[int] = ..., training: _Optional[bool] = ..., last_training: _Optional[_Union[TrainingReport, _Mapping]] = ..., learned_weights: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class AdapterVersion(_message.Message):
     __slots__ = ("version", "created_at", "n_pairs", "rank", "dense_shift", "n_judged", "baseline", "candidate", "probability", "n_bytes", "serving")

@@ -1,0 +1,54 @@
+"""What all namespaces learned of the ranking, for one that begins: sums of numbers, none of a text or a slot."""
+
+from typing import Final
+
+import numpy as np
+
+from adamem_server.adapt.adapter import Adapter
+from adamem_server.adapt.ranker import Seen
+from adamem_server.errors import DataCorruptError
+from adamem_server.memory.signals import SIGNALS
+from adamem_server.store.slot_store import SlotStore
+
+# The namespaces that are asked, those that were trained last.
+_MOST: Final = 64
+# More than so much of one namespace is not believed: a thousand questions tell some tens of thousands.
+_MAX_TOLD: Final = 1e6
+_TOLERANCE: Final = 1e-3
+
+
+def seen_elsewhere(store: SlotStore, number: int) -> Seen:
+    """What the serving adapters of other namespaces have seen of the ranking's signals, summed.
+
+    Cost: the serving adapters of at most 64 namespaces are read, some 100 kB each.
+    """
+    total = Seen.nothing(len(SIGNALS))
+    with store.read() as view:
+        trained = [
+            (view.namespace(other), learning.report()) for other, learning in view.all_learning() if other != number
+        ]
+        ages = [(report.finished_at, space) for space, report in trained if space and report and space.adapter_version]
+        latest = sorted(ages, key=lambda each: each[0], reverse=True)[:_MOST]
+        for _, namespace in latest:
+            stored = view.adapter(namespace.number, namespace.adapter_version)
+            seen = None if stored is None else _seen(stored[1])
+            if seen is not None:
+                total += seen
+    return total
+
+
+def _seen(data: bytes) -> Seen | None:
+    """What an adapter's file says, if it can be: packages bring adapters from elsewhere."""
+    try:
+        ranker = Adapter.from_bytes(data).ranker
+    except DataCorruptError:
+        return None
+    if ranker is None or ranker.signals != SIGNALS:
+        return None
+    curvature, push = ranker.seen.curvature, ranker.seen.push
+    largest = max(float(np.abs(curvature).max()), float(np.abs(push).max()))
+    if largest > _MAX_TOLD or float(np.abs(curvature - curvature.T).max()) > _TOLERANCE * max(largest, 1.0):
+        return None
+    if float(np.linalg.eigvalsh(curvature).min()) < -_TOLERANCE * max(largest, 1.0):
+        return None
+    return ranker.seen

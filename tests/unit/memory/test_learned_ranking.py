@@ -1,0 +1,123 @@
+"""A namespace learns which slots help by how they look; another one begins with that; nothing stays that should go."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adamem_server.memory.elsewhere import seen_elsewhere
+from adamem_server.memory.learning import LearningSettings
+from adamem_server.types import Query, QueryMode, TrainingOutcome, TrainingReport
+from tests.unit.memory.engines import Lab
+
+N_TOPICS = 40
+N_TAUGHT = 24
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    lab = Lab(tmp_path, learning=LearningSettings(auto_pairs=0, cpu_share=1.0))
+    yield lab
+    lab.close()
+
+
+def fill(lab: Lab, namespace: str) -> list[str]:
+    """Of each topic two slots that its question finds alike; the one that helps has a number."""
+    lab.put(namespace, *(f"about {topic(n)} it was vague" for n in range(N_TOPICS)))
+    return lab.put(namespace, *(f"about {topic(n)} it was {n + 10}" for n in range(N_TOPICS)))
+
+
+def topic(n: int) -> str:
+    """A word without a digit."""
+    return (
+        f"topic{chr(ord('a') + n // 26)}{chr(ord('a') + n % 26)}x was{chr(ord('a') + n // 26)}{chr(ord('a') + n % 26)}"
+    )
+
+
+def question(n: int) -> str:
+    return f"about {topic(n)} it was vague"
+
+
+def teach(lab: Lab, namespace: str, answers: list[str], topics: range) -> None:
+    for n in topics:
+        lab.now += 1
+        lab.engine.adaptation.feedback(namespace, question(n), helped=[answers[n]])
+
+
+def trained(lab: Lab, namespace: str) -> TrainingReport:
+    report = lab.engine.adaptation.train_adapter(namespace, wait=True).last
+    assert report is not None
+    return report
+
+
+def n_first(lab: Lab, namespace: str, answers: list[str], **fields: object) -> int:
+    """How many questions that were not taught find their answer first."""
+    found = (
+        lab.engine.query(Query(namespaces=(namespace,), top_k=1, text=question(n), mode=QueryMode.HYBRID, **fields))
+        for n in range(N_TAUGHT, N_TOPICS)
+    )
+    return sum(each.hits[0].view.slot.id == answer for each, answer in zip(found, answers[N_TAUGHT:], strict=True))
+
+
+def test_how_answers_look_is_learned_and_explained(lab: Lab) -> None:
+    answers = fill(lab, "n")
+    before = n_first(lab, "n", answers)
+    teach(lab, "n", answers, range(N_TAUGHT))
+    assert trained(lab, "n").outcome is TrainingOutcome.PROMOTED
+    assert n_first(lab, "n", answers) > before + 8
+    assert n_first(lab, "n", answers, use_adapter=False) == before
+    status = lab.engine.adaptation.get_adapter("n")
+    assert status.learned_weights["digits"] == max(status.learned_weights.values()) > 0.05
+    query = Query(namespaces=("n",), top_k=3, text=question(30), mode=QueryMode.HYBRID)
+    for hit in lab.engine.query(query).hits:
+        assert sum(hit.parts.values()) == pytest.approx(hit.score, abs=1e-4)
+        assert hit.parts["learned"]
+    # It was learned for the namespace's weights, not for those that a request brings.
+    own = Query(namespaces=("n",), top_k=3, text=question(30), mode=QueryMode.HYBRID, ranking={"session": 0.3})
+    assert not any("learned" in hit.parts for hit in lab.engine.query(own).hits)
+    lab.engine.adaptation.rollback_adapter("n", 0)
+    assert n_first(lab, "n", answers) == before
+    assert not lab.engine.adaptation.get_adapter("n").learned_weights
+
+
+def test_it_is_there_after_a_restart(lab: Lab) -> None:
+    answers = fill(lab, "n")
+    teach(lab, "n", answers, range(N_TAUGHT))
+    trained(lab, "n")
+    before = lab.engine.adaptation.get_adapter("n"), n_first(lab, "n", answers)
+    lab.restart()
+    assert (lab.engine.adaptation.get_adapter("n"), n_first(lab, "n", answers)) == before
+
+
+def taught_elsewhere(lab: Lab) -> dict[str, float]:
+    """What a namespace learns from a few questions where another one has learned from many."""
+    first = fill(lab, "first")
+    teach(lab, "first", first, range(N_TAUGHT))
+    trained(lab, "first")
+    teach(lab, "second", fill(lab, "second"), range(12))
+    trained(lab, "second")
+    return lab.engine.adaptation.get_adapter("second").learned_weights
+
+
+def test_a_namespace_begins_with_what_others_learned(tmp_path: Path) -> None:
+    found = {}
+    for across in (True, False):
+        settings = LearningSettings(auto_pairs=0, cpu_share=1.0, across_namespaces=across)
+        lab = Lab(tmp_path / str(across), learning=settings)
+        found[across] = taught_elsewhere(lab)["digits"]
+        lab.close()
+    assert found[True] > 1.2 * found[False] > 0.0
+
+
+def test_what_is_gone_teaches_nobody(lab: Lab) -> None:
+    teach(lab, "first", fill(lab, "first"), range(N_TAUGHT))
+    trained(lab, "first")
+    number = lab.engine.get_namespace("first").namespace.number
+    assert seen_elsewhere(lab.store, 0).curvature.any()
+    assert not seen_elsewhere(lab.store, number).curvature.any()
+    lab.engine.adaptation.rollback_adapter("first", 0)
+    assert not seen_elsewhere(lab.store, 0).curvature.any()
+    lab.engine.adaptation.rollback_adapter("first", 1)
+    assert seen_elsewhere(lab.store, 0).curvature.any()
+    lab.engine.delete_namespace("first")
+    assert not seen_elsewhere(lab.store, 0).curvature.any()
