@@ -14,6 +14,7 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 from adamem.v1 import (
     admin_service_pb2,
+    archive_service_pb2,
     backup_service_pb2,
     job_service_pb2,
     lifecycle_service_pb2,
@@ -36,6 +37,7 @@ FILES: Final = (
     backup_service_pb2,
     package_service_pb2,
     version_service_pb2,
+    archive_service_pb2,
 )
 _PACKAGE: Final = "adamem.v1."
 
@@ -129,6 +131,9 @@ ROUTES: Final = (
     Route("POST", "/v1/report_namespace", "LifecycleService.ReportNamespace"),
     Route("GET", "/v1/jobs/{job_id}/health_report", "LifecycleService.GetHealthReport"),
     Route("GET", "/v1/finding_slots", "LifecycleService.ListFindingSlots"),
+    Route("POST", "/v1/archive_namespace", "ArchiveService.ArchiveNamespace"),
+    Route("POST", "/v1/restore_archived", "ArchiveService.RestoreArchived"),
+    Route("POST", "/v1/pin_slots", "ArchiveService.PinSlots"),
     Route("GET", "/v1/slots/{slot_id}/versions", "VersionService.ListSlotVersions"),
     Route("POST", "/v1/slots/{slot_id}/restore", "VersionService.RestoreSlotVersion"),
     Route("GET", "/v1/snapshots", "VersionService.ListSnapshots"),

@@ -29,8 +29,6 @@ from adamem_server.types import (
     FloatVector,
     IndexKind,
     IndexParams,
-    Job,
-    JobState,
     Metric,
     Namespace,
     Scope,
@@ -144,27 +142,6 @@ class _AdapterRecord(msgspec.Struct, array_like=True):
     candidate: float
     probability: float
     data: bytes
-
-
-class _JobRecord(msgspec.Struct, array_like=True):
-    kind: str
-    namespace: str
-    namespace_number: int
-    state: JobState
-    params: dict[str, Any]
-    checkpoint: dict[str, Any]
-    n_done: int
-    n_total: int
-    unit: str
-    result: dict[str, Any]
-    error_reason: str
-    error_message: str
-    error_metadata: dict[str, str]
-    cancelling: bool
-    created_at: int
-    started_at: int
-    finished_at: int
-    n_resumes: int
 
 
 class Head(msgspec.Struct, array_like=True, frozen=True):
@@ -342,7 +319,6 @@ _request_decoder: Final = msgspec.msgpack.Decoder(Request)
 _pair_decoder: Final = msgspec.msgpack.Decoder(_PairRecord)
 _learning_decoder: Final = msgspec.msgpack.Decoder(Learning)
 _adapter_decoder: Final = msgspec.msgpack.Decoder(_AdapterRecord)
-_job_decoder: Final = msgspec.msgpack.Decoder(_JobRecord)
 _staging_decoder: Final = msgspec.msgpack.Decoder(Staging)
 _generations_decoder: Final = msgspec.msgpack.Decoder(Generations)
 _access_decoder: Final = msgspec.msgpack.Decoder(tuple[int, int])
@@ -615,38 +591,6 @@ def decode_adapter(version: int, data: bytes) -> tuple[AdapterVersion, bytes]:
         n_bytes=len(record.data),
     )
     return found, record.data
-
-
-def encode_job(job: Job) -> bytes:
-    """A job as stored; its id is the key."""
-    return _VERSION + _encode(
-        _JobRecord(
-            job.kind,
-            job.namespace,
-            job.namespace_number,
-            job.state,
-            job.params,
-            job.checkpoint,
-            job.n_done,
-            job.n_total,
-            job.unit,
-            job.result,
-            job.error_reason,
-            job.error_message,
-            dict(job.error_metadata),
-            job.cancelling,
-            job.created_at,
-            job.started_at,
-            job.finished_at,
-            job.n_resumes,
-        )
-    )
-
-
-def decode_job(job_id: str, data: bytes) -> Job:
-    """The inverse of `encode_job`."""
-    record = decode_record(_job_decoder, data)
-    return Job(id=job_id, **{name: getattr(record, name) for name in _JobRecord.__struct_fields__})
 
 
 def encode_generations(generations: Generations) -> bytes:

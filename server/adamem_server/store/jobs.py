@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ulid import ULID
 
-from adamem_server.store import codec
+from adamem_server.store import codec, job_codec
 from adamem_server.store.slot_store import ReadView, WriteBatch
 from adamem_server.types import Job
 
@@ -14,7 +14,7 @@ _TABLE = "jobs"
 def read_job(view: ReadView, job_id: str) -> Job | None:
     """A job by its id, a ULID."""
     value = view.get(_TABLE, codec.slot_id_bytes(job_id))
-    return None if value is None else codec.decode_job(job_id, value)
+    return None if value is None else job_codec.decode_job(job_id, value)
 
 
 def read_jobs(view: ReadView, before: str = "") -> Iterator[Job]:
@@ -23,13 +23,13 @@ def read_jobs(view: ReadView, before: str = "") -> Iterator[Job]:
     # Behind the last key `set_range` finds nothing: then all keys are before it.
     found = cursor.prev() if before and cursor.set_range(codec.slot_id_bytes(before)) else cursor.last()
     while found:
-        yield codec.decode_job(str(ULID.from_bytes(cursor.key())), cursor.value())
+        yield job_codec.decode_job(str(ULID.from_bytes(cursor.key())), cursor.value())
         found = cursor.prev()
 
 
 def put_job(batch: WriteBatch, job: Job) -> None:
     """Store a job, new or changed."""
-    batch.put(_TABLE, codec.slot_id_bytes(job.id), codec.encode_job(job))
+    batch.put(_TABLE, codec.slot_id_bytes(job.id), job_codec.encode_job(job))
 
 
 def delete_job(batch: WriteBatch, job_id: str) -> None:

@@ -21,7 +21,7 @@
     pairs        number u32 | pair u64                                   codec.encode_pair
     pair_rows    number u32 | row u32 | pair u64                         empty: the pair names the row
     adapters     number u32 | version u32                                codec.encode_adapter
-    jobs         job id (ULID) 16 bytes                                  codec.encode_job
+    jobs         job id (ULID) 16 bytes                                  job_codec.encode_job
     forms        number u32 | form 8 bytes | row u32                     empty
     row_forms    number u32 | row u32                                    its forms, 8 bytes each
     form_builds  number u32                                              rows without their forms: first u32, last u32

@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeAlias
 import lmdb
 
 from adamem_server.errors import AdaMemError, BackupInvalidError
-from adamem_server.store import codec, keys
+from adamem_server.store import codec, job_codec, keys
 from adamem_server.store.archive import archive_count
 from adamem_server.store.archive_codec import decode_archive_count
 from adamem_server.store.codec import Generations
@@ -34,7 +34,7 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "learning": codec.decode_learning,
     "pairs": codec.decode_pair,
     "adapters": lambda value: codec.decode_adapter(0, value),
-    "jobs": lambda value: codec.decode_job("", value),
+    "jobs": lambda value: job_codec.decode_job("", value),
     "generations": codec.decode_generations,
     "consolidated": decode_consolidated,
     "archives": decode_archive_count,

@@ -389,7 +389,16 @@ def test_status_and_versions_have_all_fields() -> None:
         probability=0.75,
         version=3,
     )
-    status = AdapterStatus(namespace="n", enabled=True, version=3, n_pairs=4, n_new_pairs=5, training=True, last=report)
+    status = AdapterStatus(
+        namespace="n",
+        enabled=True,
+        version=3,
+        n_pairs=4,
+        n_new_pairs=5,
+        training=True,
+        last=report,
+        learned_weights={"lexical": 0.5},
+    )
     message = encode_status(status)
     assert {field.name for field, _ in message.ListFields()} == set(message.DESCRIPTOR.fields_by_name)
     last = message.last_training

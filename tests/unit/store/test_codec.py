@@ -20,7 +20,7 @@ from adamem_server.policies import (
     RecalledAction,
     ScopeField,
 )
-from adamem_server.store import archive_codec, codec, history_codec, summaries
+from adamem_server.store import archive_codec, codec, history_codec, job_codec, summaries
 from adamem_server.store.snapshot_types import Snapshot
 from adamem_server.store.version_types import Ending, SlotVersion
 from adamem_server.types import (
@@ -207,7 +207,7 @@ RECORDS = {
         codec.encode_staging(codec.Staging(7, 300, 200, 60, 40)),
         lambda data: codec.decode_staging(data) == codec.Staging(7, 300, 200, 60, 40),
     ),
-    "job": (codec.encode_job(JOB), lambda data: codec.decode_job(JOB.id, data) == JOB),
+    "job": (job_codec.encode_job(JOB), lambda data: job_codec.decode_job(JOB.id, data) == JOB),
     "version": (
         history_codec.encode_version(VERSION, (GOLDEN / "slot.v1.2.bin").read_bytes()),
         lambda data: (

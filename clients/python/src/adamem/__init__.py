@@ -7,6 +7,7 @@ memory.update("Prefers tea without sugar", kind="preference")
 print(memory.query("What does she drink?")[0])
 """
 
+from adamem._adapter_types import AdapterStatus, AdapterVersion, TrainingOutcome, TrainingReport
 from adamem._archive_types import ArchivedSlots, ArchivePolicy, MarkResult
 from adamem._async_client import AsyncClient
 from adamem._client import Client
@@ -78,8 +79,6 @@ from adamem.report_types import (
     StructureSize,
 )
 from adamem.types import (
-    AdapterStatus,
-    AdapterVersion,
     BatchUpdateResult,
     BulkFailure,
     BulkResult,
@@ -103,8 +102,6 @@ from adamem.types import (
     SlotKind,
     SlotPage,
     TouchResult,
-    TrainingOutcome,
-    TrainingReport,
     UpdateResult,
     Validity,
     VectorType,

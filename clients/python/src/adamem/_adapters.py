@@ -1,8 +1,9 @@
 """What a namespace has learned, as calls of `Client` and `AsyncClient`: parents of both."""
 
+from adamem._adapter_types import AdapterStatus, AdapterVersion
 from adamem._codec import adapter_status_from_proto, adapter_version_from_proto
 from adamem._connection import AsyncConnection, Connection
-from adamem.types import NOT_GIVEN, AdapterStatus, AdapterVersion, NotGiven
+from adamem.types import NOT_GIVEN, NotGiven
 
 
 class AdapterCalls(Connection):

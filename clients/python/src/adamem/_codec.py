@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from google.protobuf.message import DecodeError, Message
 
+from adamem._adapter_types import AdapterStatus, AdapterVersion, TrainingOutcome, TrainingReport
 from adamem._archive_types import ArchivePolicy
 from adamem._consolidation_types import ConsolidationMethod, ConsolidationPolicy
 from adamem._convert import (
@@ -36,8 +37,6 @@ from adamem._duplicate_types import (
 from adamem.errors import InvalidArgumentError, error_from_status
 from adamem.receipts import DeleteResult, DeletionReceipt, StructureCount
 from adamem.types import (
-    AdapterStatus,
-    AdapterVersion,
     BatchUpdateResult,
     Hit,
     IndexKind,
@@ -51,8 +50,6 @@ from adamem.types import (
     Slot,
     SlotInput,
     SlotKind,
-    TrainingOutcome,
-    TrainingReport,
     UpdateResult,
     Validity,
     VectorType,

@@ -19,6 +19,7 @@ _KEPT: Final = (
     "importance",
     "created_at",
     "language",
+    "pinned",
 )
 
 
