@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from adamem._convert import invalid
 from adamem.errors import error_from_rpc
 from adamem.v1 import admin_service_pb2 as admin_pb
+from adamem.v1 import version_service_pb2 as version_pb
 
 FIRST_DELAY_S: Final = 0.1
 LONGEST_DELAY_S: Final = 2.0
@@ -22,6 +23,7 @@ _NOT_REPEATABLE: Final = (
     admin_pb.DeleteNamespaceRequest,
     admin_pb.TrainAdapterRequest,
     admin_pb.RollbackAdapterRequest,
+    version_pb.DeleteSnapshotRequest,
 )
 
 
