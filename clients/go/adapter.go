@@ -60,6 +60,9 @@ type AdapterStatus struct {
 	Training bool
 	// LastTraining is how the last one ended. Nil: there was none.
 	LastTraining *TrainingReport
+	// LearnedWeights are what the version that serves has learned of the ranking: by the name of a signal what is added to a
+	// hybrid score per unit of it, the part "learned" of a hit. Nil: nothing.
+	LearnedWeights map[string]float64
 }
 
 // AdapterVersion is one stored adapter.
@@ -135,12 +138,13 @@ func (c *Client) RollbackAdapter(
 
 func adapterFromProto(m *pb.AdapterStatus) AdapterStatus {
 	status := AdapterStatus{
-		Namespace: m.GetNamespace(),
-		Enabled:   m.GetEnabled(),
-		Version:   int(m.GetVersion()),
-		NPairs:    int(m.GetNPairs()),
-		NNewPairs: int(m.GetNNewPairs()),
-		Training:  m.GetTraining(),
+		Namespace:      m.GetNamespace(),
+		Enabled:        m.GetEnabled(),
+		Version:        int(m.GetVersion()),
+		NPairs:         int(m.GetNPairs()),
+		NNewPairs:      int(m.GetNNewPairs()),
+		Training:       m.GetTraining(),
+		LearnedWeights: m.GetLearnedWeights(),
 	}
 	if last := m.GetLastTraining(); last != nil {
 		status.LastTraining = &TrainingReport{

@@ -17,6 +17,8 @@ type Client struct {
 	Lifecycle *Lifecycle
 	// Duplicates of a namespace: merged, listed, brought back.
 	Duplicates *Duplicates
+	// Archive keeps namespaces within their limits, and brings back what was archived.
+	Archive *Archive
 	// History is the former versions of slots.
 	History *History
 	// Snapshots are named states of namespaces.
@@ -62,6 +64,7 @@ func New(config Config) (*Client, error) {
 	c.Jobs = &Jobs{c, pb.NewJobServiceClient(connection)}
 	c.Lifecycle = &Lifecycle{c, lifecycle}
 	c.Duplicates = &Duplicates{c, lifecycle}
+	c.Archive = &Archive{c, pb.NewArchiveServiceClient(connection)}
 	c.History = &History{c, versions}
 	c.Snapshots = &Snapshots{c, versions}
 	c.Packages = &Packages{c, pb.NewPackageServiceClient(connection)}

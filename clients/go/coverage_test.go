@@ -155,6 +155,15 @@ func calls(folder string) map[string]func(context.Context, *adamem.Client) error
 		pb.LifecycleService_ListAbsorbedSlots_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
 			return failed(c.Duplicates.Absorbed(ctx, "x", adamem.PageOptions{}))
 		},
+		pb.ArchiveService_ArchiveNamespace_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
+			return last(c.Archive.Run(ctx, adamem.RunArchiveRequest{}))
+		},
+		pb.ArchiveService_RestoreArchived_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
+			return last(c.Archive.Restore(ctx, adamem.MarkRequest{SlotIDs: []string{"x"}}))
+		},
+		pb.ArchiveService_PinSlots_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
+			return last(c.Archive.Pin(ctx, adamem.MarkRequest{SlotIDs: []string{"x"}}))
+		},
 		pb.VersionService_ListSlotVersions_FullMethodName: func(ctx context.Context, c *adamem.Client) error {
 			return failed(c.History.List(ctx, adamem.ListSlotVersionsRequest{SlotID: "x"}))
 		},

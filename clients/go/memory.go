@@ -71,7 +71,7 @@ func updateResultFromProto(m *pb.UpdateResult, sequence uint64) UpdateResult {
 	return result
 }
 
-// GetSlot reads one slot, also one that a newer fact superseded. ErrSlotNotFound and ErrNamespaceNotFound say what is
+// GetSlot reads one slot, also one that is archived, or that a newer fact superseded. ErrSlotNotFound and ErrNamespaceNotFound say what is
 // missing.
 func (c *Client) GetSlot(ctx context.Context, slotID string, options ...GetSlotOption) (Slot, error) {
 	of := scope{namespace: c.namespace}
@@ -96,6 +96,8 @@ type ListSlotsRequest struct {
 	Filter Filter
 	// IncludeVectors returns their vectors too.
 	IncludeVectors bool
+	// Archived says which slots are meant. Empty: those that are not archived.
+	Archived ArchivedSlots
 	// Page says which part.
 	Page PageOptions
 }
@@ -121,6 +123,7 @@ func (c *Client) ListSlotsPage(
 		PageSize:       list.Page.size(),
 		PageToken:      list.Page.Token,
 		IncludeVectors: list.IncludeVectors,
+		Archived:       check.archived(list.Archived),
 	}
 	if check.err != nil {
 		return Page[Slot]{}, check.err
@@ -197,7 +200,7 @@ func (c *checks) chosen(ids []string, condition Filter) *pb.Filter {
 	return c.filter(condition)
 }
 
-// DeleteSlots deletes slots by id, or all that pass a filter.
+// DeleteSlots deletes slots by id, or all that pass a filter; also superseded and archived ones.
 func (c *Client) DeleteSlots(
 	ctx context.Context, which DeleteSlotsRequest, options ...WriteOption,
 ) (DeleteSlotsResult, error) {

@@ -135,6 +135,18 @@ func TestWhatCannotBeSentIsRefusedBeforeItIsSent(t *testing.T) {
 		_, err := client.Query(ctx, query, options...)
 		return err
 	}
+	list := func(list adamem.ListSlotsRequest) error {
+		_, err := client.ListSlotsPage(ctx, list)
+		return err
+	}
+	restore := func(which adamem.MarkRequest) error {
+		_, err := client.Archive.Restore(ctx, which)
+		return err
+	}
+	pin := func(which adamem.MarkRequest) error {
+		_, err := client.Archive.Pin(ctx, which)
+		return err
+	}
 	deletion := func(which adamem.DeleteSlotsRequest) error {
 		_, err := client.DeleteSlots(ctx, which)
 		return err
@@ -174,6 +186,11 @@ func TestWhatCannotBeSentIsRefusedBeforeItIsSent(t *testing.T) {
 		"nothing to delete":    {deletion(adamem.DeleteSlotsRequest{}), "slot_ids"},
 		"no id to delete":      {deletion(adamem.DeleteSlotsRequest{SlotIDs: []string{}}), "slot_ids"},
 		"everything to delete": {deletion(adamem.DeleteSlotsRequest{Filter: adamem.Filter{}}), "filter"},
+		"which archived slots": {list(adamem.ListSlotsRequest{Archived: "all"}), "archived"},
+		"nothing to restore":   {restore(adamem.MarkRequest{}), "slot_ids"},
+		"no id to restore":     {restore(adamem.MarkRequest{SlotIDs: []string{}}), "slot_ids"},
+		"everything to pin":    {pin(adamem.MarkRequest{Filter: adamem.Filter{}}), "filter"},
+		"ids and a filter":     {pin(adamem.MarkRequest{SlotIDs: []string{"x"}, Filter: adamem.Filter{"kind": "fact"}}), "slot_ids"},
 	} {
 		var failure *adamem.Error
 		if !errors.As(each.err, &failure) || failure.Code != codes.InvalidArgument || failure.Reason != "INVALID_ARGUMENT" ||

@@ -90,6 +90,10 @@ type Namespace struct {
 	Consolidation ConsolidationPolicy
 	// NVersions is the number of former versions that it keeps, for its history and its snapshots; VersionBytes their size.
 	NVersions, VersionBytes uint64
+	// Archive is what it keeps found; all fields are set.
+	Archive ArchivePolicy
+	// NArchived is how many of NSlots are archived, ArchivedBytes their part of NBytes.
+	NArchived, ArchivedBytes uint64
 }
 
 func namespaceFromProto(m *pb.Namespace) Namespace {
@@ -123,6 +127,9 @@ func namespaceFromProto(m *pb.Namespace) Namespace {
 		Consolidation:    consolidationFromProto(m.GetConsolidation()),
 		NVersions:        m.GetNVersions(),
 		VersionBytes:     m.GetVersionBytes(),
+		Archive:          archivePolicyFromProto(m.GetArchive()),
+		NArchived:        m.GetNArchived(),
+		ArchivedBytes:    m.GetArchivedBytes(),
 	}
 }
 
@@ -152,6 +159,8 @@ type CreateNamespaceRequest struct {
 	HistoryVersions *int
 	// Consolidation is when and how its slots are summed up. Nil: not by itself.
 	Consolidation *ConsolidationPolicy
+	// Archive is what it keeps found. Nil: all.
+	Archive *ArchivePolicy
 	// Supersede lets a newer fact or preference take over from older ones with the same cue, user and agent.
 	Supersede bool
 }
@@ -174,6 +183,7 @@ func (c *Client) CreateNamespace(
 		DefaultTtl:      durationToProto(create.DefaultTTL),
 		HistoryVersions: check.uint32Pointer(create.HistoryVersions, "history_versions"),
 		Consolidation:   check.consolidation(create.Consolidation),
+		Archive:         archivePolicyToProto(create.Archive),
 		Supersede:       create.Supersede,
 	}
 	if params := create.IndexParams; params != nil {
@@ -249,6 +259,8 @@ type UpdateNamespaceRequest struct {
 	HistoryVersions *int
 	// Consolidation changes when and how its slots are summed up.
 	Consolidation *ConsolidationPolicy
+	// Archive changes what it keeps found.
+	Archive *ArchivePolicy
 	// Supersede says whether newer facts take over from older ones with the same cue, user and agent.
 	Supersede *bool
 }
@@ -264,6 +276,7 @@ func (c *Client) UpdateNamespace(ctx context.Context, update UpdateNamespaceRequ
 		Duplicates:      check.policy(update.Duplicates),
 		HistoryVersions: check.uint32Pointer(update.HistoryVersions, "history_versions"),
 		Consolidation:   check.consolidation(update.Consolidation),
+		Archive:         archivePolicyToProto(update.Archive),
 		Supersede:       update.Supersede,
 	}
 	if update.Ranking != nil {

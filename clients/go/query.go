@@ -57,6 +57,9 @@ type QueryRequest struct {
 	Rerank int
 	// AsOf answers from what was valid at this time, changed or superseded since or not. Zero: now.
 	AsOf time.Time
+	// IncludeArchived finds archived slots too. They are read and scanned, some 0.1 ms each, at most 10,000 of each namespace,
+	// those stored last.
+	IncludeArchived bool
 }
 
 // QueryResult holds the hits.
@@ -68,7 +71,7 @@ type QueryResult struct {
 	// Confidence is the chance, 0 to 1, that something relevant was found. Nil: not known; the query was not hybrid.
 	Confidence *float32
 	// SkippedStages name what the deadline left no time for: "dense", "lexical", "context", "rerank", "diversity"; or
-	// "former", of which there were too many for AsOf.
+	// "former" and "archived", of which there were too many for AsOf and IncludeArchived.
 	SkippedStages []string
 	// AdapterVersion is the adapter that the text passed through, of several namespaces the first one's. Zero: none.
 	AdapterVersion int
@@ -108,19 +111,20 @@ func (c *Client) Query(ctx context.Context, query QueryRequest, options ...Names
 func (c *Client) queryRequest(query QueryRequest, options []NamespaceOption) (*pb.QueryRequest, error) {
 	var check checks
 	request := &pb.QueryRequest{
-		Namespaces:     query.Namespaces,
-		TopK:           check.optional(query.TopK, "top_k"),
-		Filter:         check.filter(query.Filter),
-		MinScore:       query.MinScore,
-		IncludeVectors: query.IncludeVectors,
-		EfSearch:       check.optional(query.EfSearch, "ef_search"),
-		Mode:           enum[pb.QueryMode](&check, query.Mode, "QUERY_MODE_", "mode", pb.QueryMode_value),
-		Language:       query.Language,
-		Diversity:      query.Diversity,
-		AskedAt:        check.time(query.AskedAt, "asked_at"),
-		UseAdapter:     query.UseAdapter,
-		Rerank:         check.uint32(query.Rerank, "rerank"),
-		AsOf:           check.time(query.AsOf, "as_of"),
+		Namespaces:      query.Namespaces,
+		TopK:            check.optional(query.TopK, "top_k"),
+		Filter:          check.filter(query.Filter),
+		MinScore:        query.MinScore,
+		IncludeVectors:  query.IncludeVectors,
+		EfSearch:        check.optional(query.EfSearch, "ef_search"),
+		Mode:            enum[pb.QueryMode](&check, query.Mode, "QUERY_MODE_", "mode", pb.QueryMode_value),
+		Language:        query.Language,
+		Diversity:       query.Diversity,
+		AskedAt:         check.time(query.AskedAt, "asked_at"),
+		UseAdapter:      query.UseAdapter,
+		Rerank:          check.uint32(query.Rerank, "rerank"),
+		AsOf:            check.time(query.AsOf, "as_of"),
+		IncludeArchived: query.IncludeArchived,
 	}
 	if len(query.Ranking) > 0 {
 		request.Ranking = check.ranking(query.Ranking)

@@ -56,6 +56,8 @@ type SlotInput struct {
 	NoExpiry bool
 	// Language of content as two letters, for its word forms. Empty: told by its letters and words.
 	Language string
+	// Pinned says that the slot is never archived.
+	Pinned bool
 }
 
 func (c *checks) slot(slot SlotInput) *pb.SlotInput {
@@ -71,6 +73,7 @@ func (c *checks) slot(slot SlotInput) *pb.SlotInput {
 		Vector:     c.vector(slot.Vector),
 		CreatedAt:  c.time(slot.CreatedAt, "created_at"),
 		Language:   c.text(slot.Language, "language"),
+		Pinned:     slot.Pinned,
 	}
 	if slot.UserID != "" || slot.AgentID != "" || slot.ConversationID != "" {
 		m.Scope = &pb.Scope{
@@ -147,6 +150,10 @@ type Slot struct {
 	RecalledFrom string
 	// Validity is when this was valid, where it is not the present state: superseded, or a former version that AsOf found.
 	Validity *Validity
+	// ArchivedAt is when the slot was archived. Zero: it is not.
+	ArchivedAt time.Time
+	// Pinned tells that it is never archived.
+	Pinned bool
 	// Sources are the ids of the slots that a consolidation made this summary of. Empty for other slots.
 	Sources []string
 	// Summaries are the ids of the summaries that consolidations made of it; of GetSlot alone.
@@ -187,6 +194,8 @@ func slotFromProto(m *pb.Slot) Slot {
 		Language:       m.GetLanguage(),
 		RecalledFrom:   m.GetRecalledFrom(),
 		Sources:        m.GetSources(),
+		ArchivedAt:     timeFromProto(m.GetArchivedAt()),
+		Pinned:         m.GetPinned(),
 	}
 	if len(m.GetMetadata().GetFields()) > 0 {
 		slot.Metadata = m.GetMetadata().AsMap()

@@ -39,7 +39,8 @@ type Server struct {
 	exited  chan struct{}
 }
 
-// Start runs a server whose data and log are in folder, and waits until it answers. Settings are variables, NAME=value.
+// Start runs a server whose data and log are in folder, and waits until it answers; without HTTP,
+// whose port is a fixed one. Settings are variables, NAME=value.
 func Start(folder string, settings ...string) (*Server, error) {
 	server := &Server{folder: folder}
 	return server, server.Start(settings...)
@@ -58,7 +59,7 @@ func (s *Server) Start(settings ...string) error {
 	}
 	defer func() { _ = log.Close() }()
 	s.command = Command("serve", "--port", strconv.Itoa(s.port), "--ready-file", ready)
-	s.command.Env = append(s.command.Env, "ADAMEM_DATA_DIR="+filepath.Join(s.folder, "data"))
+	s.command.Env = append(s.command.Env, "ADAMEM_DATA_DIR="+filepath.Join(s.folder, "data"), "ADAMEM_HTTP=false")
 	s.command.Env = append(s.command.Env, settings...)
 	s.command.Stderr = log
 	if err := s.command.Start(); err != nil {
