@@ -23,6 +23,7 @@ from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.reading import find_namespace, remaining_s
 from adamem_server.receipt_types import DeletionReceipt, StructureCount
 from adamem_server.store import erasing
+from adamem_server.store.duplicates import forget_absorbed
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.version_types import Trace
 from adamem_server.types import DeleteResult, Filter, RequestKey
@@ -182,9 +183,15 @@ class Erasure:
         return _receipt(before, self._counts(number, known=False), erased_at, n_bytes)
 
     def _forget(self, number: int, slot_ids: set[str]) -> None:
-        """Forget the requests that stored the slots, and adapters of which nothing is left that they learned from."""
+        """Forget what else has the slots: requests that stored them, survivors that absorbed them, and adapters.
+
+        Of adapters those of which nothing is left that they learned from.
+        """
         with self._store.read() as view:
             found = erasing.requests_naming(view, number, slot_ids, self._now())
+            rows = erasing.survivors_of(view, number, slot_ids)
+        for row in rows:
+            self._change(partial(forget_absorbed, number=number, row=row, slot_ids=slot_ids))
         self._forget_requests(found)
         self._change(partial(erasing.forget_adapters, number=number))
 

@@ -14,10 +14,12 @@ from adamem_server.lifecycle.jobs import RunningJob
 from adamem_server.memory.filters import is_expired
 from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.registry import ShardRegistry
-from adamem_server.memory.superseding import put_restored
+from adamem_server.memory.superseding import forget_former, put_restored
 from adamem_server.memory.writer import MAX_GROUP_SLOTS
 from adamem_server.store.codec import Change, Head
-from adamem_server.store.history import read_history
+from adamem_server.store.cue_rows import cue_key
+from adamem_server.store.duplicates import forget_absorbed, move_absorbed
+from adamem_server.store.history import read_history, rows_of_cue, superseded_by, superseded_version
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.snapshot_types import Snapshot
 from adamem_server.store.snapshots import ended_since, read_snapshot, same_state, state_at
@@ -113,7 +115,10 @@ class _Restoring:
         self._n_bytes, self._n_cues = self._head.n_bytes, self._head.n_cues
         self._stored: list[int] = []
         self._deleted: list[int] = []
+        self._removed: list[Slot] = []
         self._counts = _Counts()
+        self._settled: list[int] = []
+        self._back: set[str] = set()
 
     def work(self) -> _Counts:
         """Bring back the state, with its head and a change in the journal."""
@@ -129,6 +134,11 @@ class _Restoring:
             if i % _FLUSH_SLOTS == 0:
                 batch.flush()
         batch.flush()
+        for row in self._settled if self._back else ():
+            # What a slot has absorbed since is back by itself.
+            forget_absorbed(batch, number, row, self._back)
+        for slot in self._removed:
+            self._hand_over(slot)
         sequence, counts = self._head.sequence + 1, self._counts
         batch.put_change(number, sequence, Change(self._now, tuple(self._stored), tuple(self._deleted)))
         n_slots = self._head.n_slots + counts.n_added - counts.n_removed
@@ -141,7 +151,11 @@ class _Restoring:
         then, now = state_at(batch, number, slot_id, self._snapshot), state_at(batch, number, slot_id, None)
         if then is not None and is_expired(then.slot, self._now):
             then = None
+        if now is not None:
+            self._settled.append(now.row)
         if same_state(batch, self._namespace, then, now):
+            if now is None:
+                self._forget_superseded(slot_id)
             return
         if then is None:
             assert now is not None
@@ -153,6 +167,9 @@ class _Restoring:
         if now is None:
             self._next_row += 1
             self._counts.n_added += 1
+            self._back.add(slot_id)
+            # It may have absorbed others before it was absorbed or superseded itself.
+            move_absorbed(batch, number, then.row, row)
         else:
             self._n_bytes -= batch.slot_bytes(number, row)
             self._n_cues -= batch.has_cue_vector(number, row)
@@ -168,7 +185,30 @@ class _Restoring:
         self._n_cues -= self._batch.has_cue_vector(self._number, row)
         self._batch.delete_slot(self._number, row, slot, at=self._now, trace=Trace.HISTORY)
         self._deleted.append(row)
+        self._removed.append(slot)
         self._counts.n_removed += 1
+
+    def _forget_superseded(self, slot_id: str) -> None:
+        """A fact that was superseded since, and was not there before it: it is history."""
+        if superseded_version(self._batch, self._number, slot_id) is not None:
+            trace = Trace.HISTORY if self._namespace.history_versions else Trace.NOTHING
+            forget_former(self._batch, self._number, [slot_id], trace)
+
+    def _hand_over(self, removed: Slot) -> None:
+        """What a slot that went had superseded is so by the next fact of its cue that is there."""
+        for slot_id in superseded_by(self._batch, self._number, removed.id):
+            version = superseded_version(self._batch, self._number, slot_id)
+            if version is None:
+                continue
+            cue = cue_key(version.slot)
+            rows = [] if cue is None else rows_of_cue(self._batch, self._number, cue)
+            facts = [slot for row in rows if (slot := self._batch.slot(self._number, row)) is not None]
+            newer = [slot for slot in facts if slot.created_at >= version.slot.created_at]
+            if newer:
+                first = min(newer, key=lambda slot: slot.created_at)
+                self._batch.trail(self._number).resupersede(version, first.id, first.created_at)
+            else:
+                self._forget_superseded(slot_id)
 
 
 def check_model(namespace: Namespace, snapshot: Snapshot) -> None:

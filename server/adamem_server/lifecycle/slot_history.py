@@ -19,6 +19,7 @@ from adamem_server.memory.reading import find_namespace
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.superseding import Restored, applied_of, put_restored
 from adamem_server.store.codec import Change, Head, Request, encode_vector
+from adamem_server.store.duplicates import move_absorbed
 from adamem_server.store.history import (
     last_version,
     present_since,
@@ -195,8 +196,10 @@ class _RestoreVersionJob:
             encoded = [encode_vector(np.asarray(vector), namespace.vector_type) for vector in self._vectors]
             values, cue_values = encoded[0], encoded[1] if len(encoded) > 1 else b""
         last = superseded_version(batch, namespace.number, self._slot_id)
-        if last is not None and last.number == version.number:
-            batch.trail(namespace.number).reinstated(last)
+        if last is not None:
+            move_absorbed(batch, namespace.number, last.row, row)
+            if last.number == version.number:
+                batch.trail(namespace.number).reinstated(last)
         return put_restored(batch, namespace, row, before, version.slot, data, values, cue_values, self._now)
 
 

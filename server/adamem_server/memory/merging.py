@@ -1,6 +1,7 @@
 """Merging duplicates without loss, and undoing it: the survivor keeps each absorbed slot whole, as it was stored.
 
-Absorbed slots leave their rows free for good, so that an undo puts each back where it was, under the same id and row.
+Absorbed slots leave their rows free for good, so that an undo puts each back where it was, under the same id and row;
+where there are snapshots in a new row, as a snapshot tells by the old one that the slot was there all the time.
 """
 
 import json
@@ -20,7 +21,8 @@ from adamem_server.memory.shard import Applied
 from adamem_server.policies import DuplicateAction, ScopeField
 from adamem_server.store import duplicates as stored
 from adamem_server.store.codec import Change, decode_vectors
-from adamem_server.store.keys import row_key
+from adamem_server.store.history import read_history, superseded_by, superseded_version
+from adamem_server.store.keys import MAX_ROW, row_key
 from adamem_server.store.slot_store import ReadView, WriteBatch
 from adamem_server.types import Absorbed, Access, DuplicatePair, FloatVector, Namespace, Slot
 
@@ -144,6 +146,7 @@ class MergeJob(_RowsJob):
         )
         cue_vector = rows.cue_vector(to) if survivor.cue else rows.cue_vector(row)
         rows.move_pairs(row, to)
+        rows.move_superseded(duplicate, survivor)
         rows.remove(row, duplicate)
         rows.put(to, survivor, united(survivor, duplicate, self._now), rows.vectors(to)[0], cue_vector)
         stored.add_absorbed(batch, number, to, record)
@@ -203,8 +206,9 @@ class RestoreJob(_RowsJob):
         left = Access(max(used.count - absorbed.access.count, 0), used.accessed_at)
         stored.put_access(batch, number, to, left)
         stored.remove_absorbed(batch, number, to, ordinal)
-        rows.put(absorbed.row, None, absorbed.slot, *vectors)
-        stored.put_access(batch, number, absorbed.row, absorbed.access)
+        row = rows.row_for(absorbed)
+        rows.put(row, None, absorbed.slot, *vectors)
+        stored.put_access(batch, number, row, absorbed.access)
         if self._merged_by:
             place = self._places[pair.survivor_id, pair.duplicate_id]
             stored.delete_merge(batch, number, self._merged_by, place)
@@ -260,6 +264,15 @@ class _Rows:
         if namespace.duplicates.on_duplicate is not DuplicateAction.KEEP:
             stored.put_forms(batch, number, row, scope_keys(after, namespace.duplicates.scope))
 
+    def row_for(self, absorbed: Absorbed) -> int:
+        """The row to put a slot back into: its old one, unless a snapshot would tell by it that it was there always."""
+        if not read_history(self.batch, self.namespace.number).pins or self._head.next_row > MAX_ROW:
+            return absorbed.row
+        row = self._head.next_row
+        self._head = self._head.with_next_row(row + 1)
+        stored.move_absorbed(self.batch, self.namespace.number, absorbed.row, row)
+        return row
+
     def remove(self, row: int, slot: Slot) -> None:
         number, head = self.namespace.number, self._head
         n_bytes = head.n_bytes - self.batch.slot_bytes(number, row)
@@ -278,6 +291,13 @@ class _Rows:
             helped, unhelpful = (_moved(rows, row, to) for rows in (taught.helped, taught.unhelpful))
             self.batch.unteach(number, pair)
             self.batch.teach(number, replace(taught, helped=helped, unhelpful=unhelpful))
+
+    def move_superseded(self, slot: Slot, to: Slot) -> None:
+        """What a slot had superseded is superseded by another one."""
+        number = self.namespace.number
+        for slot_id in superseded_by(self.batch, number, slot.id):
+            if (version := superseded_version(self.batch, number, slot_id)) is not None:
+                self.batch.trail(number).resupersede(version, to.id, version.validity.end)
 
     def finish(self) -> Applied | None:
         """Put journal and head; what the shard must apply."""

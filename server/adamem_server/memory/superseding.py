@@ -16,6 +16,7 @@ from adamem_server.memory.forms import put_forms
 from adamem_server.memory.shard import Applied
 from adamem_server.store.codec import decode_vectors
 from adamem_server.store.cue_rows import cue_key
+from adamem_server.store.duplicates import move_absorbed
 from adamem_server.store.expiry import forget_former_expiry
 from adamem_server.store.history import (
     last_version,
@@ -126,6 +127,7 @@ def reinstate(batch: WriteBatch, namespace: Namespace, version: SlotVersion, row
         return None
     data = version_record(batch, namespace.number, version)
     values, cue_values = version_values(batch, namespace, version)
+    move_absorbed(batch, namespace.number, version.row, row)
     trail.reinstated(version)
     return put_restored(batch, namespace, row, None, version.slot, data, values, cue_values, now)
 

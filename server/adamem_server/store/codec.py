@@ -166,6 +166,10 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
         """The same with another newest change."""
         return msgspec.structs.replace(self, sequence=sequence)
 
+    def with_next_row(self, next_row: int) -> "Head":
+        """The same with another row for the next slot."""
+        return msgspec.structs.replace(self, next_row=next_row)
+
     def with_slots(self, n_slots: int, n_bytes: int, n_cues: int) -> "Head":
         """The same with other counts."""
         return msgspec.structs.replace(self, n_slots=n_slots, n_bytes=n_bytes, n_cues=n_cues)

@@ -1,6 +1,7 @@
 """Forms of texts by which duplicates are found, what slots have absorbed, and what jobs merged or would merge."""
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from adamem_server.store import codec, keys
@@ -93,6 +94,22 @@ def last_absorbed(view: ReadView, number: int, row: int) -> int:
 def remove_absorbed(batch: WriteBatch, number: int, row: int, ordinal: int) -> None:
     """Take one out of what a survivor has absorbed."""
     batch.delete("absorbed", keys.absorbed_key(number, row, ordinal))
+
+
+def move_absorbed(batch: WriteBatch, number: int, row: int, to: int) -> None:
+    """A slot takes what it has absorbed along from a row that it left to the one that it gets."""
+    for ordinal, absorbed in list(absorbed_by(batch, number, row)) if row != to else ():
+        remove_absorbed(batch, number, row, ordinal)
+        batch.put("absorbed", keys.absorbed_key(number, to, ordinal), encode_absorbed(absorbed))
+
+
+def forget_absorbed(batch: WriteBatch, number: int, row: int, slot_ids: AbstractSet[str]) -> int:
+    """Take slots out of what a row has absorbed, with what these had absorbed before; how many."""
+    gone = [(n, each) for n, each in absorbed_by(batch, number, row) if each.slot.id in slot_ids]
+    for ordinal, absorbed in gone:
+        batch.delete_absorbed(number, absorbed.row)
+        remove_absorbed(batch, number, row, ordinal)
+    return len(gone)
 
 
 def put_access(batch: WriteBatch, number: int, row: int, access: Access) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from adamem_server.store import codec, keys
 from adamem_server.store.archive import archive_count
+from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.generations import read_generations
 from adamem_server.store.history import read_history
 from adamem_server.store.slot_store import OF_NAMESPACE, OF_SPACES, ReadView, WriteBatch
@@ -57,6 +58,18 @@ def requests_naming(view: ReadView, number: int, slot_ids: AbstractSet[str] | No
         if slot_ids is None or (request.time <= upto and not slot_ids.isdisjoint(request.slot_ids)):
             found.append(key)
     return found
+
+
+def survivors_of(view: ReadView, number: int, slot_ids: AbstractSet[str]) -> list[int]:
+    """The rows of slots that have absorbed one of some others. Cost: O(absorbed)."""
+    prefix = keys.number_key(number)
+    n_bytes = len(keys.row_key(number, 0))
+    found = (
+        keys.row_of(key[:n_bytes])
+        for key, value in view.scan("absorbed", prefix, prefix)
+        if decode_absorbed(value).slot.id in slot_ids
+    )
+    return list(dict.fromkeys(found))
 
 
 def forget_requests(batch: WriteBatch, request_keys: Collection[bytes]) -> None:

@@ -221,6 +221,7 @@ class Trail:
     def deleted(self, version: SlotVersion) -> None:
         """A superseded slot is deleted, and is history from now on."""
         self._unlink(version)
+        self._batch.delete_absorbed(self._number, version.row)
         ended = replace(version, ending=Ending.DELETED, validity=replace(version.validity, superseded_by=""))
         self._put(ended, version_record(self._batch, self._number, version))
 
@@ -230,6 +231,7 @@ class Trail:
             version = superseded_version(self._batch, self._number, slot_id)
             if version is not None:
                 self._unlink(version)
+                self._batch.delete_absorbed(self._number, version.row)
 
     def has_superseded(self) -> bool:
         """Whether any slot of the namespace is superseded."""
@@ -240,8 +242,8 @@ class Trail:
         before: SlotVersion | None = None
         n_erased = 0
         for version in list(read_versions(self._batch, self._number, slot_id)):
-            if version.ending is Ending.SUPERSEDED:
-                self._unlink(version)
+            if version.ending is Ending.SUPERSEDED and self._unlink(version):
+                self._batch.delete_absorbed(self._number, version.row)
             if also_held:
                 self._delete(version)
                 n_erased += 1
@@ -389,12 +391,17 @@ class Trail:
         self._batch.put("superseded", key, b"")
         self._n_superseded += 1
 
-    def _unlink(self, version: SlotVersion) -> None:
+    def _unlink(self, version: SlotVersion) -> bool:
+        """Whether it was superseded until now."""
         newer = version.validity.superseded_by
-        if newer:
-            older = codec.slot_id_bytes(version.slot.id)
-            key = keys.superseded_key(self._number, codec.slot_id_bytes(newer), older)
-            self._n_superseded -= self._batch.delete("superseded", key)
+        if not newer:
+            return False
+        older = codec.slot_id_bytes(version.slot.id)
+        is_unlinked = self._batch.delete(
+            "superseded", keys.superseded_key(self._number, codec.slot_id_bytes(newer), older)
+        )
+        self._n_superseded -= is_unlinked
+        return is_unlinked
 
     def _watch(self, last: SlotVersion | None) -> None:
         """The last that is kept of a slot that is gone goes when it expires, also if another had taken its place."""

@@ -488,9 +488,9 @@ class WriteBatch(ReadView):
         return self._remove_slot(number, row, slot, with_absorbed=with_absorbed, absent=absent)
 
     def supersede_slot(self, number: int, row: int, slot: Slot, *, end: int, newer: str) -> None:
-        """Take a slot out of those that are found: the slot `newer` holds from `end` on. What it absorbed goes."""
+        """Take a slot out of those that are found: the slot `newer` holds from `end` on. What it absorbed stays."""
         self.trail(number).superseded(row, slot, end, newer)
-        self._remove_slot(number, row, slot, with_absorbed=True)
+        self._remove_slot(number, row, slot, with_absorbed=False)
 
     def _remove_slot(
         self, number: int, row: int, slot: Slot, *, with_absorbed: bool, absent: Collection[str] = ()
@@ -517,7 +517,7 @@ class WriteBatch(ReadView):
         if "row_forms" not in absent:
             self.delete_forms(number, row)
         if with_absorbed and "absorbed" not in absent:
-            self._delete_absorbed(number, row)
+            self.delete_absorbed(number, row)
         return n_bytes + n_cue_bytes, n_cue_bytes > 0
 
     def _pop(self, table: str, key: bytes) -> bytes:
@@ -633,11 +633,11 @@ class WriteBatch(ReadView):
         self._txn.delete(keys.pair_row_key(number, row, pair), db=self._tables["pair_rows"])
         self._put_pair(number, pair, replace(stored, helped=helped, unhelpful=unhelpful))
 
-    def _delete_absorbed(self, number: int, row: int) -> None:
+    def delete_absorbed(self, number: int, row: int) -> None:
         """Remove what a row has absorbed, and what that had absorbed before."""
         prefix = keys.row_key(number, row)
         for key, value in list(self.scan("absorbed", prefix, prefix)):
-            self._delete_absorbed(number, decode_absorbed(value).row)
+            self.delete_absorbed(number, decode_absorbed(value).row)
             self._txn.delete(key, db=self._tables["absorbed"])
 
     def _gather(self, table: str, key: bytes, value: bytes) -> None:
