@@ -1,0 +1,180 @@
+"""Merges beside snapshots, superseded facts and erasures: no slot is in two states, and none is lost between them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adamem_server.store.history import all_superseded
+from adamem_server.types import NamespaceSpec
+from tests.unit.lifecycle.test_snapshots import World, operations
+from tests.unit.memory.engines import Lab
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    lab = Lab(tmp_path)
+    lifecycle = operations(lab, tmp_path)
+    lifecycle.start()
+    lab.engine.create_namespace(NamespaceSpec(name="ann"))
+    yield World(lab, lifecycle)
+    lifecycle.close()
+    lab.close()
+
+
+def merge(world: World) -> str:
+    return world.done(world.lifecycle.deduplicate("ann", {"scope": ["user_id"]})).id
+
+
+def absorbed(world: World, slot_id: str) -> list[str]:
+    return [each.slot.id for each in world.lab.engine.get_slot("ann", slot_id).absorbed]
+
+
+def superseded(world: World) -> list[str]:
+    with world.lab.store.read() as view:
+        return list(all_superseded(view, world.lab.engine.get_namespace("ann").namespace.number))
+
+
+def supersede(world: World) -> None:
+    world.lab.engine.update_namespace("ann", description=None, ef_search=None, supersede=True)
+
+
+def test_a_snapshot_of_merged_slots_does_not_have_what_an_undo_brought_back_since(world: World) -> None:
+    lab = world.lab
+    first, second = lab.put("ann", "thing one", "THING one!")
+    lab.put("ann", "thing two")
+    job = merge(world)
+    world.lifecycle.snapshots.create("ann", "merged")
+    then = world.state()
+    world.done(world.lifecycle.undo_deduplicate("ann", job_id=job))
+    assert set(world.diff("merged")) >= {second}
+    undone = world.state()
+    world.lifecycle.snapshots.create("ann", "undone")
+    world.restore("merged")
+    assert world.state() == then
+    world.restore("undone")
+    assert set(undone) == set(world.state())
+    world.check()
+    assert first in then
+
+
+def test_what_a_restore_brings_back_is_absorbed_no_more(world: World) -> None:
+    lab = world.lab
+    (first,) = lab.put("ann", "thing one")
+    (second,) = lab.put("ann", "THING one!")
+    world.lifecycle.snapshots.create("ann", "both")
+    then = world.state()
+    merge(world)
+    assert absorbed(world, first) == [second]
+    world.restore("both")
+    assert world.state() == then
+    assert absorbed(world, first) == []
+    world.check()
+
+
+def test_what_was_absorbed_before_a_snapshot_stays_with_its_survivor(world: World) -> None:
+    """A survivor that was itself absorbed since comes back, in another row, with what it had absorbed before."""
+    lab = world.lab
+    (oldest,) = lab.put("ann", "thing nine")
+    survivor, other = lab.put("ann", "thing one", "THING one!")
+    merge(world)
+    world.lifecycle.snapshots.create("ann", "merged")
+    lab.put("ann", "Thing, one", id=oldest)
+    merge(world)
+    assert lab.contents("ann") == ["Thing, one"]
+    world.restore("merged")
+    assert sorted(lab.contents("ann")) == ["thing nine", "thing one"]
+    assert absorbed(world, survivor) == [other]
+    world.check()
+
+
+def test_a_superseded_slot_keeps_what_it_absorbed(world: World) -> None:
+    supersede(world)
+    lab = world.lab
+    survivor, other = lab.put("ann", "thing one", "THING one!")
+    lab.put("ann", "thing one", id=survivor, cue="which?")
+    merge(world)
+    for back in ("deletion", "history"):
+        lab.now += SECOND
+        (newer,) = lab.put("ann", "thing two", cue="which?")
+        assert lab.contents("ann") == ["thing two"]
+        if back == "deletion":
+            lab.engine.delete_slots("ann", slot_ids=[newer])
+        else:
+            world.lifecycle.slot_history.restore("ann", survivor, 0)
+        assert absorbed(world, survivor) == [other]
+    lab.now += SECOND
+    lab.put("ann", "thing three", cue="which?")
+    lab.engine.delete_slots("ann", slot_ids=[survivor])
+    with lab.store.read() as view:
+        assert not list(view.scan("absorbed", b"", b""))
+    world.check()
+
+
+def test_what_an_absorbed_fact_had_superseded_is_superseded_by_its_survivor(world: World) -> None:
+    supersede(world)
+    lab = world.lab
+    (survivor,) = lab.put("ann", "thing two")
+    (old,) = lab.put("ann", "thing one", cue="which?")
+    lab.now += SECOND
+    lab.put("ann", "THING two!", cue="which?")
+    merge(world)
+    assert lab.contents("ann") == ["thing two"]
+    lab.engine.delete_slots("ann", slot_ids=[survivor])
+    assert lab.contents("ann") == ["thing one"]
+    assert old not in superseded(world)
+    world.check()
+
+
+@pytest.mark.parametrize("history_versions", [0, 10])
+def test_facts_that_were_superseded_since_a_snapshot_are_so_no_more(world: World, history_versions: int) -> None:
+    supersede(world)
+    lab = world.lab
+    lab.engine.update_namespace("ann", description=None, ef_search=None, history_versions=history_versions)
+    lab.put("ann", "thing zero")
+    world.lifecycle.snapshots.create("ann", "empty")
+    lab.put("ann", "thing one", cue="which?")
+    lab.now += SECOND
+    lab.put("ann", "thing two", cue="which?")
+    assert len(superseded(world)) == 1
+    world.restore("empty")
+    assert lab.contents("ann") == ["thing zero"]
+    assert superseded(world) == []
+    world.check()
+
+
+def test_a_fact_that_one_of_later_had_taken_over_comes_back_behind_the_one_of_then(world: World) -> None:
+    supersede(world)
+    lab = world.lab
+    (old,) = lab.put("ann", "thing one", cue="which?", created_at=lab.now)
+    (newest,) = lab.put("ann", "thing three", cue="which?", created_at=lab.now + 2 * SECOND)
+    world.lifecycle.snapshots.create("ann", "then")
+    # It came late, and holds between both.
+    (between,) = lab.put("ann", "thing two", cue="which?", created_at=lab.now + SECOND)
+    lab.engine.delete_slots("ann", slot_ids=[newest])
+    assert lab.contents("ann") == ["thing two"]
+    world.restore("then")
+    assert lab.contents("ann") == ["thing three"]
+    assert superseded(world) == [old]
+    lab.engine.delete_slots("ann", slot_ids=[newest])
+    assert lab.contents("ann") == ["thing one"]
+    assert between
+    world.check()
+
+
+def test_an_erased_slot_is_in_nothing_that_absorbed_it(world: World) -> None:
+    lab = world.lab
+    survivor, other = lab.put("ann", "thing one", "THING one, SHOUTED")
+    lab.put("ann", "thing one shouted", id=survivor)
+    merge(world)
+    assert absorbed(world, survivor) == [other]
+    lab.put("ann", "thing other", id=other)
+    path = lab.store.path / "data.mdb"
+    assert b"SHOUTED" in path.read_bytes()
+    world.lifecycle.erasure.delete_slots("ann", slot_ids=[other], erase=True)
+    assert b"SHOUTED" not in path.read_bytes()
+    assert lab.contents("ann") == ["thing one shouted"]
+    assert absorbed(world, survivor) == []
+    world.check()
