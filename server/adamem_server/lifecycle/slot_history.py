@@ -195,11 +195,11 @@ class _RestoreVersionJob:
         if self._vectors:
             encoded = [encode_vector(np.asarray(vector), namespace.vector_type) for vector in self._vectors]
             values, cue_values = encoded[0], encoded[1] if len(encoded) > 1 else b""
+        if before is None and (gone := last_version(batch, namespace.number, self._slot_id)) is not None:
+            move_absorbed(batch, namespace.number, gone.row, row)
         last = superseded_version(batch, namespace.number, self._slot_id)
-        if last is not None:
-            move_absorbed(batch, namespace.number, last.row, row)
-            if last.number == version.number:
-                batch.trail(namespace.number).reinstated(last)
+        if last is not None and last.number == version.number:
+            batch.trail(namespace.number).reinstated(last)
         return put_restored(batch, namespace, row, before, version.slot, data, values, cue_values, self._now)
 
 

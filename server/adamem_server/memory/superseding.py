@@ -123,7 +123,7 @@ def reinstate(batch: WriteBatch, namespace: Namespace, version: SlotVersion, row
     """
     trail = batch.trail(namespace.number)
     if version.space != space_of(namespace.model_fingerprint):
-        trail.created(version.slot.id)
+        trail.orphaned(version)
         return None
     data = version_record(batch, namespace.number, version)
     values, cue_values = version_values(batch, namespace, version)

@@ -75,7 +75,10 @@ def superseded_version(view: "ReadView", number: int, slot_id: str) -> SlotVersi
     if view.row(number, slot_id) is not None:
         return None
     last = last_version(view, number, slot_id)
-    return last if last is not None and last.ending is Ending.SUPERSEDED and not last.held else None
+    if last is None or last.ending is not Ending.SUPERSEDED or last.held:
+        return None
+    # One that was there again since, or could not come back, is an ordinary former version.
+    return last if view.get("superseded", _link_key(number, last)) is not None else None
 
 
 def superseded_by(view: "ReadView", number: int, slot_id: str) -> list[str]:
@@ -218,6 +221,10 @@ class Trail:
         self._unlink(version)
         self._forget(version, self._before(version))
 
+    def orphaned(self, version: SlotVersion) -> None:
+        """What superseded a version is gone, and it cannot come back: it is history from now on."""
+        self._unlink(version)
+
     def deleted(self, version: SlotVersion) -> None:
         """A superseded slot is deleted, and is history from now on."""
         self._unlink(version)
@@ -242,7 +249,8 @@ class Trail:
         before: SlotVersion | None = None
         n_erased = 0
         for version in list(read_versions(self._batch, self._number, slot_id)):
-            if version.ending is Ending.SUPERSEDED and self._unlink(version):
+            if version.ending is Ending.SUPERSEDED:
+                self._unlink(version)
                 self._batch.delete_absorbed(self._number, version.row)
             if also_held:
                 self._delete(version)
@@ -391,17 +399,9 @@ class Trail:
         self._batch.put("superseded", key, b"")
         self._n_superseded += 1
 
-    def _unlink(self, version: SlotVersion) -> bool:
-        """Whether it was superseded until now."""
-        newer = version.validity.superseded_by
-        if not newer:
-            return False
-        older = codec.slot_id_bytes(version.slot.id)
-        is_unlinked = self._batch.delete(
-            "superseded", keys.superseded_key(self._number, codec.slot_id_bytes(newer), older)
-        )
-        self._n_superseded -= is_unlinked
-        return is_unlinked
+    def _unlink(self, version: SlotVersion) -> None:
+        if version.validity.superseded_by:
+            self._n_superseded -= self._batch.delete("superseded", _link_key(self._number, version))
 
     def _watch(self, last: SlotVersion | None) -> None:
         """The last that is kept of a slot that is gone goes when it expires, also if another had taken its place."""
@@ -415,3 +415,9 @@ class Trail:
     def _key(self, version: SlotVersion) -> bytes:
         slot_id = codec.slot_id_bytes(version.slot.id)
         return keys.version_key(self._number, slot_id, version.sequence, version.number)
+
+
+def _link_key(number: int, version: SlotVersion) -> bytes:
+    """Key in superseded of a version that another slot superseded."""
+    newer, older = codec.slot_id_bytes(version.validity.superseded_by), codec.slot_id_bytes(version.slot.id)
+    return keys.superseded_key(number, newer, older)

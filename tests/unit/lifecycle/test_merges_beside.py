@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from adamem_server.errors import SlotNotFoundError
 from adamem_server.store.history import all_superseded
+from adamem_server.store.version_types import Trace
 from adamem_server.types import NamespaceSpec
 from tests.unit.lifecycle.test_snapshots import World, operations
 from tests.unit.memory.engines import Lab
@@ -161,6 +163,23 @@ def test_a_fact_that_one_of_later_had_taken_over_comes_back_behind_the_one_of_th
     lab.engine.delete_slots("ann", slot_ids=[newest])
     assert lab.contents("ann") == ["thing one"]
     assert between
+    world.check()
+
+
+def test_a_fact_that_came_back_and_was_deleted_is_not_superseded(world: World) -> None:
+    supersede(world)
+    lab = world.lab
+    lab.engine.update_namespace("ann", description=None, ef_search=None, history_versions=0)
+    (old,) = lab.put("ann", "thing one", cue="which?")
+    world.lifecycle.snapshots.create("ann", "old")
+    lab.now += SECOND
+    lab.put("ann", "thing two", cue="which?")
+    world.restore("old")
+    assert lab.contents("ann") == ["thing one"]
+    world.lifecycle.snapshots.delete("ann", "old")
+    lab.engine.delete_slots("ann", slot_ids=[old], trace=Trace.HISTORY)
+    with pytest.raises(SlotNotFoundError):
+        lab.engine.get_slot("ann", old)
     world.check()
 
 
