@@ -27,7 +27,8 @@ from tests.integration.errors import refusal
 from tests.integration.process import ServerProcess, run_serve
 
 SERVICES = tuple(
-    f"adamem.v1.{name}Service" for name in ("Memory", "Admin", "Lifecycle", "Job", "Backup", "Package", "Version")
+    f"adamem.v1.{name}Service"
+    for name in ("Memory", "Admin", "Lifecycle", "Job", "Backup", "Package", "Version", "Archive")
 )
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
