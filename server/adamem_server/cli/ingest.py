@@ -54,6 +54,7 @@ class Ingest:
                     n_slots += 1
                     yield slot
             n_bytes += source.n_bytes
+            self._progress.update(n_bytes=n_bytes)
 
     def _read(self, source: Source, n_bytes_before: int) -> "Iterator[tuple[str, SlotInput] | Problem]":
         if source.format in FOREIGN:

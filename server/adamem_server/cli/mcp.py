@@ -66,7 +66,7 @@ def mcp(context: click.Context, session: Session, /, **given: Any) -> None:
     here: no tool can choose others. `adamem mcp [OPTIONS] config HOST` prints a host's settings for these options.
     """
     if given["data_dir"] and session.endpoint:
-        raise click.UsageError("--data-dir starts a server, --endpoint names one: give one of them")
+        raise click.UsageError("--data-dir starts a server, --endpoint or MEMORY_ENDPOINT names one: give one of them")
     if context.invoked_subcommand is None:
         _run(session, given)
 

@@ -203,4 +203,6 @@ def delete(session: Session, name: str, erase: bool, yes: bool) -> None:
         print_json({"name": name, **result.to_dict()})
     else:
         say(f"deleted {name} with {result.n_slots:,} slots")
+        if not erase and any(each.n_after for each in result.receipt.structures):
+            say("its records are removed in the background; those that are left are counted here")
         print_receipt(result.receipt)

@@ -334,5 +334,5 @@ class _Run:
         if kind is FindingKind.OTHER_MODEL:
             return f"made by {numbers['model']}; this server embeds with {self._encoders.serving.info.name}"
         if kind is FindingKind.SUPERSEDED:
-            return f"all {numbers['n_versions']} former versions of slots take {numbers['version_bytes']} bytes"
+            return f"all {numbers['n_versions']:,} former versions of slots take {numbers['version_bytes']:,} bytes"
         return ""
