@@ -36,7 +36,16 @@ EXAMPLES: Final = (
     Example("POST", "/update", body={"q": "What can Ann not eat?", "a": "Ann is allergic to peanuts", "ns": "friends"}),
     Example("POST", "/query", body={"query": "Is there food Ann should avoid?", "top_k": 3, "ns": "friends"}),
     Example("GET", "/admin/namespaces"),
-    Example("POST", "/v1/namespaces", body={"name": "team", "description": "What the team knows", "supersede": False}),
+    Example(
+        "POST",
+        "/v1/namespaces",
+        body={
+            "name": "team",
+            "description": "What the team knows",
+            "supersede": False,
+            "archive": {"max_slots": 100000},
+        },
+    ),
     Example("GET", "/v1/namespaces", {"prefix": "te", "page_size": "10"}),
     Example("GET", "/v1/namespaces/{name}", {"name": "team"}),
     Example("PATCH", "/v1/namespaces/{name}", {"name": "team"}, {"ranking": {"recency": 0.5, "half_life_days": 14}}),
