@@ -384,5 +384,12 @@ def test_it_serves_a_data_directory_itself(tmp_path: Path) -> None:
         async with by_stdio(*data, folder=tmp_path) as client:
             assert await found(client, "What colour is the kettle?") == ["The kettle is blue"]
 
+    async def both() -> None:
+        other = ("mcp", "--data-dir", str(tmp_path / "other"))
+        # No port is fixed: HTTP, which knows no scope, is not served.
+        async with by_stdio(*data, folder=tmp_path), by_stdio(*other, folder=tmp_path) as client:
+            assert await found(client, "What colour is the kettle?") == []
+
     run(store)
     run(find)
+    run(both)

@@ -194,7 +194,7 @@ def _reached(session: Session, data_dir: Path | None) -> Iterator[Session]:
     from adamem_server.telemetry.log import configure
 
     try:
-        settings = read_settings({"data_dir": data_dir, "host": "127.0.0.1", "port": 0})
+        settings = read_settings({"data_dir": data_dir, "host": "127.0.0.1", "port": 0, "http": False})
         configure(settings.log_level, settings.log_format)
         server = app.build(settings)
     except SettingsError as error:

@@ -237,6 +237,9 @@ def slot_of_json(line: str, defaults: Mapping[str, Any]) -> "SlotInput":
         raise ValueError(f"an object is expected, not {type(given).__name__}")
     if "content" not in given and "text" in given:
         given["content"] = given.pop("text")
+    if "updated_at" in given and (given.get("expires_at") or not given.get("ttl_s")):
+        # As it was stored: that it had a time to live, 0 for none, says no more than when it expires.
+        given.pop("ttl_s", None)
     known = {each.name for each in fields(SlotInput)}
     chosen: dict[str, Any] = dict(defaults)
     chosen |= {name: value for name, value in given.items() if name in known and value is not None}

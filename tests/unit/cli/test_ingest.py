@@ -132,6 +132,17 @@ def test_a_listing_can_be_ingested(run, server, tmp_path) -> None:
     assert "updated_at" not in json.dumps(dict(restored.metadata))
 
 
+@pytest.mark.parametrize("expiry", [{"ttl_s": 0.0}, {"ttl_s": 60.0, "expires_at": "2100-01-01T00:00:00Z"}])
+def test_slots_of_a_package_can_be_ingested(run, server, tmp_path, expiry) -> None:
+    line = {"content": "kept", "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z", **expiry}
+    path = tmp_path / "slots.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    assert run("ingest", str(path)).exit_code == 0
+    (slot,) = server.slots[""].values()
+    assert slot.HasField("expires_at") is ("expires_at" in expiry)
+    assert not slot.HasField("ttl")
+
+
 def test_progress_is_told_without_a_terminal(run, notes) -> None:
     result = run("ingest", str(notes))
     assert "ingest: 100% 6 slots" in result.stderr
