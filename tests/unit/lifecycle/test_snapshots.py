@@ -129,8 +129,10 @@ def world(tmp_path: Path) -> Iterator[World]:
     lifecycle = operations(lab, tmp_path)
     lifecycle.start()
     lab.engine.create_namespace(NamespaceSpec(name="ann"))
-    yield World(lab, lifecycle)
-    lifecycle.close()
+    world = World(lab, lifecycle)
+    yield world
+    # The last one: some tests start another.
+    world.lifecycle.close()
     lab.close()
 
 
