@@ -100,7 +100,10 @@ class Training:
         started, cpu = time.perf_counter(), time.thread_time()
         with self._store.read() as view:
             learning = view.learning(self._namespace.number)
-            stored = [pair for _, pair in view.pairs(self._namespace.number)]
+            numbered = list(view.pairs(self._namespace.number))
+        stored = [pair for _, pair in numbered]
+        # Pairs that came behind those that were given vectors for this training are learned by the next.
+        trained_to = min((number for number, pair in numbered if pair.vector is None), default=learning.next_pair) - 1
         feedback = list(map(_feedback, [pair for pair in stored if pair.vector is not None]))
         cues = {pair.query for pair in stored if pair.is_cue}
         lesson = self._lesson(feedback, cues)
@@ -131,7 +134,7 @@ class Training:
             version=0 if fitted is None else learning.next_version,
         )
         adapter = None if fitted is None else _new_adapter(fitted, verdict, report)
-        return Trained(report, learning.next_pair - 1, adapter)
+        return Trained(report, trained_to, adapter)
 
     def _lesson(self, feedback: Sequence[Feedback], cues: Collection[str]) -> _Lesson:
         pairs = sorted(pairs_from_feedback(feedback), key=lambda pair: (pair.text not in cues, pair.time_us))
