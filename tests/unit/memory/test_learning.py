@@ -165,6 +165,25 @@ def test_a_training_on_nothing_new_pushes_no_version_out(lab: Lab) -> None:
     assert [each.version for each in lab.engine.adaptation.list_adapter_versions("n")[0]] == [1]
 
 
+def test_what_is_taught_behind_the_embedding_is_learned_next(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = fill(lab, "n")
+    teach(lab, "n", answers, range(3))
+    learner = lab.engine.parts.learner
+    embed = learner._embed
+
+    def embed_first(*arguments: object) -> bool:
+        done = embed(*arguments)  # type: ignore[arg-type]
+        monkeypatch.undo()
+        teach(lab, "n", answers, range(3, 5))
+        return done
+
+    monkeypatch.setattr(learner, "_embed", embed_first)
+    first, second = trained(lab), trained(lab)
+    assert (first.outcome, first.n_pairs) == (TrainingOutcome.PROMOTED, 3 * N_TOPICS)
+    assert (second.outcome, second.n_pairs) == (TrainingOutcome.PROMOTED, 5 * N_TOPICS)
+    assert second.version == 2
+
+
 def test_what_does_not_help_does_not_serve(lab: Lab) -> None:
     """Answers that have nothing to do with their questions: nothing can be learned that holds for other questions."""
     lab.put("n", *(f"tell{n} about{n}" for n in range(80)))
