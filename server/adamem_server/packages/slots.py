@@ -111,11 +111,6 @@ def encode_lines(items: Sequence[msgspec.Struct]) -> bytes:
     return _encoder.encode_lines(items)
 
 
-def encode_line(item: msgspec.Struct) -> bytes:
-    """One line, with its end."""
-    return _encoder.encode(item) + b"\n"
-
-
 def packaged(slot: Slot, access: Access, *, cue_embedded: bool) -> PackagedSlot:
     """A stored slot as a line."""
     scope = slot.scope
