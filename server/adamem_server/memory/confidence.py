@@ -31,7 +31,7 @@ def confidence(candidates: Candidates, ranked: Ranked, query: QueryFeatures) -> 
     Returns:
         0 if there are no candidates.
     """
-    if len(ranked.order) == 0:
+    if len(ranked.score) == 0:
         return 0.0
     fused = ranked.parts["dense"] + ranked.parts["lexical"]
     gap = dense_gap(candidates.dense) if query.cosine else _USUAL_GAP

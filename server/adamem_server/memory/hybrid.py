@@ -26,7 +26,7 @@ from adamem_server.memory.ranking import (
     with_part,
 )
 from adamem_server.memory.shard import Gathered
-from adamem_server.memory.signals import signals
+from adamem_server.memory.signals import weighed
 from adamem_server.memory.time_ranges import time_ranges
 from adamem_server.memory.turns import Rows
 
@@ -198,7 +198,7 @@ class Ranking:
         """
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         score = self.ranked.score[np.array(among, np.int64)]
-        own = Ranked(np.arange(len(among)), score, {}, self.ranked.dense_share)
+        own = Ranked(score, {}, self.ranked.dense_share)
         chosen = [among[int(i)] for i in diversify(own, vectors / np.maximum(norms, 1e-12), top_k, 1.0 - diversity)]
         taken = set(chosen)
         return chosen + [i for i in self.order if i not in taken]
@@ -210,5 +210,5 @@ def ranking_of(
     """Rank a pool; `learned` are weights of `signals.SIGNALS`, float32 [n_signals]."""
     ranked = rank(pool.candidates, features, weights, now_us)
     if learned is not None:
-        ranked = with_part(ranked, LEARNED, signals(pool.candidates, ranked) @ learned)
+        ranked = with_part(ranked, LEARNED, weighed(pool.candidates, ranked, learned))
     return Ranking(pool, ranked, confidence(pool.candidates, ranked, features), ranked.order.tolist())

@@ -1,6 +1,6 @@
 """How a text looks, whatever it is about: what feedback may find to be typical of slots that help.
 
-Packed into 16 bits a slot. What each trait is worth is not said here: a namespace learns that, or nothing comes of it.
+Packed into 11 bits a slot. What each trait is worth is not said here: a namespace learns that, or nothing comes of it.
 """
 
 # ruff: noqa: RUF001 - Russian words
@@ -17,6 +17,7 @@ _LAYOUT: Final = ((0, 1, 0.35), (1, 7, 0.6), (4, 1, 0.15), (5, 1, 0.5), (6, 7, 0
 _BITS: Final = np.array([bit for bit, _, _ in _LAYOUT], np.uint16)
 _MOST: Final = np.array([most for _, most, _ in _LAYOUT], np.uint16)
 _UNITS: Final = np.array([unit for _, _, unit in _LAYOUT], np.float32)
+_N_BITS: Final = 11
 _MAX_LETTERS: Final = 1_000
 _TIMES: Final = frozenset(
     """
@@ -64,6 +65,9 @@ def traits_of(text: str) -> int:
     return sum(min(count, most) << bit for count, (bit, most, _) in zip(counts, _LAYOUT, strict=True))
 
 
-def trait_signals(packed: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """The traits of n texts as numbers around 1: float32 [n, len(TRAITS)]."""
-    return np.asarray(((packed[:, None] >> _BITS) & _MOST) / _UNITS, np.float32)
+def _signals(packed: NDArray[np.uint16]) -> NDArray[np.float32]:
+    return np.asarray(((packed >> _BITS[:, None]) & _MOST[:, None]) / _UNITS[:, None], np.float32)
+
+
+# Packed traits as numbers around 1: float32 [len(TRAITS), 2048], a column for each way of packing.
+TRAIT_SIGNALS: Final = _signals(np.arange(1 << _N_BITS, dtype=np.uint16))

@@ -10,7 +10,7 @@ from adamem_server.memory.ranking import Ranked
 
 def ranked(scores) -> Ranked:
     score = np.array(scores, dtype=np.float32)
-    return Ranked(np.argsort(-score, kind="stable"), score, {}, 0.5)
+    return Ranked(score, {}, 0.5)
 
 
 def test_a_copy_of_the_best_waits():

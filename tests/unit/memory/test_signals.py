@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adamem_server.memory.ranking import QueryFeatures, Weights, rank
-from adamem_server.memory.signals import SIGNALS, signals
-from adamem_server.memory.traits import TRAITS, trait_signals, traits_of
+from adamem_server.memory.signals import SIGNALS, signals, weighed
+from adamem_server.memory.traits import TRAIT_SIGNALS, TRAITS, traits_of
 from tests.unit.memory.test_ranking import HOUR, candidates, shuffled
 
 
 def traits(text: str) -> dict[str, float]:
-    (row,) = trait_signals(np.array([traits_of(text)], np.uint16))
-    return {name: round(float(value), 2) for name, value in zip(TRAITS, row, strict=True) if value}
+    values = TRAIT_SIGNALS[:, traits_of(text)]
+    return {name: round(float(value), 2) for name, value in zip(TRAITS, values, strict=True) if value}
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,10 @@ def test_traits(text: str, expected: set[str]) -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_has_traits_that_fit(text: str) -> None:
-    packed = traits_of(text)
-    assert 0 <= packed < 1 << 11
+    assert 0 <= traits_of(text) < TRAIT_SIGNALS.shape[1]
     assert traits_of("!" * 8) == traits_of("!" * 900)
-    values = trait_signals(np.array([packed], np.uint16))
-    assert values.shape == (1, len(TRAITS))
-    assert ((values >= 0) & (values < 13)).all()
+    assert len(TRAIT_SIGNALS) == len(TRAITS)
+    assert ((TRAIT_SIGNALS >= 0) & (TRAIT_SIGNALS < 13)).all()
 
 
 @given(st.integers(0, 200), st.integers(0, 10**6))
@@ -66,3 +64,11 @@ def test_signals_do_not_depend_on_the_order(n: int, seed: int) -> None:
     here = signals(given_, rank(given_, query, Weights(), 0))
     there = signals(other, rank(other, query, Weights(), 0))
     np.testing.assert_allclose(here[order], there, atol=1e-3)
+
+
+@given(st.integers(0, 200), st.integers(0, 10**6))
+def test_weighed_is_the_sum_of_weighed_signals(n: int, seed: int) -> None:
+    given_, weights = candidates(n, seed), np.random.default_rng(seed).standard_normal(len(SIGNALS)).astype(np.float32)
+    ranked = rank(given_, QueryFeatures(), Weights(), 0)
+    expected = signals(given_, ranked) @ weights
+    np.testing.assert_allclose(weighed(given_, ranked, weights), expected, rtol=1e-4, atol=1e-4)
