@@ -198,7 +198,8 @@ def _inflated(entry: Entry, inflate: "zlib._Decompress", packed: bytes) -> Itera
     try:
         piece = inflate.decompress(packed, CHUNK)
         yield piece
-        while inflate.unconsumed_tail:
+        # After a whole chunk zlib may hold more, even where it has taken all that was packed.
+        while inflate.unconsumed_tail or len(piece) == CHUNK:
             piece = inflate.decompress(inflate.unconsumed_tail, CHUNK)
             yield piece
     except zlib.error as error:

@@ -1,7 +1,9 @@
 """The zip of a package: what others write is read, what is written others read; sizes beyond 32 bits."""
 
 import io
+import random
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ import pytest
 
 from adamem_server.errors import PackageError
 from adamem_server.packages.archive import (
+    CHUNK,
+    DEFLATED,
+    Entry,
     Part,
     append_member,
     archive_bytes,
@@ -64,6 +69,16 @@ def test_what_another_tool_writes(method: int, zip64: bool, streamed: bool) -> N
             with file.open(name, "w", force_zip64=zip64) as member:
                 member.write(content)
     assert contents(bytes(stream.data) if streamed else buffer.getvalue()) == CONTENTS
+
+
+@pytest.mark.parametrize(("seed", "n_more"), [(4, 1), (6, 50), (7, 1), (11, 1)])
+def test_a_deflated_member_that_ends_behind_a_whole_chunk(seed: int, n_more: int) -> None:
+    # Of these zlib takes the last packed byte before it has given all that it stands for.
+    content = bytes(random.Random(seed).choices(b"ab", k=CHUNK - 5000)) + b"c" * (5000 + n_more)
+    deflate = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, 8, zlib.Z_FIXED)
+    packed = deflate.compress(content) + deflate.flush()
+    entry = Entry(SLOTS, DEFLATED, zlib.crc32(content), len(packed), len(content), 0, 0)
+    assert b"".join(unpacked(io.BytesIO(packed), entry)) == content
 
 
 def test_a_member_is_appended(tmp_path: Path) -> None:
