@@ -1,6 +1,7 @@
 """AdminService: one method for each RPC: decode and check, call the engine, encode."""
 
 import time
+from typing import Final
 
 import grpc
 
@@ -13,11 +14,11 @@ from adamem_server.rpc.checks import check_bytes, check_namespace, check_page_si
 from adamem_server.rpc.consolidation import decode_consolidation_policy
 from adamem_server.rpc.convert import RequestDecoder, encode_namespace, encode_server_info
 from adamem_server.rpc.deadline import deadline_s
-from adamem_server.rpc.pages import decode_page_token, encode_page_token
+from adamem_server.rpc.pages import decode_page_token, encode_page_token, fitting
 from adamem_server.rpc.receipts import encode_receipt
 from adamem_server.types import Limits
 
-_MAX_PREFIX_BYTES = 128
+_MAX_PREFIX_BYTES: Final = 128
 
 
 class AdminService(AdminServiceServicer):
@@ -65,14 +66,15 @@ class AdminService(AdminServiceServicer):
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> pb.ListNamespacesResponse:
         """Describe all namespaces, page by page."""
-        infos, after = self._engine.list_namespaces(
-            prefix=check_bytes(request.prefix, "prefix", _MAX_PREFIX_BYTES),
-            page_size=check_page_size(request.page_size),
-            after=decode_page_token(request),
-        )
-        return pb.ListNamespacesResponse(
-            namespaces=map(encode_namespace, infos), next_page_token=encode_page_token(request, after)
-        )
+        prefix = check_bytes(request.prefix, "prefix", _MAX_PREFIX_BYTES)
+        start = decode_page_token(request)
+
+        def read(page_size: int) -> tuple[pb.ListNamespacesResponse, int]:
+            infos, after = self._engine.list_namespaces(prefix=prefix, page_size=page_size, after=start)
+            token = encode_page_token(request, after)
+            return pb.ListNamespacesResponse(namespaces=map(encode_namespace, infos), next_page_token=token), len(infos)
+
+        return fitting(check_page_size(request.page_size), read)
 
     def UpdateNamespace(
         self,

@@ -12,8 +12,6 @@ from adamem_server.rpc.checks import check_enum, check_share
 from adamem_server.rpc.slots import encode_slot, encode_time
 from adamem_server.types import Absorbed, DuplicateKind, JsonObject, SlotView
 
-# gRPC's clients take messages of 4 MiB unless told otherwise.
-MAX_PAGE_BYTES: Final = 4_000_000
 _MAX_ABSORBED_BYTES: Final = 1_000_000
 
 _ACTIONS: Final = {

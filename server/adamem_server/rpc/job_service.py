@@ -15,7 +15,7 @@ from adamem_server.rpc.checks import (
     check_ulid,
 )
 from adamem_server.rpc.jobs import STATES, encode_job
-from adamem_server.rpc.pages import decode_page_token, encode_page_token
+from adamem_server.rpc.pages import decode_page_token, encode_page_token, fitting
 from adamem_server.types import MAX_LABEL_BYTES
 
 
@@ -31,15 +31,20 @@ class JobService(JobServiceServicer):
 
     def ListJobs(self, request: pb.ListJobsRequest, context: grpc.ServicerContext) -> pb.ListJobsResponse:  # noqa: ARG002
         """List jobs page by page."""
-        before = decode_page_token(request)
-        jobs, after = self._jobs.list(
-            namespace=check_namespace(request.namespace, "namespace") if request.namespace else "",
-            kind=check_bytes(request.kind, "kind", MAX_LABEL_BYTES),
-            states=[check_enum(state, f"states[{i}]", STATES) for i, state in enumerate(request.states)],
-            page_size=check_page_size(request.page_size),
-            before=check_ulid(before, "page_token") if before else "",
-        )
-        return pb.ListJobsResponse(jobs=map(encode_job, jobs), next_page_token=encode_page_token(request, after))
+        namespace = check_namespace(request.namespace, "namespace") if request.namespace else ""
+        kind = check_bytes(request.kind, "kind", MAX_LABEL_BYTES)
+        states = [check_enum(state, f"states[{i}]", STATES) for i, state in enumerate(request.states)]
+        start = decode_page_token(request)
+        before = check_ulid(start, "page_token") if start else ""
+
+        def read(page_size: int) -> tuple[pb.ListJobsResponse, int]:
+            jobs, after = self._jobs.list(
+                namespace=namespace, kind=kind, states=states, page_size=page_size, before=before
+            )
+            token = encode_page_token(request, after)
+            return pb.ListJobsResponse(jobs=map(encode_job, jobs), next_page_token=token), len(jobs)
+
+        return fitting(check_page_size(request.page_size), read)
 
     def CancelJob(self, request: pb.CancelJobRequest, context: grpc.ServicerContext) -> pb.CancelJobResponse:  # noqa: ARG002
         """Ask a job to stop."""

@@ -12,9 +12,9 @@ from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.rpc.checks import check_bytes, check_page_size, check_ulid
 from adamem_server.rpc.consolidation import decode_consolidation, encode_planned
 from adamem_server.rpc.convert import RequestDecoder, request_key
-from adamem_server.rpc.duplicates import MAX_PAGE_BYTES, decode_deduplication, encode_absorbed_slot, encode_pair
+from adamem_server.rpc.duplicates import decode_deduplication, encode_absorbed_slot, encode_pair
 from adamem_server.rpc.jobs import encode_job
-from adamem_server.rpc.pages import decode_position, decode_row, encode_page_token
+from adamem_server.rpc.pages import decode_position, decode_row, encode_page_token, fitting
 from adamem_server.rpc.reports import (
     decode_kind,
     decode_report_params,
@@ -89,14 +89,14 @@ class LifecycleService(LifecycleServiceServicer):
         """List what a job merged or would merge, page by page."""
         namespace = self._decoder.namespace(request.namespace)
         job_id = check_ulid(request.job_id, "job_id")
-        page_size, after = check_page_size(request.page_size), decode_row(request)
-        while True:
-            pairs, then = self._lifecycle.duplicates.pairs(namespace, job_id, page_size=page_size, after=after)
-            token = encode_page_token(request, str(then) if then else "")
-            response = pb.ListDuplicatePairsResponse(pairs=map(encode_pair, pairs), next_page_token=token)
-            if len(pairs) <= 1 or response.ByteSize() <= MAX_PAGE_BYTES:
-                return response
-            page_size = len(pairs) // 2
+        start = decode_row(request)
+
+        def read(page_size: int) -> tuple[pb.ListDuplicatePairsResponse, int]:
+            pairs, after = self._lifecycle.duplicates.pairs(namespace, job_id, page_size=page_size, after=start)
+            token = encode_page_token(request, str(after or ""))
+            return pb.ListDuplicatePairsResponse(pairs=map(encode_pair, pairs), next_page_token=token), len(pairs)
+
+        return fitting(check_page_size(request.page_size), read)
 
     def ListAbsorbedSlots(
         self,
@@ -106,15 +106,15 @@ class LifecycleService(LifecycleServiceServicer):
         """List what a slot has absorbed, page by page."""
         namespace = self._decoder.namespace(request.namespace)
         slot_id = check_ulid(request.slot_id, "slot_id")
-        page_size, after = check_page_size(request.page_size), decode_row(request)
-        while True:
-            found, then = self._lifecycle.duplicates.absorbed(namespace, slot_id, page_size=page_size, after=after)
-            token = encode_page_token(request, str(then) if then else "")
+        start = decode_row(request)
+
+        def read(page_size: int) -> tuple[pb.ListAbsorbedSlotsResponse, int]:
+            found, after = self._lifecycle.duplicates.absorbed(namespace, slot_id, page_size=page_size, after=start)
             absorbed = [encode_absorbed_slot(namespace, each) for each in found]
-            response = pb.ListAbsorbedSlotsResponse(absorbed=absorbed, next_page_token=token)
-            if len(found) <= 1 or response.ByteSize() <= MAX_PAGE_BYTES:
-                return response
-            page_size = len(found) // 2
+            token = encode_page_token(request, str(after or ""))
+            return pb.ListAbsorbedSlotsResponse(absorbed=absorbed, next_page_token=token), len(found)
+
+        return fitting(check_page_size(request.page_size), read)
 
     def ConsolidateNamespace(
         self,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from threading import Lock
-from typing import Final
 
 import grpc
 
@@ -24,13 +23,10 @@ from adamem_server.rpc.convert import (
 )
 from adamem_server.rpc.deadline import deadline_s
 from adamem_server.rpc.duplicates import encode_absorbed
-from adamem_server.rpc.pages import decode_row, encode_page_token
+from adamem_server.rpc.pages import decode_row, encode_page_token, fitting
 from adamem_server.rpc.slots import encode_slot
 from adamem_server.store.version_types import Trace
 from adamem_server.types import UpdateResult
-
-# gRPC's clients take messages of 4 MiB unless told otherwise; a page has fewer slots where they are large.
-_MAX_PAGE_BYTES: Final = 4_000_000
 
 
 class MemoryService(MemoryServiceServicer):
@@ -90,9 +86,9 @@ class MemoryService(MemoryServiceServicer):
         namespace = self._decoder.namespace(request.namespace)
         condition = self._decoder.filter(request)
         archived = decode_archived(request.archived, "archived")
-        page_size = check_page_size(request.page_size)
         start = decode_row(request)
-        while True:
+
+        def read(page_size: int) -> tuple[pb.ListSlotsResponse, int]:
             views, after = self._engine.list_slots(
                 namespace,
                 filter=condition,
@@ -101,13 +97,10 @@ class MemoryService(MemoryServiceServicer):
                 include_vectors=request.include_vectors,
                 archived=archived,
             )
-            response = pb.ListSlotsResponse(
-                slots=map(encode_slot, views), next_page_token=encode_page_token(request, str(after) if after else "")
-            )
-            n_bytes = response.ByteSize()
-            if n_bytes <= _MAX_PAGE_BYTES or len(views) == 1:
-                return response
-            page_size = max(1, len(views) * _MAX_PAGE_BYTES // (2 * n_bytes))
+            token = encode_page_token(request, str(after or ""))
+            return pb.ListSlotsResponse(slots=map(encode_slot, views), next_page_token=token), len(views)
+
+        return fitting(check_page_size(request.page_size), read)
 
     def DeleteSlots(
         self,

@@ -1,4 +1,4 @@
-"""Page tokens: opaque to clients, good only for the request that they came from.
+"""Pages of lists: how large they get, and their tokens, opaque to clients and good only for the request they came from.
 
 Token: base64url, unpadded, of checksum[8] || position in UTF-8. The checksum is BLAKE2b over the position and the
 request without its page_size and page_token. It has no key: it finds mistakes, and a position is checked all the same.
@@ -7,8 +7,11 @@ request without its page_size and page_token. It has no key: it finds mistakes, 
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
+
+from google.protobuf.message import Message
 
 from adamem.v1.admin_service_pb2 import ListNamespacesRequest
 from adamem.v1.job_service_pb2 import ListJobsRequest
@@ -33,10 +36,34 @@ ListRequest: TypeAlias = (
     | ListFindingSlotsRequest
 )
 
+# gRPC's clients take messages of 4 MiB unless told otherwise.
+MAX_PAGE_BYTES: Final = 4_000_000
+
 _N_CHECKSUM: Final = 8
 _ROW: Final = re.compile(r"[0-9]{1,10}")
 # Rows are u32, and a listing goes on at the next one.
 _LAST_ROW: Final = 2**32 - 2
+
+
+_Page = TypeVar("_Page", bound=Message)
+
+
+def fitting(page_size: int, read: Callable[[int], tuple[_Page, int]]) -> _Page:
+    """A page with fewer items than asked for where they are large, so that every client takes it.
+
+    Args:
+        page_size: The most items.
+        read: Makes the page of so many items at most; also tells how many it has.
+
+    Returns:
+        A message of at most MAX_PAGE_BYTES, or with one item.
+    """
+    while True:
+        page, n = read(page_size)
+        n_bytes = page.ByteSize()
+        if n <= 1 or n_bytes <= MAX_PAGE_BYTES:
+            return page
+        page_size = max(1, n * MAX_PAGE_BYTES // (2 * n_bytes))
 
 
 def encode_page_token(request: ListRequest, position: str) -> str:

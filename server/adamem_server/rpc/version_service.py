@@ -19,14 +19,12 @@ from adamem_server.rpc.checks import (
 )
 from adamem_server.rpc.convert import RequestDecoder, request_key
 from adamem_server.rpc.jobs import encode_job
-from adamem_server.rpc.pages import decode_page_token, decode_position, decode_row, encode_page_token
+from adamem_server.rpc.pages import decode_page_token, decode_position, decode_row, encode_page_token, fitting
 from adamem_server.rpc.slots import encode_slot, encode_time, encode_validity
 from adamem_server.store.snapshot_types import DiffKind, SlotDiff, Snapshot
 from adamem_server.store.version_types import Ending
 from adamem_server.types import NO_ACCESS, Slot, SlotView
 
-# As in MemoryService: a page has fewer slots where they are large.
-_MAX_PAGE_BYTES: Final = 4_000_000
 _ENDINGS: Final = {
     None: pb.SLOT_VERSION_ENDING_UNSPECIFIED,
     Ending.UPDATED: pb.SLOT_VERSION_ENDING_UPDATED,
@@ -57,17 +55,17 @@ class VersionService(VersionServiceServicer):
         """List the versions of a slot."""
         namespace = self._decoder.namespace(request.namespace)
         slot_id = check_ulid(request.slot_id, "slot_id")
-        page_size, start = check_page_size(request.page_size), decode_row(request)
-        while True:
+        start = decode_row(request)
+
+        def read(page_size: int) -> tuple[pb.ListSlotVersionsResponse, int]:
             views, after = self._lifecycle.slot_history.list_versions(
                 namespace, slot_id, page_size=page_size, after=start, include_vectors=request.include_vectors
             )
-            response = pb.ListSlotVersionsResponse(
-                versions=map(_encode_version, views), next_page_token=encode_page_token(request, str(after or ""))
-            )
-            if (n_bytes := response.ByteSize()) <= _MAX_PAGE_BYTES or len(views) == 1:
-                return response
-            page_size = max(1, len(views) * _MAX_PAGE_BYTES // (2 * n_bytes))
+            token = encode_page_token(request, str(after or ""))
+            page = pb.ListSlotVersionsResponse(versions=map(_encode_version, views), next_page_token=token)
+            return page, len(views)
+
+        return fitting(check_page_size(request.page_size), read)
 
     def RestoreSlotVersion(
         self,
@@ -102,14 +100,15 @@ class VersionService(VersionServiceServicer):
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> pb.ListSnapshotsResponse:
         """List snapshots page by page."""
-        page, after = self._lifecycle.snapshots.list(
-            self._decoder.namespace(request.namespace),
-            page_size=check_page_size(request.page_size),
-            after=decode_page_token(request),
-        )
-        return pb.ListSnapshotsResponse(
-            snapshots=map(_encode_snapshot, page), next_page_token=encode_page_token(request, after)
-        )
+        namespace = self._decoder.namespace(request.namespace)
+        start = decode_page_token(request)
+
+        def read(page_size: int) -> tuple[pb.ListSnapshotsResponse, int]:
+            found, after = self._lifecycle.snapshots.list(namespace, page_size=page_size, after=start)
+            token = encode_page_token(request, after)
+            return pb.ListSnapshotsResponse(snapshots=map(_encode_snapshot, found), next_page_token=token), len(found)
+
+        return fitting(check_page_size(request.page_size), read)
 
     def DiffSnapshots(
         self,
@@ -120,16 +119,15 @@ class VersionService(VersionServiceServicer):
         namespace = self._decoder.namespace(request.namespace)
         name = check_namespace(request.name, "name")
         other = check_namespace(request.other, "other") if request.other else ""
-        page_size, start = check_page_size(request.page_size), decode_position(request)
-        while True:
-            diffs, after = self._lifecycle.snapshots.diff(namespace, name, other, page_size=page_size, after=start)
-            response = pb.DiffSnapshotsResponse(
-                diffs=[_encode_diff(namespace, diff) for diff in diffs],
-                next_page_token=encode_page_token(request, after.hex()),
-            )
-            if (n_bytes := response.ByteSize()) <= _MAX_PAGE_BYTES or len(diffs) == 1:
-                return response
-            page_size = max(1, len(diffs) * _MAX_PAGE_BYTES // (2 * n_bytes))
+        start = decode_position(request)
+
+        def read(page_size: int) -> tuple[pb.DiffSnapshotsResponse, int]:
+            found, after = self._lifecycle.snapshots.diff(namespace, name, other, page_size=page_size, after=start)
+            diffs = [_encode_diff(namespace, diff) for diff in found]
+            token = encode_page_token(request, after.hex())
+            return pb.DiffSnapshotsResponse(diffs=diffs, next_page_token=token), len(diffs)
+
+        return fitting(check_page_size(request.page_size), read)
 
     def DeleteSnapshot(
         self,

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adamem.v1.admin_service_pb2 import ListNamespacesRequest
+from adamem.v1.admin_service_pb2 import ListNamespacesRequest, ListNamespacesResponse, Namespace
 from adamem.v1.memory_service_pb2 import ListSlotsRequest
 from adamem_server.errors import InvalidArgumentError
+from adamem_server.rpc import pages
 from adamem_server.rpc.pages import _checksum, decode_page_token, decode_row, encode_page_token
 from tests.unit.rpc.support import refused
 
@@ -69,3 +70,21 @@ def test_rows() -> None:
     assert decode_row(ListSlotsRequest(namespace="a")) == 0
     assert decode_row(forged(b"17")) == 17
     assert decode_row(forged(b"4294967294")) == 2**32 - 2
+
+
+@given(st.lists(st.integers(0, 750), min_size=1, max_size=20), st.integers(1, 30))
+def test_large_items_make_pages_smaller(sizes: list[int], page_size: int) -> None:
+    asked: list[int] = []
+
+    def read(most: int) -> tuple[ListNamespacesResponse, int]:
+        asked.append(most)
+        namespaces = [Namespace(description="x" * size) for size in sizes[:most]]
+        return ListNamespacesResponse(namespaces=namespaces), len(namespaces)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "MAX_PAGE_BYTES", 1000)
+        page = pages.fitting(page_size, read)
+    assert asked[0] == page_size
+    assert asked == sorted(set(asked), reverse=True)
+    assert page.ByteSize() <= 1000 or len(page.namespaces) == 1
+    assert all(sum(sizes[:most]) > 800 for most in asked[:-1])
