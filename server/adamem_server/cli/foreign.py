@@ -29,6 +29,7 @@ _CHROMA_FILE: Final = "chroma.sqlite3"
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 _DOCUMENT: Final = "chroma:document"
 _SCOPE: Final = ("user_id", "agent_id", "conversation_id", "role")
+_TIMES: Final = ("created_at", "expires_at")
 # Where a LangGraph value that is an object keeps its text.
 _TEXT_KEYS: Final = ("content", "text", "memory", "data")
 
@@ -50,8 +51,11 @@ def recognised(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(len(_SQLITE_MAGIC))
     if head == _SQLITE_MAGIC:
-        with closing(_connected(path)) as database:
-            tables = _tables(database)
+        try:
+            with closing(_connected(path)) as database:
+                tables = _tables(database)
+        except sqlite3.Error:
+            return None
         return CHROMA if "embedding_metadata" in tables else MEM0 if "history" in tables else None
     if head.lstrip()[:1] not in (b"{", b"["):
         return None
@@ -71,10 +75,11 @@ def foreign_slots(source: Source, reading: Reading) -> "Iterator[tuple[str, Slot
             try:
                 if not isinstance(fields["content"], str) or not fields["content"].strip():
                     raise ValueError("has no text")
-                yield f"{source.name}#{place}", check_slot({**reading.fields, **fields})
+                times = {name: _time(name, fields[name]) for name in _TIMES if name in fields}
+                yield f"{source.name}#{place}", check_slot({**reading.fields, **fields, **times})
             except ValueError as error:
                 yield Problem(f"{source.name}#{place}", str(error))
-    except (OSError, sqlite3.Error, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, sqlite3.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         yield Problem(source.name, f"is no {source.format} data that can be read: {error}")
 
 
@@ -166,7 +171,7 @@ def _chroma_slot(
             "id": _id_of("chroma", collection, chroma_id),
             "content": document,
             "metadata": {**metadata, "chroma_id": chroma_id},
-            "created_at": _time(created_at),
+            "created_at": created_at,
             **fields,
         },
     )
@@ -197,8 +202,8 @@ def _mem0(path: Path, dropped: "Counter[str]") -> Iterator[Found]:
             metadata["actor_id"] = actor
         fields |= {
             "tags": [each for each in memory.pop("categories", None) or () if isinstance(each, str)],
-            "created_at": _time(memory.pop("created_at", None)),
-            "expires_at": _time(memory.pop("expiration_date", None)),
+            "created_at": memory.pop("created_at", None),
+            "expires_at": memory.pop("expiration_date", None),
         }
         dropped.update(name for name, value in memory.items() if value is not None)
         yield (
@@ -240,7 +245,7 @@ def _mem0_history(path: Path, dropped: "Counter[str]") -> Iterator[Found]:
                 "content": event["new_memory"] if "new_memory" in event else event["new_value"],
                 "role": event.get("role") or "",
                 "metadata": metadata,
-                "created_at": _time(event.get("created_at")),
+                "created_at": event.get("created_at"),
             },
         )
 
@@ -254,6 +259,9 @@ def _langgraph(path: Path, dropped: "Counter[str]") -> Iterator[Found]:
     if not isinstance(items, list):
         raise ForeignError("a list of items is expected, as store.search() gives them, each with namespace, key, value")
     for number, item in enumerate(items):
+        if not isinstance(item, dict):
+            dropped["items without namespace and key"] += 1
+            continue
         namespace, key, value = item.get("namespace"), item.get("key"), item.get("value")
         if not isinstance(namespace, list) or not isinstance(key, str):
             dropped["items without namespace and key"] += 1
@@ -277,7 +285,7 @@ def _langgraph(path: Path, dropped: "Counter[str]") -> Iterator[Found]:
                     "langgraph_namespace": "/".join(names),
                     "langgraph_key": key,
                 },
-                "created_at": _time(item.get("created_at")),
+                "created_at": item.get("created_at"),
                 **fields,
             },
         )
@@ -316,13 +324,16 @@ def _mem0_id(mem0_id: str) -> str:
         return _id_of("mem0", mem0_id)
 
 
-def _time(value: Any) -> datetime | None:
-    """A time, in UTC where it says no zone; None where it is none."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value, UTC)
-    if not isinstance(value, str) or not value:
-        return None
-    time = datetime.fromisoformat(value)
+def _time(field: str, value: Any) -> datetime | None:
+    """A time of a field, seconds since 1970 or in words, in UTC where it says no zone; None where there is none."""
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
+        if not isinstance(value, str) or not value:
+            return None
+        time = datetime.fromisoformat(value)
+    except (ValueError, OverflowError, OSError) as error:
+        raise ValueError(f"{field}: {value!r} is no time") from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
