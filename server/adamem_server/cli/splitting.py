@@ -15,7 +15,7 @@ SHORT_SHARE: Final = 0.25
 # A paragraph without an end is cut here, so that memory stays bounded.
 MAX_BLOCK_CHARS: Final = 64 * 1024
 
-_HEADING: Final = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
+_HEADING: Final = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?$")
 _UNDERLINE: Final = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
 _STOPS: Final = ".!?…。！？"  # noqa: RUF001
@@ -95,7 +95,7 @@ def _markdown_blocks(lines: Iterable[str]) -> Iterator[_Block]:
             yield _Block("\n".join(kept))
             kept, n_chars = [], 0
         if heading:
-            yield _Block(line, len(heading[1]), heading[2] or "")
+            yield _Block(line, len(heading[1]), _title(heading[2] or ""))
         elif line or fence:
             fence = _fence_after(line, fence)
             kept.append(line)
@@ -108,6 +108,12 @@ def _underlined(line: str, before: list[str]) -> str:
     """The single line before this one, which this one makes a heading by underlining it; "" where it does not."""
     is_heading = len(before) == 1 and _UNDERLINE.match(line) and not _FENCE.match(before[0])
     return before[0] if is_heading else ""
+
+
+def _title(text: str) -> str:
+    """A heading's words, without the signs that close it. No pattern: one would take a minute for a line of spaces."""
+    words = text.rstrip("#")
+    return words.rstrip() if words != text and (not words or words[-1] in " \t") else text
 
 
 def _fence_after(line: str, fence: str) -> str:

@@ -122,6 +122,19 @@ Down here.
     ]
 
 
+def test_signs_that_close_a_heading_are_no_words() -> None:
+    lines = ["# One ##\n", "a\n", "## C#\n", "b\n", "### # #\n", "c\n", "#### #\n", "d\n"]
+    assert [each.headings for each in split_markdown(lines)] == [
+        ("One",), ("One", "C#"), ("One", "C#", "#"), ("One", "C#", "#"),
+    ]  # fmt: skip
+
+
+def test_a_heading_of_many_spaces_takes_no_time() -> None:
+    # A pattern that tries each space as the end of the words needs a minute for this one.
+    (passage,) = split_markdown(["# a" + " " * 60_000 + "b\n", "c\n"], 100_000)
+    assert passage.headings == ("a" + " " * 60_000 + "b",)
+
+
 def test_an_underlined_line_is_a_heading() -> None:
     assert list(split_markdown(["Title", "=====", "", "Text.", "", "Part", "---", "More."])) == [
         Passage("Title\n=====\nText.", ("Title",)),
