@@ -82,7 +82,12 @@ class Settings(BaseSettings):
         description="Folder of a cross-encoder's ONNX export, for queries that ask for re-ranking.",
     )
     embed_threads: int = Field(0, ge=0, le=1024, description="Threads of the encoder; 0 takes one for each core.")
-    query_cache_size: int = Field(4096, ge=0, le=10_000_000, description="Query embeddings kept; 0 keeps none.")
+    query_cache_size: int = Field(
+        4096,
+        ge=0,
+        le=10_000_000,
+        description="Query embeddings kept, of texts up to 1024 characters; 0 keeps none.",
+    )
     default_namespace: str = Field(
         "global",
         alias="DEFAULT_NS",

@@ -25,6 +25,8 @@ from adamem_server.types import FloatVector
 # Padded tokens of one bulk call: enough to be efficient, short enough (some 30 ms) not to hold up a query for long.
 BULK_TOKENS: Final = 1024
 MAX_QUERY_BATCH: Final = 16
+# Of a longer query the vector is not kept: what is that long is hardly asked twice, and would fill the memory.
+MAX_CACHED_CHARS: Final = 1024
 # A call with at most this many windows is a small update; every so many turns, bulk work comes before those.
 _SMALL: Final = 8
 _BULK_TURN: Final = 4
@@ -90,7 +92,7 @@ class EmbedBatcher:
     Args:
         embedder: The model; its `run` is called from several threads.
         threads: Threads for documents; one for each core gives the highest rate.
-        cache_size: Query vectors kept, least recently used out first; 0 for none.
+        cache_size: Query vectors kept, of texts up to MAX_CACHED_CHARS, least recently used out first; 0 for none.
     """
 
     def __init__(self, embedder: Embedder, *, threads: int, cache_size: int) -> None:
@@ -134,7 +136,7 @@ class EmbedBatcher:
             self._query_ready.notify()
         vector = _wait(future, timeout_s)
         with self._cache_lock:
-            if self._cache_size:
+            if self._cache_size and len(text) <= MAX_CACHED_CHARS:
                 self._cache[text] = vector
                 if len(self._cache) > self._cache_size:
                     self._cache.popitem(last=False)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adamem_server.embed import catalog
-from adamem_server.embed.batcher import EmbedBatcher
+from adamem_server.embed.batcher import MAX_CACHED_CHARS, EmbedBatcher
 from adamem_server.errors import EmbedderClosedError, ModelFileMissingError, ModelNotFoundError
 
 
@@ -46,6 +46,16 @@ def test_the_end_of_a_long_text_counts(batcher: EmbedBatcher) -> None:
     plain, ended = batcher.embed_documents([start, start + "Bake the bread at high heat. " * 60])
     bread = batcher.embed_query("How hot should the oven be for bread?")
     assert ended @ bread > plain @ bread + 0.1
+
+
+def test_vectors_of_the_last_short_queries_are_kept(batcher: EmbedBatcher) -> None:
+    texts = [f"query {i}" for i in range(5)]
+    first, *kept = [batcher.embed_query(text) for text in texts]
+    assert all(batcher.embed_query(text) is vector for text, vector in zip(texts[1:], kept, strict=True))
+    assert batcher.embed_query(texts[0]) is not first
+    # Thousands of these would take more memory than the encoder.
+    long = "word " * (MAX_CACHED_CHARS // 5 + 1)
+    assert batcher.embed_query(long) is not batcher.embed_query(long)
 
 
 def test_closed_encoder_refuses(tmp_path: Path) -> None:
