@@ -168,7 +168,7 @@ def _vector(item: list[Any], place: str) -> bytes:
         if isinstance(each, bool) or not isinstance(each, int | float):
             raise InvalidArgumentError(f"{place}[{i}]", f"is {_named(each)}, not a number")
         if abs(each) >= _FLOAT32_END:
-            raise InvalidArgumentError(f"{place}[{i}]", f"is {each:g}, more than a float32 takes")
+            raise InvalidArgumentError(f"{place}[{i}]", f"is {_named(each)}, more than a float32 takes")
     return np.asarray(item, "<f4").tobytes()
 
 

@@ -198,6 +198,7 @@ def test_null_is_nothing_but_in_values() -> None:
         ({"vector": {"values": "*"}}, "vector.values", "is '*', not bytes in base64"),
         ({"vector": [1, "b"]}, "vector[1]", "is 'b', not a number"),
         ({"vector": [1, 1e39]}, "vector[1]", "is 1e+39, more than a float32 takes"),
+        ({"vector": [10**400]}, "vector[0]", f"is 1{'0' * 63}…, more than a float32 takes"),
         ({"filter": []}, "filter", "is a list, not an object"),
         ({"asked_at": "yesterday"}, "asked_at", "is 'yesterday', not a time such as 2024-05-01T12:00:00Z"),
         ({"asked_at": 5}, "asked_at", "is 5, not a time such as 2024-05-01T12:00:00Z"),
