@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from time import monotonic
 from typing import Any, Final, NoReturn
@@ -131,8 +132,8 @@ class Gateway:
         elif method.server_streaming:
             await self._one_way(route, raw, exchange, context)
         else:
-            async with self._whole(route, raw, exchange) as whole:
-                content = await self._caller.unary(self._behaviors[id(route)], whole, context)
+            whole, release = await self._whole(route, raw, exchange)
+            content = await self._caller.unary(self._behaviors[id(route)], whole, context, release)
             await exchange.answer(200, JSON, content)
 
     async def _one_way(self, route: Route, raw: RawRequest, exchange: Exchange, context: CallContext) -> None:
@@ -143,12 +144,12 @@ class Gateway:
         answer = (
             answers.FILES[route.method](exchange) if route.form == "download" else _chosen(exchange, answers.EVENTS)
         )
-        async with (
-            self._whole(route, raw, exchange) as whole,
-            self._stream(route, whole, context) as call,
-            _watched(exchange.left(), context),
-        ):
-            await self._relay(call, answer, exchange, lambda: None if context.is_active() else _left())
+        whole, release = await self._whole(route, raw, exchange)
+        try:
+            async with self._stream(route, whole, context) as call, _watched(exchange.left(), context):
+                await self._relay(call, answer, exchange, lambda: None if context.is_active() else _left())
+        finally:
+            release()
 
     async def _two_way(self, route: Route, raw: RawRequest, exchange: Exchange, context: CallContext) -> None:
         """A stream from the client, and one back."""
@@ -177,18 +178,15 @@ class Gateway:
         async with self._stream(route, stream, context) as call, _watched(watch(), context):
             await self._relay(call, answer, exchange, fault)
 
-    @asynccontextmanager
-    async def _whole(self, route: Route, raw: RawRequest, exchange: Exchange) -> AsyncIterator[RawRequest]:
-        """The request with its body, whose bytes are counted while it is worked on."""
+    async def _whole(self, route: Route, raw: RawRequest, exchange: Exchange) -> tuple[RawRequest, Callable[[], None]]:
+        """The request with its body, and what to call when it has been worked on: until then its bytes are counted."""
         limit = _MAX_IDLE_BODY
         if route.has_body:
             exchange.check_type(JSON)
             limit = self._edge.max_message_bytes
         body = await exchange.read_body(limit, self._budget)
-        try:
-            yield RawRequest(raw.values, raw.query, body if route.has_body else b"")
-        finally:
-            self._budget.give(len(body))
+        whole = RawRequest(raw.values, raw.query, body if route.has_body else b"")
+        return whole, partial(self._budget.give, len(body))
 
     @asynccontextmanager
     async def _stream(self, route: Route, request: Any, context: CallContext) -> AsyncIterator[StreamCall]:

@@ -94,8 +94,16 @@ class Caller:
         self._pool = pool
         self._n_calls = 0
 
-    async def unary(self, behavior: Callable[..., bytes], request: Any, context: CallContext) -> bytes:
+    async def unary(
+        self, behavior: Callable[..., bytes], request: Any, context: CallContext, release: Callable[[], None]
+    ) -> bytes:
         """The answer of a handler.
+
+        Args:
+            behavior: The handler.
+            request: What it answers.
+            context: Of the call.
+            release: Called when nothing holds the request any more, which may be long after the deadline.
 
         Raises:
             CallFailedError: As the handler says.
@@ -103,7 +111,12 @@ class Caller:
             OverloadedError: Too many calls wait.
             ShuttingDownError: There are no threads any more.
         """
-        future: asyncio.Future[bytes] = self._submit(behavior, request, context)
+        try:
+            future: asyncio.Future[bytes] = self._submit(behavior, request, context)
+        except BaseException:
+            release()
+            raise
+        future.add_done_callback(lambda _: release())
         left = context.time_remaining()
         if left is None:
             return await future

@@ -32,14 +32,18 @@ def context(timeout_s: float | None = None) -> CallContext:
     return CallContext((), None if timeout_s is None else monotonic() + timeout_s)
 
 
+def nothing() -> None:
+    pass
+
+
 def test_an_answer_and_an_error() -> None:
     def fail(request: Any, context: Any) -> bytes:
         raise ZeroDivisionError
 
     async def work(caller: Caller) -> None:
-        assert await caller.unary(lambda request, context: request + b"!", b"a", context()) == b"a!"
+        assert await caller.unary(lambda request, context: request + b"!", b"a", context(), nothing) == b"a!"
         with pytest.raises(ZeroDivisionError):
-            await caller.unary(fail, b"", context(10))
+            await caller.unary(fail, b"", context(10), nothing)
 
     on_loop(work)
 
@@ -50,9 +54,23 @@ def test_a_call_is_not_waited_for_beyond_its_deadline() -> None:
     async def work(caller: Caller) -> None:
         call = context(0.01)
         with pytest.raises(DeadlineExceededError):
-            await caller.unary(lambda request, context: b"" * gate.wait(10), b"", call)
+            await caller.unary(lambda request, context: b"" * gate.wait(10), b"", call, nothing)
         assert not call.is_active()
         gate.set()
+
+    on_loop(work)
+
+
+def test_a_request_is_held_until_its_handler_has_ended() -> None:
+    # Whoever gives up at once must not have more and more of large bodies wait for a thread.
+    gate, done = Event(), asyncio.Event()
+
+    async def work(caller: Caller) -> None:
+        with pytest.raises(DeadlineExceededError):
+            await caller.unary(lambda request, context: b"" * gate.wait(10), b"", context(0.01), done.set)
+        assert not done.is_set()
+        gate.set()
+        await done.wait()
 
     on_loop(work)
 
@@ -66,13 +84,15 @@ def test_calls_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
             gate.wait(10)
             return b""
 
-        waiting = [asyncio.ensure_future(caller.unary(wait, b"", context())) for _ in range(2)]
+        waiting = [asyncio.ensure_future(caller.unary(wait, b"", context(), nothing)) for _ in range(2)]
         await asyncio.sleep(0)
+        done = asyncio.Event()
         with pytest.raises(OverloadedError):
-            await caller.unary(wait, b"", context())
+            await caller.unary(wait, b"", context(), done.set)
+        assert done.is_set()
         gate.set()
         await asyncio.gather(*waiting)
-        assert await caller.unary(wait, b"", context()) == b""
+        assert await caller.unary(wait, b"", context(), nothing) == b""
 
     on_loop(work)
 
@@ -83,7 +103,7 @@ def test_a_pool_that_is_shut_down() -> None:
 
     async def main() -> None:
         with pytest.raises(ShuttingDownError):
-            await Caller(pool).unary(lambda request, context: b"", b"", context())
+            await Caller(pool).unary(lambda request, context: b"", b"", context(), nothing)
 
     asyncio.run(main())
 
