@@ -1,6 +1,7 @@
 """What comes to an open port: no HTTP, half of it, too much of it, too slow, and what tries to be something else."""
 
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -266,6 +267,29 @@ def test_heads_that_are_too_large(http: Http) -> None:
         assert not raw.startswith(b"HTTP/1.1 2"), raw[:100]
     answer = parsed(http.raw(b"GET /healthz HTTP/1.1\r\nx: " + b"y" * 400_000))
     assert answer.problem()["reason"] == "HEADERS_TOO_LARGE"
+
+
+@pytest.mark.parametrize("part", [b"x: y\r\n", b"x" * 1000], ids=["many", "one"])
+def test_trailers_that_are_too_large(http: Http, part: bytes) -> None:
+    head = (
+        b"POST /v1/query HTTP/1.1\r\n" + HOST + b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+    with closing(socket.create_connection(("127.0.0.1", http.port), timeout=30)) as connection:
+        connection.sendall(head + b"2\r\n{}\r\n0\r\n")
+        n_sent = 0
+        # Far more than what the connection itself holds.
+        with suppress(ConnectionError):
+            while n_sent < 64 << 20:
+                connection.sendall(part * 10_000)
+                n_sent += len(part) * 10_000
+        assert n_sent < 64 << 20
+
+
+def test_a_large_body_before_another_request(http: Http) -> None:
+    body = json.dumps({"text": "gate", "filter": {"condition": {"field": "role", "value": "x" * 200_000}}}).encode()
+    post = b"POST /v1/query HTTP/1.1\r\n" + HOST + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+    raw = http.raw(post % (len(body), body) + b"GET /healthz HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n")
+    assert re.findall(rb"HTTP/1.1 (\d+)", raw) == [b"400", b"200"]
 
 
 def test_too_many_connections(new_server: NewServer) -> None:

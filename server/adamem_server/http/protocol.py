@@ -31,7 +31,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """Begin to wait for the first request."""
         super().connection_made(transport)
         self._in_head = True
-        self._n_head_bytes = 0
+        # Of the head, or of the trailers behind a body; and what came since the parser last told of anything.
+        self._n_head_bytes = self._n_untold_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._wait_for_head()
@@ -46,14 +47,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of requests."""
+        self._n_untold_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._in_head:
-            self._n_head_bytes += len(data)
-            if self._n_head_bytes > MAX_HEAD_BYTES:
-                self._refuse(HeadersTooLargeError(f"the head of the request exceeds {MAX_HEAD_BYTES} bytes"))
-                return
+        if self._n_head_bytes + self._n_untold_bytes > MAX_HEAD_BYTES:
+            self._refuse_head()
+            return
         # Also while a body is thrown away behind an answer, or blank lines come instead of a request.
         if self._in_head or not self._answers():
             self._wait_for_head()
@@ -61,13 +61,31 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._in_head = True
-        self._n_head_bytes = 0
+        self._count_head(0)
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """A part of its path."""
+        self._count_head(self._n_head_bytes + len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A line of its head, or of the trailers behind a body in chunks."""
+        self._count_head(self._n_head_bytes + len(name) + len(value) + len(b": \r\n"))
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of its body."""
+        self._count_head(0)
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Its head is there."""
         self._in_head = False
         self._stop_waiting()
+        if self._n_head_bytes > MAX_HEAD_BYTES:
+            self._refuse_head()
+            return
         try:
             super().on_headers_complete()
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
@@ -94,6 +112,13 @@ class GuardedProtocol(HttpToolsProtocol):
         """Whether an answer is under way or waited for."""
         cycle: Any = self.cycle  # None before the first request, whatever uvicorn's types say
         return cycle is not None and not cycle.response_complete
+
+    def _count_head(self, n_bytes: int) -> None:
+        """What is known of the head now, with nothing that the parser keeps to itself."""
+        self._n_head_bytes, self._n_untold_bytes = n_bytes, 0
+
+    def _refuse_head(self) -> None:
+        self._refuse(HeadersTooLargeError(f"the head of the request exceeds {MAX_HEAD_BYTES} bytes"))
 
     def _wait_for_head(self) -> None:
         if self._head_timer is None:
@@ -127,6 +152,6 @@ def guarded(*, timeout_s: float, max_connections: int) -> type[GuardedProtocol]:
 
 async def _refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
     exchange = Exchange(scope, receive, send, 0.0)
-    problem = problem_of(TooManyConnectionsError("all connections are in use (ADAMEM_HTTP_MAX_CONNECTIONS)"), "")
+    problem = problem_of(TooManyConnectionsError("all connections that are allowed are in use"), "")
     problem.headers = {**problem.headers, "connection": "close"}
     await exchange.refuse(problem)
