@@ -19,7 +19,9 @@ def run(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("MEMORY_ENDPOINT", endpoint)
 
     def invoke(*arguments: str, stdin: str | bytes | None = None) -> Result:
-        return CliRunner().invoke(main, arguments, input=stdin, prog_name="adamem")
+        # What no command expects is raised here: a result would tell of it by its exit code alone, 1 as for others.
+        runner = CliRunner(catch_exceptions=False)
+        return runner.invoke(main, arguments, input=stdin, prog_name="adamem")
 
     return invoke
 

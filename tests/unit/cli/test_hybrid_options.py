@@ -94,7 +94,6 @@ def test_what_cannot_be_sent_is_refused(run, server, arguments: tuple[str, str],
     result = run("query", "tea", *arguments)
     assert result.exit_code != 0
     assert problem in result.stderr
-    assert "Traceback" not in result.output
     assert server.seen == []
 
 
