@@ -90,14 +90,13 @@ def build(settings: Settings) -> App:
         threadpool_limits(limits=1, user_api="blas")
         encoder = _open_encoder(settings)
         resources.callback(encoder.close)
-        rerank_model = settings.rerank_model
-        cross_encoder = None if rerank_model is None else CrossEncoder(rerank_model.expanduser())
+        cross_encoder = None if settings.rerank_model is None else CrossEncoder(settings.rerank_model)
         shard_bytes = _shard_bytes(settings.memory_budget_bytes)
         store = SlotStore(settings.data_dir, durability=settings.durability, max_bytes=settings.max_data_bytes)
 
         def load_encoder(name: str) -> EmbedBatcher:
             before = memory_bytes()
-            loaded = _serve(catalog.load_local(name, settings.models_dir.expanduser()), settings)
+            loaded = _serve(catalog.load_local(name, settings.models_dir), settings)
             engine.parts.registry.lower_budget(memory_bytes() - before, at_least=_MIN_SHARD_BYTES)
             return loaded
 
@@ -186,7 +185,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _open_encoder(settings: Settings) -> EmbedBatcher:
-    return _serve(catalog.load(settings.embed_model, settings.models_dir.expanduser()), settings)
+    return _serve(catalog.load(settings.embed_model, settings.models_dir), settings)
 
 
 def _serve(embedder: Embedder, settings: Settings) -> EmbedBatcher:

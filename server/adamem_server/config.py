@@ -222,7 +222,7 @@ class Settings(BaseSettings):
             _ = parts.port
         return value
 
-    @field_validator("data_dir", "models_dir", "tls_cert", "tls_key", "tls_client_ca", "api_keys_file")
+    @field_validator("data_dir", "models_dir", "rerank_model", "tls_cert", "tls_key", "tls_client_ca", "api_keys_file")
     @classmethod
     def _expand_home(cls, value: Path | None) -> Path | None:
         try:

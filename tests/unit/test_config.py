@@ -107,9 +107,10 @@ def test_files_must_be_readable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert found == f"ADAMEM_API_KEYS_FILE: cannot read {tmp_path / 'none'}: No such file or directory"
 
 
-def test_a_home_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = problems(monkeypatch, ADAMEM_DATA_DIR="~nobody-of-this-name/x")
-    assert found == "ADAMEM_DATA_DIR: ~nobody-of-this-name/x: there is no such home directory"
+@pytest.mark.parametrize("name", ["ADAMEM_DATA_DIR", "ADAMEM_MODELS_DIR", "ADAMEM_RERANK_MODEL"])
+def test_a_home_that_there_is_not(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    found = problems(monkeypatch, **{name: "~nobody-of-this-name/x"})
+    assert found == f"{name}: ~nobody-of-this-name/x: there is no such home directory"
 
 
 def test_streams_leave_threads_for_other_calls(monkeypatch: pytest.MonkeyPatch) -> None:
