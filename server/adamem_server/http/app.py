@@ -97,7 +97,8 @@ class Gateway:
         except (HttpError, AdaMemError, CallFailedError) as error:
             await self._refuse(exchange, problem_of(_cause(error), exchange.request_id, names))
         except Exception as error:  # noqa: BLE001 - the border: every exception becomes an answer
-            _log.error("http", path=scope["path"][:200], request_id=exchange.request_id, exc_info=error)
+            path = exchange.raw_path[:200].decode("latin-1")
+            _log.error("http", path=path, request_id=exchange.request_id, exc_info=error)
             await self._refuse(exchange, problem_of(internal_error(exchange.request_id), exchange.request_id))
 
     async def _refuse(self, exchange: Exchange, problem: Problem) -> None:
