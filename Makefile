@@ -10,7 +10,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 PY := $(BIN)/python
-GENERATED := clients/python/src/adamem/v1
 EXTENSION := server/adamem_server/_index.abi3.so
 OUT ?=
 VECTORS ?=
