@@ -1,6 +1,7 @@
 """`adamem mcp` by the official SDK's client, over both transports, before a real server."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -337,6 +338,21 @@ INITIALIZE = {
 def status(url: str, **headers: str) -> int:
     accept = {"accept": "application/json, text/event-stream"}
     return httpx2.post(url, json=INITIALIZE, headers={**accept, **headers}).status_code
+
+
+def test_a_head_without_an_end_is_cut_off(server: ServerProcess, tmp_path: Path) -> None:
+    def send(url: str) -> None:
+        address = httpx2.URL(url)
+        with socket.create_connection((address.host, address.port), timeout=30) as connection:
+            connection.sendall(b"POST /mcp HTTP/1.1\r\nx: ")
+            # Far more than what the connection itself holds.
+            for _ in range(64):
+                connection.sendall(b"y" * (1 << 20))
+
+    with http_server("--endpoint", server.address, "mcp", "--token", "t-1", folder=tmp_path) as url:
+        with pytest.raises(ConnectionError):
+            send(url)
+        assert status(url, authorization="Bearer t-1") == 200
 
 
 def test_pages_of_other_sites_are_refused(server: ServerProcess, tmp_path: Path) -> None:

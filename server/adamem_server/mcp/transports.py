@@ -12,9 +12,14 @@ from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
 
+from adamem_server.http.protocol import guarded
+
 PATH: Final = "/mcp"
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 _N_BACKLOG: Final = 128
+# Before its head is there, a request has shown no token: what is taken of it, and for how long, has limits.
+_TIMEOUT_S: Final = 30.0
+_MAX_CONNECTIONS: Final = 1024
 
 AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -78,6 +83,8 @@ async def serve_http(app: AsgiApp, listener: socket.socket, options: HttpOptions
     """Answers on the socket until SIGTERM or SIGINT."""
     config = uvicorn.Config(
         app,
+        http=guarded(timeout_s=_TIMEOUT_S, max_connections=_MAX_CONNECTIONS),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
