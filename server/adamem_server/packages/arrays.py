@@ -51,10 +51,9 @@ def read_npy_header(file: BinaryIO, member: str, n: int, dim: int, vector_type: 
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
         raise PackageError(member, f"is no .npy file: its header cannot be read: {error}") from error
     expected = DTYPES[vector_type]
-    if dtype != expected or fortran or shape != (n, dim):
-        raise PackageError(
-            member, f"holds {dtype.str} {shape}{' in Fortran order' * fortran}, not {expected.str} {(n, dim)}"
-        )
+    if dtype != expected or fortran is not False or shape != (n, dim):
+        order = "" if fortran is False else " in Fortran order"
+        raise PackageError(member, f"holds {dtype.str} {shape}{order}, not {expected.str} {(n, dim)}")
     start = file.tell()
     if start - begin + n * dim * expected.itemsize != n_bytes:
         raise PackageError(member, f"has {n_bytes} bytes, which {n} vectors of {dim} do not fill")
