@@ -75,7 +75,7 @@ def foreign_slots(source: Source, reading: Reading) -> "Iterator[tuple[str, Slot
             try:
                 if not isinstance(fields["content"], str) or not fields["content"].strip():
                     raise ValueError("has no text")
-                times = {name: _time(name, fields[name]) for name in _TIMES if name in fields}
+                times: dict[str, Any] = {name: _time(name, fields[name]) for name in _TIMES if name in fields}
                 yield f"{source.name}#{place}", check_slot({**reading.fields, **fields, **times})
             except ValueError as error:
                 yield Problem(f"{source.name}#{place}", str(error))
