@@ -44,7 +44,7 @@ def parse_json(text: bytes | str, field: str = "body") -> Any:
     """The value of a JSON text.
 
     Raises:
-        InvalidArgumentError: It is none, is no UTF-8, or is nested beyond measure.
+        InvalidArgumentError: It is none, is no UTF-8, has half of a surrogate pair, or is nested beyond measure.
     """
     try:
         return msgspec.json.decode(text)
@@ -175,7 +175,9 @@ def _vector(item: list[Any], place: str) -> bytes:
 def _scalar(field: Any, item: Any, place: str) -> Any:
     kind = field.type
     if kind == FieldDescriptor.TYPE_STRING:
-        return _string(item, place)
+        if not isinstance(item, str):
+            raise InvalidArgumentError(place, f"is {_named(item)}, not a text")
+        return item
     if kind == FieldDescriptor.TYPE_BOOL:
         if not isinstance(item, bool):
             raise InvalidArgumentError(place, f"is {_named(item)}, not true or false")
@@ -187,14 +189,6 @@ def _scalar(field: Any, item: Any, place: str) -> Any:
     if kind == FieldDescriptor.TYPE_BYTES:
         return _bytes(item, place)
     return _integer(item, place, *_RANGES[kind])
-
-
-def _string(item: Any, place: str) -> str:
-    if not isinstance(item, str):
-        raise InvalidArgumentError(place, f"is {_named(item)}, not a text")
-    if not item.isascii() and any("\ud800" <= letter <= "\udfff" for letter in item):
-        raise InvalidArgumentError(place, "has half of a surrogate pair, which is no text")
-    return item
 
 
 def _integer(item: Any, place: str, low: int, high: int) -> int:
