@@ -20,7 +20,9 @@ from adamem.v1 import admin_service_pb2 as admin
 from adamem.v1 import memory_service_pb2 as memory
 from adamem.v1.admin_service_pb2_grpc import AdminServiceStub
 from adamem.v1.memory_service_pb2_grpc import MemoryServiceStub
+from adamem_server import _index
 from bench.ingest import server
+from bench.report import commit, machine, versions, write_report
 
 DIM = 384
 N_SLOTS = 2000
@@ -37,16 +39,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as (address, _):
         ready = json.loads((Path(folder) / "ready.json").read_text())
         figures = measure(address, ready["http_port"])
-    for kind, figure in figures.items():
-        print(f"{kind}: " + ", ".join(f"{name} {value:.3f}" for name, value in figure.items()))
+    for name, value in figures.items():
+        print(f"{name:28} {value:12.4f}")
+    report = {
+        "figures": figures,
+        "parameters": {"blocks": N_BLOCKS, "queries_each": N_EACH, "slots": N_SLOTS, "dim": DIM, "top_k": TOP_K},
+        "commit": commit(),
+        "machine": machine(_index.simd_level()),
+        "versions": versions(("adamem-server", "adamem-client", "grpcio", "uvicorn", "httptools", "msgspec")),
+    }
     if out is not None:
-        out.write_text(json.dumps(figures, indent=1) + "\n")
+        write_report(report, out)
 
 
-def measure(address: str, http_port: int) -> dict[str, dict[str, float]]:
+def measure(address: str, http_port: int) -> dict[str, float]:
     """Milliseconds of each kind over each face, and how many times as long HTTP takes."""
     random = np.random.default_rng(7)
-    figures = {}
+    figures: dict[str, float] = {}
     with grpc.insecure_channel(address) as channel:
         stub: Any = MemoryServiceStub(channel)
         fill(AdminServiceStub(channel), stub, random)
@@ -68,7 +77,7 @@ def measure(address: str, http_port: int) -> dict[str, dict[str, float]]:
                         # The first block warms up.
                         if block:
                             times[face].append(taken * 1e3)
-            figures[kind] = summary(times)
+            figures |= {f"{kind}_{name}": value for name, value in summary(times).items()}
         connection.close()
     return figures
 

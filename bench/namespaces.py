@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 import adamem
-from bench.ingest import server
-from bench.report import write_report
+from adamem_server import _index
+from bench.ingest import PACKAGES, server
+from bench.report import commit, machine, versions, write_report
 
 N_NAMESPACES = 10_000
 N_SLOTS = 20
@@ -72,8 +73,15 @@ def run(vectors: Path, n_namespaces: int | None, out: Path | None) -> None:
                 figures[f"open_shards_after_{name}"] = info.n_open_shards
     for name, value in figures.items():
         print(f"{name:48} {value:12.3f}")
+    report = {
+        "figures": figures,
+        "parameters": {"namespaces": n, "slots_each": N_SLOTS, "vectors": str(vectors.resolve())},
+        "commit": commit(),
+        "machine": machine(_index.simd_level()),
+        "versions": versions(PACKAGES),
+    }
     if out is not None:
-        write_report({"figures": figures, "parameters": {"namespaces": n, "slots_each": N_SLOTS}}, out)
+        write_report(report, out)
 
 
 def resident_mib(pid: int) -> float:

@@ -1,7 +1,7 @@
 """Measure the life of memories: `python -m bench.lifecycle.run [--scenarios a,b] [--size NAME=N] [--out FILE]`.
 
 A scenario is a module of this folder with SIZES (names and full sizes) and `figures(sizes)`, which measures and returns
-figures by name. Names of sizes and figures begin with the scenario's. `duplicates` is given files of data besides.
+figures by name. Names of sizes and figures begin with the scenario's. Those of WITH_DATA are given files of data too.
 """
 
 import argparse

@@ -19,7 +19,7 @@ from bench.ingest import server
 SIZES: Final = {"storage_slots": 100_000, "storage_deleted": 1_000}
 
 _DIM: Final = 384
-# About a kilobyte, as issue 5 has it.
+# About a kilobyte.
 _TEXT: Final = "It was agreed that the kettle is descaled with vinegar once a month, by turns. " * 12
 _QUIET_S: Final = 5.0
 _AT_ONCE: Final = 1000
