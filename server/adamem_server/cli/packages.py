@@ -1,5 +1,6 @@
 """`adamem export | import` and `adamem package show | verify | keygen`: namespaces as files."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +91,9 @@ def export(
             _sign(partial, sign)
         with _opened(session, partial, None) as package:
             described = _described(package)
+        # On the disk before it takes the name, so that a crash leaves the old file or the whole new one.
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
         partial.replace(file)
     except OSError as error:
         raise click.ClickException(f"{file} cannot be written: {error.strerror}") from error
@@ -128,6 +132,8 @@ def import_(
     namespace = options.pop("as")
     form = format or _form_of(file)
     if form == PACKAGE:
+        if file.is_dir():
+            raise click.UsageError(f"{file} is a folder, and a package is a file")
         mode = "merge" if merge else "replace" if replace else "create"
         with session.client() as client, _Stages("import") as stages:
             result = client.packages.import_namespace(

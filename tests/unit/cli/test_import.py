@@ -205,3 +205,8 @@ def test_a_time_that_is_none_is_told_and_the_others_are_stored(run, server, tmp_
 def test_options_of_packages_are_refused_for_others(run, tmp_path) -> None:
     result = run("import", dumped(tmp_path / "m.json", [{"id": "1", "memory": "Tea"}]), "--merge")
     assert (result.exit_code, "for packages" in result.stderr) == (2, True)
+
+
+def test_a_folder_is_no_package(run, tmp_path) -> None:
+    result = run("import", str(tmp_path), "--format", "package")
+    assert (result.exit_code, "a package is a file" in result.stderr) == (2, True)
