@@ -303,6 +303,7 @@ def test_a_server_that_is_killed_while_it_imports(new_server: NewServer, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_hundred_thousand_slots(new_server: NewServer, tmp_path: Path) -> None:
     from bench.lifecycle.packages import write_package
 
