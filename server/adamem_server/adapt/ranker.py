@@ -19,9 +19,9 @@ from adamem_server.types import FloatVector
 
 # Candidates of a question that are told apart: the best ones of the ranking as it was.
 MAX_CANDIDATES: Final = 128
-# Weight of the squared weights against the sum of the questions' losses; from a third of it to three times as much is
-# as good on LoCoMo.
-_PRIOR: Final = 30.0
+# Weight of the squared weights against the sum of the questions' losses; from half of it to twice as much is about as
+# good on LoCoMo.
+_PRIOR: Final = 20.0
 _MAX_STEPS: Final = 20
 _MAX_HALVINGS: Final = 8
 _CONVERGED: Final = 1e-6
