@@ -27,14 +27,16 @@ GO_MODULE = ROOT / "clients/go"
 GO_PACKAGE = "github.com/adamem/adamem/clients/go/gen/adamem/v1;adamemv1"
 # Where generated files are, by language, and how their names end.
 OUTPUTS = {"python": ROOT / "clients/python/src", "go": GO_MODULE / "gen"}
-PATTERNS = {"python": "adamem/v1/*_pb2*", "go": "adamem/v1/*.pb.go"}
+PATTERNS = {"python": ("adamem/v1/*_pb2*", "adamem/_google/rpc/*_pb2.py"), "go": ("adamem/v1/*.pb.go",)}
+# Messages of errors, which the Python client has a copy of, so that it needs no package for them.
+ERRORS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 # What the comments say, for the description of the HTTP API: generated descriptors have none.
 COMMENTS = ROOT / "server/adamem_server/http/comments.json"
 
 
-def protoc(source: Path, *options: str) -> None:
-    """Runs protoc on every file under `source`."""
-    files = sorted(str(file.relative_to(source)) for file in source.rglob("*.proto"))
+def protoc(source: Path, *options: str, only: tuple[str, ...] = ()) -> None:
+    """Runs protoc on every file under `source`, or on some."""
+    files = only or sorted(str(file.relative_to(source)) for file in source.rglob("*.proto"))
     plugin = f"--plugin=protoc-gen-mypy_grpc={BIN / 'protoc-gen-mypy_grpc'}"
     command = [sys.executable, "-m", "grpc_tools.protoc", plugin, f"-I{source}", f"-I{SITE}", *options, *files]
     subprocess.run(command, check=True)
@@ -76,8 +78,15 @@ def generated(language: str) -> dict[Path, bytes]:
     """Path in the tree and content of every generated file."""
     with tempfile.TemporaryDirectory() as folder:
         protoc(ROOT / "proto", *(go_options(folder) if language == "go" else python_options(folder)))
-        found = sorted(Path(folder).glob(PATTERNS[language]))
+        if language == "python":
+            (Path(folder) / "adamem/_google").mkdir()
+            protoc(SITE, f"--python_out={folder}", only=ERRORS)
+            (Path(folder) / "google/rpc").rename(Path(folder) / "adamem/_google/rpc")
+        found = sorted(file for pattern in PATTERNS[language] for file in Path(folder).glob(pattern))
         files = {OUTPUTS[language] / file.relative_to(folder): file.read_bytes() for file in found}
+    for path, content in files.items():
+        if path.suffix == ".py":
+            files[path] = content.replace(b"from google.rpc import", b"from adamem._google import")
     # A file of messages only gives a stub without content.
     return {path: content for path, content in files.items() if path.name != "types_pb2_grpc.pyi"}
 
@@ -112,7 +121,8 @@ def named(file: FileDescriptorProto, path: list[int]) -> str:
 
 def committed(language: str) -> dict[Path, bytes]:
     """Path and content of the generated files in the tree."""
-    return {file: file.read_bytes() for file in OUTPUTS[language].glob(PATTERNS[language]) if file.is_file()}
+    found = (file for pattern in PATTERNS[language] for file in OUTPUTS[language].glob(pattern))
+    return {file: file.read_bytes() for file in found if file.is_file()}
 
 
 def generate(*only: str) -> int:

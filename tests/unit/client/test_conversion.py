@@ -154,9 +154,9 @@ def test_times_are_taken_as_text_too() -> None:
         ({"content": "x", "lang": "ru"}, "slot.lang"),
         ({"text": "x"}, "slot.text"),
         ({"cue": "x"}, "slot.content"),
-        ({"content": 5}, "slot"),
-        ({"content": "\ud800"}, "slot"),
-        ({"content": "x", "importance": "high"}, "slot"),
+        ({"content": 5}, "slot.content"),
+        ({"content": "\ud800"}, "slot.content"),
+        ({"content": "x", "importance": "high"}, "slot.importance"),
         (5, "slot"),
     ],
 )
@@ -176,10 +176,7 @@ def test_values_of_a_newer_server_are_unknown_not_an_error() -> None:
 
 def test_records_print_what_is_set() -> None:
     slot = slot_from_proto(pb.Slot(id="01", content="tea", kind=pb.SLOT_KIND_PREFERENCE, tags=["drink"]))
-    assert repr(slot) == (
-        "Slot(id='01', content='tea', kind='preference', tags=('drink',), importance=0.0, access_count=0,"
-        " vector_supplied=False, pinned=False)"
-    )
+    assert repr(slot) == ("Slot(id='01', content='tea', kind='preference', tags=('drink',), importance=0)")
     assert str(adamem.Hit(slot, 0.51234)) == "0.512  tea"
 
 

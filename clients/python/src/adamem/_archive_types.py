@@ -16,7 +16,7 @@ class ArchivedSlots(StrEnum):
     ONLY = "only"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ArchivePolicy(Record):
     """What a namespace keeps found; what falls under its limits is archived, the least important first.
 
@@ -41,7 +41,7 @@ class ArchivePolicy(Record):
 ArchivePolicyLike: TypeAlias = ArchivePolicy | Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MarkResult(Record):
     """What became of slots that were pinned, unpinned or restored.
 

@@ -28,6 +28,7 @@ from adamem._codec import (
 )
 from adamem._consolidation_types import ConsolidationPolicyLike
 from adamem._duplicate_types import DuplicatePolicyLike
+from adamem.frames import FrameLike
 from adamem.receipts import DeleteNamespaceResult, DeleteResult
 from adamem.types import (
     NOT_GIVEN,
@@ -218,7 +219,7 @@ class AsyncClient(AsyncGroups, AsyncAdapterCalls):
 
     async def batch_update(
         self,
-        items: Iterable[SlotInputLike],
+        items: Iterable[SlotInputLike] | FrameLike,
         *,
         namespace: str | None = None,
         request_id: str | None = None,
@@ -227,8 +228,8 @@ class AsyncClient(AsyncGroups, AsyncAdapterCalls):
         """Stores many slots in one call and one transaction; each item succeeds or fails by itself.
 
         Args:
-            items: Texts, dictionaries of SlotInput's fields, or SlotInput. For more than some hundred use
-                `bulk_update`.
+            items: Texts, dictionaries of SlotInput's fields, SlotInput, or a DataFrame whose rows become slots; see
+                `adamem.frames`. For more than some hundred use `bulk_update`.
             namespace: Written to. None: the client's.
             request_id: As in `update`.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
@@ -245,7 +246,7 @@ class AsyncClient(AsyncGroups, AsyncAdapterCalls):
 
     async def bulk_update(
         self,
-        items: Iterable[ItemT] | AsyncIterable[ItemT],
+        items: Iterable[ItemT] | AsyncIterable[ItemT] | FrameLike,
         *,
         namespace: str | None = None,
         batch_size: int = 256,

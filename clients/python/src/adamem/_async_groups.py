@@ -52,8 +52,7 @@ class AsyncGroups:
     @cached_property
     def backups(self) -> AsyncBackups:
         """Backups of the whole server."""
-        client = cast("AsyncClient", self)
-        return AsyncBackups(client._channel, client._metadata)
+        return AsyncBackups(cast("AsyncClient", self))
 
     @cached_property
     def packages(self) -> AsyncPackages:

@@ -4,9 +4,9 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
-import grpc.aio
 
 from adamem._backup_file import BackupWriter
 from adamem.errors import error_from_rpc
@@ -14,17 +14,20 @@ from adamem.receipts import BackupResult
 from adamem.v1 import backup_service_pb2 as pb
 from adamem.v1 import backup_service_pb2_grpc as backup_grpc
 
+if TYPE_CHECKING:
+    from adamem._async_client import AsyncClient
+    from adamem._client import Client
+
 # Told the bytes of the database that came, and a number that all of them are no more than.
 OnProgress = Callable[[int, int], None]
-Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 class Backups:
     """Backups, for code that waits for each answer."""
 
-    def __init__(self, channel: grpc.Channel, metadata: Metadata) -> None:
-        self._stub = backup_grpc.BackupServiceStub(channel)
-        self._metadata = metadata
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+        self._stub = backup_grpc.BackupServiceStub(client._channel)
 
     def save(
         self,
@@ -53,7 +56,7 @@ class Backups:
             OSError: It cannot be written.
         """
         writer = BackupWriter(Path(path), single_file=single_file)
-        call = self._stub.Backup(pb.BackupRequest(), timeout=timeout_s, metadata=self._metadata)
+        call = self._stub.Backup(pb.BackupRequest(), timeout=timeout_s, metadata=self._client._metadata)
         try:
             for response in call:
                 writer.write(response)
@@ -62,7 +65,7 @@ class Backups:
             return writer.finish()
         except grpc.RpcError as error:
             writer.abort()
-            raise error_from_rpc(error) from error
+            raise error_from_rpc(error, tls=self._client._target.tls) from error
         except BaseException:
             call.cancel()
             writer.abort()
@@ -72,9 +75,9 @@ class Backups:
 class AsyncBackups:
     """Backups, for asyncio; files are written in threads."""
 
-    def __init__(self, channel: grpc.aio.Channel, metadata: Metadata) -> None:
-        self._stub: backup_grpc.BackupServiceAsyncStub = backup_grpc.BackupServiceStub(channel)
-        self._metadata = metadata
+    def __init__(self, client: "AsyncClient") -> None:
+        self._client = client
+        self._stub: backup_grpc.BackupServiceAsyncStub = backup_grpc.BackupServiceStub(client._channel)
 
     async def save(
         self,
@@ -86,7 +89,7 @@ class AsyncBackups:
     ) -> BackupResult:
         """As `Backups.save`."""
         writer = await asyncio.to_thread(BackupWriter, Path(path), single_file=single_file)
-        call = self._stub.Backup(pb.BackupRequest(), timeout=timeout_s, metadata=self._metadata)
+        call = self._stub.Backup(pb.BackupRequest(), timeout=timeout_s, metadata=self._client._metadata)
         try:
             async for response in call:
                 await asyncio.to_thread(writer.write, response)
@@ -95,7 +98,7 @@ class AsyncBackups:
             return await asyncio.to_thread(writer.finish)
         except grpc.RpcError as error:
             writer.abort()
-            raise error_from_rpc(error) from error
+            raise error_from_rpc(error, tls=self._client._target.tls) from error
         except BaseException:
             call.cancel()
             writer.abort()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import grpc
 
@@ -28,7 +28,9 @@ from adamem._duplicate_types import (
 )
 from adamem._retry import Attempts
 from adamem._version import __version__
+from adamem.errors import DeadlineExceededError, error_from_rpc
 from adamem.filters import filter_to_proto
+from adamem.frames import FrameLike, is_frame, rows
 from adamem.types import (
     NOT_GIVEN,
     FilterLike,
@@ -101,6 +103,26 @@ def parse_endpoint(endpoint: str, tls: bool | None = None) -> Target:
     return Target(address, bool(tls))
 
 
+def _pem(path: str | os.PathLike[str] | None, field: str) -> bytes | None:
+    """The certificates in a file; of one without any gRPC says no more than that a handshake failed."""
+    if path is None:
+        return None
+    content = Path(path).read_bytes()
+    if b"-----BEGIN CERTIFICATE-----" not in content:
+        raise invalid(field, f"{os.fspath(path)} holds no certificate in PEM")
+    return content
+
+
+def _check_pair(certificate: str | os.PathLike[str], key: str | os.PathLike[str]) -> None:
+    """Refuses a certificate and a key that do not belong together, or a key that needs a password."""
+    import ssl  # a client without a certificate does not need it
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        raise invalid("client_key", f"{os.fspath(key)} is no key of {os.fspath(certificate)}: {error}") from error
+
+
 class BaseClient:
     """Settings and requests; the children add the calls."""
 
@@ -112,6 +134,8 @@ class BaseClient:
         api_key: str | None = None,
         tls: bool | None = None,
         ca_cert: str | os.PathLike[str] | None = None,
+        client_cert: str | os.PathLike[str] | None = None,
+        client_key: str | os.PathLike[str] | None = None,
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     ) -> None:
@@ -122,18 +146,32 @@ class BaseClient:
                 None: the variable MEMORY_ENDPOINT, else localhost:50051.
             namespace: Used where a call names none. None: the server's default namespace.
             api_key: Sent with each call as a bearer token.
-            tls: Speak TLS. None: when `ca_cert` is given or the endpoint's scheme says so.
+            tls: Speak TLS. None: when `ca_cert` or `client_cert` is given or the endpoint's scheme says so.
             ca_cert: File of the PEM certificates that sign the server's. None: the public ones.
+            client_cert: File of the PEM certificate, and those that sign it, which this client shows to a server that
+                asks for one. Given together with `client_key`.
+            client_key: File of its private key, PEM.
             timeout_s: Limit of each call, retries included. None: none. A call's own `timeout_s` wins.
             max_attempts: How often a call is sent when the server is UNAVAILABLE; twice as often without progress for
                 `bulk_update`. 1: never again.
         """
-        if tls is None and ca_cert is not None:
+        if (client_cert is None) != (client_key is None):
+            raise invalid(
+                "client_key" if client_key is None else "client_cert", "client_cert and client_key go together"
+            )
+        if tls is None and (ca_cert is not None or client_cert is not None):
             tls = True
         if api_key and not (api_key.isascii() and api_key.isprintable()):
             raise invalid("api_key", "holds characters that cannot be sent; keys are printable ASCII")
         self._target = parse_endpoint(endpoint or os.environ.get(ENDPOINT_VARIABLE) or DEFAULT_ENDPOINT, tls)  # noqa: TID251
-        self._root_certificates = None if ca_cert is None else Path(ca_cert).read_bytes()
+        if not self._target.tls and (ca_cert is not None or client_cert is not None):
+            raise invalid("tls", "is off, and ca_cert or client_cert is given")
+        self._root_certificates = _pem(ca_cert, "ca_cert")
+        self._client_certificates = _pem(client_cert, "client_cert")
+        self._client_key = None
+        if client_cert is not None and client_key is not None:
+            _check_pair(client_cert, client_key)
+            self._client_key = Path(client_key).read_bytes()
         self._namespace = namespace or ""
         self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
         self._timeout_s = timeout_s
@@ -149,7 +187,9 @@ class BaseClient:
         return f"{type(self).__name__}({self._target.address!r}, namespace={self._namespace!r}{tls})"
 
     def _credentials(self) -> grpc.ChannelCredentials | None:
-        return grpc.ssl_channel_credentials(self._root_certificates) if self._target.tls else None
+        if not self._target.tls:
+            return None
+        return grpc.ssl_channel_credentials(self._root_certificates, self._client_key, self._client_certificates)
 
     def _channel_options(self) -> list[tuple[str, Any]]:
         return [
@@ -166,7 +206,17 @@ class BaseClient:
 
     def _bulk_attempts(self, timeout_s: float | None) -> Attempts:
         # A load of an hour should outlive a restart of the server, so it waits longer than a call: some ten seconds.
-        return Attempts(timeout_s, self._max_attempts * 2 if self._max_attempts > 1 else 1)
+        return self._attempts(timeout_s, self._max_attempts * 2 if self._max_attempts > 1 else 1)
+
+    def _attempts(self, timeout_s: float | None, max_attempts: int | None) -> Attempts:
+        return Attempts(timeout_s, max_attempts, tls=self._target.tls)
+
+    def _not_ready(self, late: DeadlineExceededError, last: grpc.RpcError) -> DeadlineExceededError:
+        """That the server did not answer in time, with why, where that is known."""
+        why = error_from_rpc(last, tls=self._target.tls)
+        if why.code is not grpc.StatusCode.UNAVAILABLE:
+            return late
+        return DeadlineExceededError(f"{self._target.address} was not ready in time: {why.message}")
 
     def _limit_s(self, timeout_s: float | NotGiven | None) -> float | None:
         return self._timeout_s if timeout_s is NOT_GIVEN else timeout_s
@@ -274,12 +324,13 @@ class BaseClient:
             )
 
     def _batch_update_request(
-        self, items: Iterable[SlotInputLike], namespace: str | None, request_id: str | None
+        self, items: Iterable[SlotInputLike] | FrameLike, namespace: str | None, request_id: str | None
     ) -> memory_pb.BatchUpdateRequest:
         if isinstance(items, str | Mapping):
             raise invalid("items", "a list of items is expected; use update() for one")
+        name, read = ("rows", rows(items)) if is_frame(items) else ("items", cast("Iterable[SlotInputLike]", items))
         # Before the request: what the caller's own iterator raises is the caller's.
-        slots = [slot_to_proto(item, f"items[{index}]") for index, item in enumerate(items)]
+        slots = [slot_to_proto(item, f"{name}[{index}]") for index, item in enumerate(read)]
         with building("batch_update"):
             return memory_pb.BatchUpdateRequest(
                 namespace=self._namespace_or_own(namespace),

@@ -4,11 +4,13 @@ import hashlib
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from adamem._base import new_request_id
 from adamem._codec import SlotInputLike, batch_result_from_proto, building, slot_to_proto
+from adamem._convert import invalid
 from adamem.errors import InternalError, InvalidArgumentError
+from adamem.frames import FrameLike, is_frame, rows
 from adamem.types import BulkFailure, BulkResult
 from adamem.v1 import memory_service_pb2 as pb
 
@@ -50,7 +52,7 @@ class BulkLoad(Generic[_T]):
         on_progress: Callable[[BulkResult], None] | None,
     ) -> None:
         if batch_size < 1:
-            raise InvalidArgumentError(f"batch_size: at least 1 is expected, not {batch_size}")
+            raise invalid("batch_size", f"at least 1 is expected, not {batch_size}")
         self.unanswered: deque[Batch] = deque()
         self.exhausted = False
         self._namespace = namespace
@@ -62,26 +64,27 @@ class BulkLoad(Generic[_T]):
         self._indexes: list[int] = []
         self._n_bytes = 0
         self._key: Hashable = None
+        self._path = "items"
         self._n_read = 0
         self._n_created = self._n_replaced = self._n_failed = self._n_duplicates = 0
         self._failures: list[BulkFailure] = []
         self._sequence = 0
 
-    def batches(self, items: Iterable[_T]) -> Iterator[Batch]:
+    def batches(self, items: Iterable[_T] | FrameLike) -> Iterator[Batch]:
         """The batches of the items, read no further than asked for."""
-        for item in items:
+        for item in self._items_of(items):
             yield from self._add(item)
         yield from self._flush()
         self.exhausted = True
 
-    async def batches_async(self, items: Iterable[_T] | AsyncIterable[_T]) -> AsyncIterator[Batch]:
+    async def batches_async(self, items: Iterable[_T] | AsyncIterable[_T] | FrameLike) -> AsyncIterator[Batch]:
         """The same of an iterable or an asynchronous one."""
         if isinstance(items, AsyncIterable):
             async for item in items:
                 for batch in self._add(item):
                     yield batch
         else:
-            for item in items:
+            for item in self._items_of(items):
                 for batch in self._add(item):
                     yield batch
         for batch in self._flush():
@@ -127,11 +130,18 @@ class BulkLoad(Generic[_T]):
             n_duplicates=self._n_duplicates,
         )
 
+    def _items_of(self, items: Any) -> Iterable[_T]:
+        """The items, of a DataFrame its rows: their errors name row and column."""
+        if not is_frame(items):
+            return items  # type: ignore[no-any-return]
+        self._path = "rows"
+        return rows(items)  # type: ignore[return-value]
+
     def _add(self, item: _T) -> Iterator[Batch]:
         index, self._n_read = self._n_read, self._n_read + 1
         key = self._batch_key(item) if self._batch_key else None
         try:
-            slot = slot_to_proto(item, f"items[{index}]")
+            slot = slot_to_proto(item, f"{self._path}[{index}]")
         except InvalidArgumentError as error:
             self._fail(index, error)
             return

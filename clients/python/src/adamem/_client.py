@@ -36,6 +36,7 @@ from adamem._lifecycle import Lifecycle
 from adamem._packages import Packages
 from adamem._retry import Attempts
 from adamem._snapshots import Snapshots
+from adamem.frames import FrameLike
 from adamem.receipts import DeleteNamespaceResult, DeleteResult
 from adamem.types import (
     NOT_GIVEN,
@@ -94,7 +95,7 @@ class Client(AdapterCalls):
         self.jobs = Jobs(self)
         self.lifecycle = Lifecycle(self)
         self.duplicates = Duplicates(self)
-        self.backups = Backups(self._channel, self._metadata)
+        self.backups = Backups(self)
         self.packages = Packages(self)
         self.history = History(self)
         self.snapshots = Snapshots(self)
@@ -269,7 +270,7 @@ class Client(AdapterCalls):
 
     def batch_update(
         self,
-        items: Iterable[SlotInputLike],
+        items: Iterable[SlotInputLike] | FrameLike,
         *,
         namespace: str | None = None,
         request_id: str | None = None,
@@ -278,8 +279,8 @@ class Client(AdapterCalls):
         """Stores many slots in one call and one transaction; each item succeeds or fails by itself.
 
         Args:
-            items: Texts, dictionaries of SlotInput's fields, or SlotInput. For more than some hundred use
-                `bulk_update`.
+            items: Texts, dictionaries of SlotInput's fields, SlotInput, or a DataFrame whose rows become slots; see
+                `adamem.frames`. For more than some hundred use `bulk_update`.
             namespace: Written to. None: the client's.
             request_id: As in `update`.
             timeout_s: Limit of the call, retries included. None: none. Left out: the client's.
@@ -296,7 +297,7 @@ class Client(AdapterCalls):
 
     def bulk_update(
         self,
-        items: Iterable[ItemT],
+        items: Iterable[ItemT] | FrameLike,
         *,
         namespace: str | None = None,
         batch_size: int = 256,

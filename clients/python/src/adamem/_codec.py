@@ -1,6 +1,6 @@
 """Whole messages between Python and the protocol: what is stored, what comes back. Field limits are the server's."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from math import inf
@@ -63,6 +63,7 @@ from adamem.v1 import types_pb2 as pb
 
 SlotInputLike: TypeAlias = SlotInput | Mapping[str, Any] | str
 
+_TEXT_FIELDS: Final = ("content", "id", "cue", "user_id", "agent_id", "conversation_id", "role", "language")
 _SLOT_FIELDS: Final = frozenset(each.name for each in fields(SlotInput))
 _CONSOLIDATION_FIELDS: Final = tuple(each.name for each in fields(ConsolidationPolicy))
 _ARCHIVE_FIELDS: Final = tuple(each.name for each in fields(ArchivePolicy))
@@ -112,24 +113,31 @@ def check_slot(item: SlotInputLike) -> SlotInput:
 def slot_to_proto(item: SlotInputLike, field: str = "slot") -> memory_pb.SlotInput:
     """A slot to store; `field` is its path in the request, for messages."""
     slot = slot_input(item, field)
-    if isinstance(slot.tags, str):
-        raise invalid(f"{field}.tags", "a list of texts is expected, not one text")
+    tags: Any = slot.tags
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise invalid(f"{field}.tags", f"a list of texts is expected, not {type(tags).__name__}")
     with building(field):
-        message = memory_pb.SlotInput(
-            id=slot.id,
-            content=slot.content,
-            cue=slot.cue,
-            role=slot.role,
-            tags=slot.tags,
-            importance=slot.importance,
-            language=slot.language,
-            pinned=slot.pinned,
-        )
+        try:
+            message = memory_pb.SlotInput(
+                id=slot.id,
+                content=slot.content,
+                cue=slot.cue,
+                role=slot.role,
+                tags=slot.tags,
+                importance=slot.importance,
+                language=slot.language,
+                pinned=slot.pinned,
+            )
+        except (TypeError, ValueError) as error:
+            raise _wrong_field(slot, field, error) from error
         if slot.kind is not None:
             name = enum_to_proto(slot.kind, SlotKind, "SLOT_KIND_", f"{field}.kind")
             message.kind = pb.SlotKind.Value(name)  # type: ignore[assignment]
         if slot.user_id or slot.agent_id or slot.conversation_id:
-            scope = pb.Scope(user_id=slot.user_id, agent_id=slot.agent_id, conversation_id=slot.conversation_id)
+            try:
+                scope = pb.Scope(user_id=slot.user_id, agent_id=slot.agent_id, conversation_id=slot.conversation_id)
+            except (TypeError, ValueError) as error:
+                raise _wrong_field(slot, field, error) from error
             message.scope.CopyFrom(scope)
         if slot.metadata:
             message.metadata.CopyFrom(struct_to_proto(slot.metadata, f"{field}.metadata"))
@@ -137,6 +145,31 @@ def slot_to_proto(item: SlotInputLike, field: str = "slot") -> memory_pb.SlotInp
             message.vector.CopyFrom(vector_to_proto(slot.vector, f"{field}.vector"))
         _set_times(message, slot, field)
     return message
+
+
+def _wrong_field(slot: SlotInput, field: str, error: Exception) -> InvalidArgumentError:
+    """Which field protobuf does not take; it does not say."""
+    tags: Any = slot.tags
+    importance: Any = slot.importance
+    for name in _TEXT_FIELDS:
+        if not isinstance(value := getattr(slot, name), str):
+            return invalid(f"{field}.{name}", f"text is expected, not {type(value).__name__}")
+        if not _is_unicode(value):
+            return invalid(f"{field}.{name}", "holds half a character, a lone surrogate")
+    for index, tag in enumerate(tags):
+        if not isinstance(tag, str):
+            return invalid(f"{field}.tags[{index}]", f"text is expected, not {type(tag).__name__}")
+    if not isinstance(importance, Real | None):
+        return invalid(f"{field}.importance", f"a number is expected, not {type(importance).__name__}")
+    return invalid(field, str(error))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _set_times(message: memory_pb.SlotInput, slot: SlotInput, field: str) -> None:

@@ -3,18 +3,22 @@
 import asyncio
 import time
 from functools import cached_property
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
 from adamem._base import BaseClient
 from adamem._codec import server_info_from_proto
-from adamem._retry import Attempts, is_repeatable
+from adamem._retry import is_repeatable
+from adamem.errors import DeadlineExceededError
 from adamem.types import NotGiven, ServerInfo
 from adamem.v1 import admin_service_pb2 as admin_pb
 from adamem.v1 import admin_service_pb2_grpc as admin_grpc
 from adamem.v1 import memory_service_pb2_grpc as memory_grpc
+
+# A call that does not wait for a connection fails at once, and says why there is none.
+_LAST_LOOK_S: Final = 0.25
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -50,7 +54,7 @@ class Connection(BaseClient):
         request: RequestT,
         timeout_s: float | NotGiven | None,
     ) -> ResponseT:
-        attempts = Attempts(self._limit_s(timeout_s), self._max_attempts if is_repeatable(request) else 1)
+        attempts = self._attempts(self._limit_s(timeout_s), self._max_attempts if is_repeatable(request) else 1)
         while True:
             try:
                 return method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
@@ -63,7 +67,7 @@ class Connection(BaseClient):
         Raises:
             AdaMemError: It did not within `timeout_s`, or refused, as with a wrong API key.
         """
-        attempts = Attempts(timeout_s, None)
+        attempts = self._attempts(timeout_s, None)
         while True:
             try:
                 response = self._admin.GetServerInfo(
@@ -74,7 +78,20 @@ class Connection(BaseClient):
                 )
                 return server_info_from_proto(response)
             except grpc.RpcError as error:
-                time.sleep(attempts.delay_s(error))
+                try:
+                    delay_s = attempts.delay_s(error)
+                except DeadlineExceededError as late:
+                    return self._last_look(late)
+                time.sleep(delay_s)
+
+    def _last_look(self, late: DeadlineExceededError) -> ServerInfo:
+        try:
+            response = self._admin.GetServerInfo(
+                admin_pb.GetServerInfoRequest(), timeout=_LAST_LOOK_S, metadata=self._metadata
+            )
+        except grpc.RpcError as error:
+            raise self._not_ready(late, error) from error
+        return server_info_from_proto(response)
 
 
 class AsyncConnection(BaseClient):
@@ -115,7 +132,7 @@ class AsyncConnection(BaseClient):
         request: RequestT,
         timeout_s: float | NotGiven | None,
     ) -> ResponseT:
-        attempts = Attempts(self._limit_s(timeout_s), self._max_attempts if is_repeatable(request) else 1)
+        attempts = self._attempts(self._limit_s(timeout_s), self._max_attempts if is_repeatable(request) else 1)
         while True:
             try:
                 return await method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
@@ -128,7 +145,7 @@ class AsyncConnection(BaseClient):
         Raises:
             AdaMemError: It did not within `timeout_s`, or refused, as with a wrong API key.
         """
-        attempts = Attempts(timeout_s, None)
+        attempts = self._attempts(timeout_s, None)
         while True:
             try:
                 response = await self._admin.GetServerInfo(
@@ -139,4 +156,17 @@ class AsyncConnection(BaseClient):
                 )
                 return server_info_from_proto(response)
             except grpc.RpcError as error:
-                await asyncio.sleep(attempts.delay_s(error))
+                try:
+                    delay_s = attempts.delay_s(error)
+                except DeadlineExceededError as late:
+                    return await self._last_look(late)
+                await asyncio.sleep(delay_s)
+
+    async def _last_look(self, late: DeadlineExceededError) -> ServerInfo:
+        try:
+            response = await self._admin.GetServerInfo(
+                admin_pb.GetServerInfoRequest(), timeout=_LAST_LOOK_S, metadata=self._metadata
+            )
+        except grpc.RpcError as error:
+            raise self._not_ready(late, error) from error
+        return server_info_from_proto(response)

@@ -2,7 +2,6 @@
 
 import math
 import sys
-from array import array
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,6 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import ListValue, NullValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from adamem._vectors import Vector as Floats
+from adamem._vectors import float32_values
 from adamem.errors import FieldViolation, InvalidArgumentError
 from adamem.types import VectorLike
 from adamem.v1.types_pb2 import Vector
@@ -33,33 +34,23 @@ def invalid(field: str, problem: str) -> InvalidArgumentError:
 
 
 def vector_to_proto(vector: VectorLike, field: str = "vector") -> Vector:
-    """float32, little endian; bytes are taken as such already. Length, NaN and infinity are the server's to check."""
+    """float32, little endian; bytes are taken as such already. The length is the server's to check."""
     if isinstance(vector, bytes | bytearray):
         if len(vector) % 4:
             raise invalid(field, f"{len(vector)} bytes are no whole number of float32 values")
         return Vector(values=bytes(vector))
     try:
-        values = _floats(vector)
-    except (TypeError, ValueError, OverflowError) as error:
+        values = float32_values(vector)
+    except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
         raise invalid(field, f"cannot be read as numbers: {error}") from error
     if _BIG_ENDIAN:
         values.byteswap()
     return Vector(values=values.tobytes())
 
 
-def _floats(vector: VectorLike) -> "array[float]":
-    try:
-        view = memoryview(vector)  # type: ignore[arg-type]
-    except TypeError:
-        return array("f", vector)  # type: ignore[arg-type]
-    if view.ndim != 1:
-        raise ValueError(f"it has {view.ndim} dimensions, not 1")
-    return array("f", view.tobytes() if view.format == "f" else vector)  # type: ignore[arg-type]
-
-
-def vector_from_proto(vector: Vector) -> "array[float]":
+def vector_from_proto(vector: Vector) -> Floats:
     """A float32 array of native byte order."""
-    values = array("f", vector.values)
+    values = Floats("f", vector.values)
     if _BIG_ENDIAN:
         values.byteswap()
     return values

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from adamem._record import Record
+from adamem._record import Record, Table
 
 if TYPE_CHECKING:
     from adamem.types import Slot
@@ -92,7 +92,7 @@ class DuplicatePair(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class DuplicatePairPage(Record):
+class DuplicatePairPage(Table):
     """One page of pairs; `next_page_token` is "" on the last one."""
 
     pairs: tuple[DuplicatePair, ...]
@@ -100,7 +100,7 @@ class DuplicatePairPage(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class AbsorbedSlotPage(Record):
+class AbsorbedSlotPage(Table):
     """One page of absorbed slots; `next_page_token` is "" on the last one."""
 
     absorbed: tuple[AbsorbedSlot, ...]

@@ -193,7 +193,7 @@ class Lifecycle(Reporting):
             for answer in answers:
                 yield planned_from_proto(answer.summary)
         except grpc.RpcError as error:
-            raise error_from_rpc(error) from error
+            raise error_from_rpc(error, tls=self._client._target.tls) from error
         finally:
             answers.cancel()
 
@@ -339,6 +339,6 @@ class AsyncLifecycle(AsyncReporting):
             async for answer in answers:
                 yield planned_from_proto(answer.summary)
         except grpc.RpcError as error:
-            raise error_from_rpc(error) from error
+            raise error_from_rpc(error, tls=self._client._target.tls) from error
         finally:
             answers.cancel()

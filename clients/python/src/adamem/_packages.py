@@ -13,7 +13,6 @@ import grpc.aio
 from adamem._codec import building
 from adamem._convert import enum_from_proto, enum_to_proto, invalid, time_from_proto
 from adamem._package_types import ImportMode, ImportResult, PackageInfo, PackageProgress
-from adamem._retry import Attempts
 from adamem.errors import InternalError, error_from_rpc
 from adamem.types import Metric, VectorType
 from adamem.v1 import package_service_pb2 as pb
@@ -66,7 +65,7 @@ class Packages:
             AbortedError: It changes faster than it can be read.
         """
         request = _export_request(self._client._namespace_or_own(namespace), author, license, tags, description)
-        attempts = Attempts(timeout_s, 1)
+        attempts = self._client._attempts(timeout_s, 1)
         with _written(file) as target:
             receiver = _Receiver(target, on_progress)
             answers = self._stub.ExportNamespace(
@@ -76,7 +75,7 @@ class Packages:
                 for answer in answers:
                     receiver.take(answer)
             except grpc.RpcError as error:
-                raise error_from_rpc(error) from error
+                raise error_from_rpc(error, tls=self._client._target.tls) from error
             finally:
                 answers.cancel()
             return receiver.package()
@@ -110,7 +109,7 @@ class Packages:
             PackageTooLargeError: The server takes no package as large.
         """
         options = _import_options(namespace, mode, keep_vectors, verify_key)
-        attempts = Attempts(timeout_s, 1)
+        attempts = self._client._attempts(timeout_s, 1)
         with _read(file) as source:
             answers = self._stub.ImportNamespace(
                 _requests(options, source, on_progress),
@@ -122,7 +121,7 @@ class Packages:
                 for answer in answers:
                     result = _import_answer(answer, on_progress) or result
             except grpc.RpcError as error:
-                raise error_from_rpc(error) from error
+                raise error_from_rpc(error, tls=self._client._target.tls) from error
             finally:
                 answers.cancel()
         return _ended(result)
@@ -164,7 +163,7 @@ class AsyncPackages:
             AbortedError: It changes faster than it can be read.
         """
         request = _export_request(self._client._namespace_or_own(namespace), author, license, tags, description)
-        attempts = Attempts(timeout_s, 1)
+        attempts = self._client._attempts(timeout_s, 1)
         with _written(file) as target:
             receiver = _Receiver(target, on_progress)
             answers = self._stub.ExportNamespace(
@@ -174,7 +173,7 @@ class AsyncPackages:
                 async for answer in answers:
                     receiver.take(answer)
             except grpc.RpcError as error:
-                raise error_from_rpc(error) from error
+                raise error_from_rpc(error, tls=self._client._target.tls) from error
             finally:
                 answers.cancel()
             return receiver.package()
@@ -208,7 +207,7 @@ class AsyncPackages:
             PackageTooLargeError: The server takes no package as large.
         """
         options = _import_options(namespace, mode, keep_vectors, verify_key)
-        attempts = Attempts(timeout_s, 1)
+        attempts = self._client._attempts(timeout_s, 1)
         with _read(file) as source:
             accepted = asyncio.Event()
             answers = self._stub.ImportNamespace(
@@ -222,7 +221,7 @@ class AsyncPackages:
                     accepted.set()
                     result = _import_answer(answer, on_progress) or result
             except grpc.RpcError as error:
-                raise error_from_rpc(error) from error
+                raise error_from_rpc(error, tls=self._client._target.tls) from error
             finally:
                 answers.cancel()
         return _ended(result)

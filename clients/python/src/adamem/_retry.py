@@ -38,13 +38,15 @@ class Attempts:
     Args:
         timeout_s: Limit of all attempts and the waits between them. None: none.
         max_attempts: 1 never retries. None: only the time limits.
+        tls: Whether TLS is spoken, for the error's message.
     """
 
-    def __init__(self, timeout_s: float | None, max_attempts: int | None) -> None:
+    def __init__(self, timeout_s: float | None, max_attempts: int | None, *, tls: bool = False) -> None:
         if timeout_s is not None and isnan(timeout_s):
             raise invalid("timeout_s", "is not a number")
         self._deadline = None if timeout_s is None else monotonic() + min(timeout_s, LONGEST_TIMEOUT_S)
         self._max_attempts = max_attempts
+        self._tls = tls
         self._n_failed = 0
 
     def remaining_s(self) -> float | None:
@@ -57,7 +59,7 @@ class Attempts:
         Raises:
             AdaMemError: There is no next attempt; this is what went wrong.
         """
-        failure = error_from_rpc(error)
+        failure = error_from_rpc(error, tls=self._tls)
         self._n_failed += 1
         if failure.code is not grpc.StatusCode.UNAVAILABLE or self._n_failed == self._max_attempts:
             raise failure from error

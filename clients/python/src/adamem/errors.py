@@ -50,7 +50,9 @@ from typing import Any, ClassVar, Final
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
+
+from adamem._google import error_details_pb2, status_pb2
+from adamem._hints import connection_hint
 
 DOMAIN: Final = "adamem"
 _DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -388,8 +390,11 @@ def error_from_status(status: status_pb2.Status) -> AdaMemError:
     )
 
 
-def error_from_rpc(error: grpc.RpcError) -> AdaMemError:
-    """The error that a failed call describes; its status code alone decides where the server sent no details."""
+def error_from_rpc(error: grpc.RpcError, *, tls: bool = False) -> AdaMemError:
+    """The error that a failed call describes; its status code alone decides where the server sent no details.
+
+    `tls` says whether the call spoke TLS: where no server was reached, the message says what may be wrong.
+    """
     trailer: Any = error.trailing_metadata()
     for key, value in trailer or ():
         if key == _DETAILS_KEY:
@@ -397,4 +402,7 @@ def error_from_rpc(error: grpc.RpcError) -> AdaMemError:
                 return error_from_status(status_pb2.Status.FromString(value))
             except DecodeError:
                 break
-    return error_from_status(status_pb2.Status(code=error.code().value[0], message=error.details() or ""))
+    message = error.details() or ""
+    if error.code() is grpc.StatusCode.UNAVAILABLE and (hint := connection_hint(message, tls=tls)):
+        message = f"{hint} ({message})"
+    return error_from_status(status_pb2.Status(code=error.code().value[0], message=message))

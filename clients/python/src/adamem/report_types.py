@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from adamem._printing import lines_repr, shortened
 from adamem._record import Record
 
 
@@ -119,6 +120,11 @@ class HealthReport(Record):
     def find(self, kind: FindingKind | str) -> Finding | None:
         """The finding of a kind; None: there is nothing of it."""
         return next((finding for finding in self.findings if finding.kind == kind), None)
+
+    def __repr__(self) -> str:
+        """How many slots, and a line for each finding; `print` shows all."""
+        head = f"HealthReport of {shortened(self.namespace)!r}: {self.n_slots:,} slots, {len(self.findings)} findings"
+        return lines_repr(head, map(str, self.findings), len(self.findings))
 
     def __str__(self) -> str:
         """A table: one finding a line with what mends it, its examples below; then the sizes."""

@@ -1,10 +1,9 @@
 """What the client takes and returns: frozen dataclasses that print what is set and turn into JSON with `to_dict`.
 
-Times are `datetime` in UTC. Vectors are returned as `array.array("f")`, whether numpy is installed or not; it has the
-buffer protocol, so `numpy.asarray(slot.vector)` is a float32 view without a copy.
+Times are `datetime` in UTC. Vectors are returned as `Vector`, an `array.array("f")`, whether numpy is installed or not:
+`slot.vector.to_numpy()` is a float32 view without a copy, `adamem.frames.vectors(slots)` a matrix of them.
 """
 
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +13,9 @@ from typing import Any, Final, SupportsFloat, TypeAlias
 from adamem._archive_types import ArchivePolicy
 from adamem._consolidation_types import ConsolidationPolicy
 from adamem._duplicate_types import AbsorbedSlot, DuplicatePolicy
-from adamem._record import Record
+from adamem._printing import html_table, lines_repr, shortened, value_repr
+from adamem._record import Record, Table
+from adamem._vectors import Vector
 from adamem.errors import AdaMemError
 
 VectorLike: TypeAlias = Iterable[SupportsFloat]
@@ -101,8 +102,9 @@ class SlotInput(Record):
         tags: Labels; a set, in effect.
         metadata: A JSON object of the caller. Integers beyond 2**53 are refused, since they would be rounded.
         importance: 0 to 1. None: 0.5.
-        vector: Used instead of embedding content: numbers, a buffer of numbers such as a numpy array, or bytes of
-            float32, little endian.
+        vector: Used instead of embedding content: finite numbers in any iterable, a numpy array of any float or integer
+            type, strides and byte order, what numpy takes as one (a tensor, a Series), or bytes of float32, little
+            endian.
         created_at: When the memory was made; a datetime with a time zone or RFC 3339 text. None: now.
         expires_at: When the slot stops being returned. At most one of `expires_at` and `ttl_s` is set.
         ttl_s: Seconds from now after which the slot stops being returned; `math.inf`: never, whatever the namespace's
@@ -199,7 +201,7 @@ class Slot(Record):
     access_count: int
     accessed_at: datetime | None
     vector_supplied: bool
-    vector: "array[float] | None" = field(default=None, repr=False)
+    vector: Vector | None = None
     language: str = ""
     recalled_from: str = ""
     sources: tuple[str, ...] = ()
@@ -209,6 +211,8 @@ class Slot(Record):
     validity: Validity | None = None
     archived_at: datetime | None = None
     pinned: bool = False
+
+    _quiet = frozenset({"access_count", "vector_supplied"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -245,8 +249,15 @@ class Hit(Record):
         """Score and content."""
         return f"{self.score:.3f}  {self.slot.content}"
 
+    def __repr__(self) -> str:
+        """Score, content, kind and id; the rest is in the fields."""
+        slot = self.slot
+        return (
+            f"Hit({self.score:.3f}, {shortened(slot.content)!r}, kind={slot.kind.value!r}, id={shortened(slot.id)!r})"
+        )
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class QueryTimings(Record):
     """Where the server's time went, in seconds of wall time."""
 
@@ -256,7 +267,7 @@ class QueryTimings(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class QueryResult(Record):
+class QueryResult(Table):
     """Hits, best first; a sequence of them in itself.
 
     Attributes:
@@ -286,6 +297,27 @@ class QueryResult(Record):
         """The hit at this rank, from 0."""
         return self.hits[index]
 
+    def __repr__(self) -> str:
+        """How many hits, how sure, how long it took; then a line for each."""
+        lines = (
+            f"{hit.score:7.3f}  {shortened(hit.content, 100)}  ({hit.slot.kind}, {shortened(hit.id)})"
+            for hit in self.hits
+        )
+        return lines_repr(self._head(), lines, len(self.hits))
+
+    def _repr_html_(self) -> str:
+        """The same as a table, for notebooks."""
+        rows = ((f"{hit.score:.3f}", hit.content, str(hit.slot.kind), hit.slot.tags, hit.id) for hit in self.hits)
+        return html_table(self._head(), ("score", "content", "kind", "tags", "id"), rows, len(self.hits))
+
+    def _head(self) -> str:
+        told = [f"QueryResult of {len(self.hits)}", f"{self.timings.total_s * 1000:.1f} ms"]
+        if self.confidence is not None:
+            told.insert(1, f"confidence {self.confidence:.2f}")
+        if self.skipped_stages:
+            told.append(f"skipped {value_repr(self.skipped_stages)}")
+        return ", ".join(told)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class UpdateResult(Record):
@@ -312,7 +344,7 @@ class UpdateResult(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class BatchUpdateResult(Record):
+class BatchUpdateResult(Table):
     """What became of each item, in the order given; a sequence of UpdateResult in itself."""
 
     results: tuple[UpdateResult, ...]
@@ -368,11 +400,17 @@ class BulkResult(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SlotPage(Record):
+class SlotPage(Table):
     """One page of slots; `next_page_token` is "" on the last."""
 
     slots: tuple[Slot, ...]
     next_page_token: str
+
+    def _repr_html_(self) -> str:
+        """A table, for notebooks."""
+        rows = ((each.content, str(each.kind), each.tags, each.created_at, each.id) for each in self.slots)
+        columns = ("content", "kind", "tags", "created_at", "id")
+        return html_table(f"SlotPage of {len(self.slots)}", columns, rows, len(self.slots))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -467,6 +505,8 @@ class Namespace(Record):
     n_archived: int = 0
     archived_bytes: int = 0
 
+    _quiet = frozenset({"snapshot_sequence", "open", "index_bytes"})
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FeedbackResult(Record):
@@ -526,6 +566,8 @@ class Job(Record):
     finished_at: datetime | None
     n_resumes: int
 
+    _quiet = frozenset({"n_done", "n_total", "cancelling", "n_resumes"})
+
     @property
     def ended(self) -> bool:
         """Nothing more will come of it."""
@@ -533,7 +575,7 @@ class Job(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class JobPage(Record):
+class JobPage(Table):
     """One page of jobs, the newest first; `next_page_token` is "" on the last."""
 
     jobs: tuple[Job, ...]
@@ -541,7 +583,7 @@ class JobPage(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class NamespacePage(Record):
+class NamespacePage(Table):
     """One page of namespaces; `next_page_token` is "" on the last."""
 
     namespaces: tuple[Namespace, ...]

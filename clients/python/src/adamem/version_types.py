@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from adamem._record import Record
+from adamem._record import Record, Table
 from adamem.types import Slot, Validity
 
 
@@ -48,7 +48,7 @@ class SlotVersion(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SlotVersionPage(Record):
+class SlotVersionPage(Table):
     """One page of versions, the oldest first; `next_page_token` is "" on the last."""
 
     versions: tuple[SlotVersion, ...]
@@ -92,7 +92,7 @@ class Snapshot(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SnapshotPage(Record):
+class SnapshotPage(Table):
     """One page of snapshots in the order of their names; `next_page_token` is "" on the last."""
 
     snapshots: tuple[Snapshot, ...]
@@ -117,7 +117,7 @@ class SlotDiff(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SlotDiffPage(Record):
+class SlotDiffPage(Table):
     """One page of differences; `next_page_token` is "" on the last."""
 
     diffs: tuple[SlotDiff, ...]

@@ -9,16 +9,20 @@ retriever = store.as_retriever(search_kwargs={"k": 3})
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
-from langchain_core.documents import Document
-from langchain_core.embeddings import Embeddings
-from langchain_core.runnables import run_in_executor
-from langchain_core.vectorstores import VectorStore
-from langchain_core.vectorstores.utils import maximal_marginal_relevance
-
 from adamem._client import Client
+from adamem._extras import imported, missing_extra
 from adamem.errors import InvalidArgumentError, NamespaceNotFoundError
 from adamem.integrations._documents import DocumentSlots, document_id, document_metadata, metadata_filter
 from adamem.types import FilterLike, Hit, SlotInput
+
+try:
+    from langchain_core.documents import Document
+    from langchain_core.embeddings import Embeddings
+    from langchain_core.runnables import run_in_executor
+    from langchain_core.vectorstores import VectorStore
+    from langchain_core.vectorstores.utils import maximal_marginal_relevance
+except ModuleNotFoundError as error:
+    raise missing_extra(error, "langchain") from error
 
 Scored = list[tuple[Document, float]]
 
@@ -323,8 +327,7 @@ class AdaMemVectorStore(VectorStore):
     ) -> list[Document]:
         if "text" in asked:
             return _plain(self._found(asked, k, condition, {**options, "diversity": 1.0 - lambda_mult}))
-        import numpy as np
-
+        np = imported("numpy", "numpy")
         hits = self._found(asked, max(k, fetch_k), condition, {**options, "include_vectors": True})
         vectors = [np.asarray(hit.slot.vector) for hit in hits]
         query = np.asarray(asked["vector"], dtype=np.float32)

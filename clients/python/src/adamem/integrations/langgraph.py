@@ -12,30 +12,34 @@ from itertools import islice
 from math import inf
 from typing import Any, Final
 
-from langgraph.store.base import (
-    BaseStore,
-    GetOp,
-    IndexConfig,
-    Item,
-    ListNamespacesOp,
-    MatchCondition,
-    Op,
-    PutOp,
-    Result,
-    SearchItem,
-    SearchOp,
-    TTLConfig,
-    ensure_embeddings,
-    get_text_at_path,
-    validate_op_namespace,
-)
-
 from adamem._client import Client
+from adamem._extras import missing_extra
 from adamem.errors import FilterError, InvalidArgumentError
 from adamem.integrations._documents import DocumentSlots, batches
 from adamem.integrations._ids import slot_id_of
 from adamem.integrations._search import passing_hits
 from adamem.types import Slot, SlotInput
+
+try:
+    from langgraph.store.base import (
+        BaseStore,
+        GetOp,
+        IndexConfig,
+        Item,
+        ListNamespacesOp,
+        MatchCondition,
+        Op,
+        PutOp,
+        Result,
+        SearchItem,
+        SearchOp,
+        TTLConfig,
+        ensure_embeddings,
+        get_text_at_path,
+        validate_op_namespace,
+    )
+except ModuleNotFoundError as error:
+    raise missing_extra(error, "langgraph") from error
 
 _SYSTEM: Final = "langgraph"
 _WHOLE: Final = "$"

@@ -12,24 +12,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from llama_index.core.bridge.pydantic import PrivateAttr
-from llama_index.core.schema import BaseNode, ImageNode, IndexNode, MetadataMode, Node, TextNode
-from llama_index.core.vector_stores.types import (
-    BasePydanticVectorStore,
-    FilterCondition,
-    FilterOperator,
-    MetadataFilter,
-    MetadataFilters,
-    VectorStoreQuery,
-    VectorStoreQueryMode,
-    VectorStoreQueryResult,
-)
-
 from adamem._client import Client
+from adamem._extras import missing_extra
 from adamem.errors import FilterError, InvalidArgumentError
 from adamem.integrations._documents import ID_KEY, DocumentSlots, document_id, document_metadata
 from adamem.integrations._search import passing_hits
 from adamem.types import Hit, Slot, SlotInput
+
+try:
+    from llama_index.core.bridge.pydantic import PrivateAttr
+    from llama_index.core.schema import BaseNode, ImageNode, IndexNode, MetadataMode, Node, TextNode
+    from llama_index.core.vector_stores.types import (
+        BasePydanticVectorStore,
+        FilterCondition,
+        FilterOperator,
+        MetadataFilter,
+        MetadataFilters,
+        VectorStoreQuery,
+        VectorStoreQueryMode,
+        VectorStoreQueryResult,
+    )
+except ModuleNotFoundError as error:
+    raise missing_extra(error, "llama-index") from error
 
 _NODE: Final = "_node"
 _DOCUMENT: Final = "_ref_doc_id"

@@ -1,0 +1,1 @@
+"""Generated from google/rpc; see the package above."""

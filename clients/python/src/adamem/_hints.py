@@ -1,0 +1,43 @@
+"""What is probably wrong where no server was reached: gRPC tells what it met, not what to do about it."""
+
+from typing import Final
+
+# Part of what gRPC says of a failed connection, whether TLS was spoken (None: either way), and what that means.
+_HINTS: Final[tuple[tuple[str, bool | None, str], ...]] = (
+    ("Connection refused", None, "nothing listens there; is the server running (adamem serve), and on this port?"),
+    ("No such file or directory", None, "there is no such socket; is the server running (adamem serve)?"),
+    ("errors resolving", None, "the endpoint's host is not known"),
+    ("DNS resolution failed", None, "the endpoint's host is not known"),
+    ("Expected SETTINGS frame", None, "what listens there speaks no gRPC; is it the port of HTTP?"),
+    (
+        "WRONG_VERSION_NUMBER",
+        True,
+        "what listens there speaks no TLS; begin the endpoint with http://, without ca_cert",
+    ),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        True,
+        "the server's certificate is not trusted; ca_cert names the file that signs it",
+    ),
+    ("Hostname Verification", True, "the server's certificate is for another name than the endpoint's"),
+    (
+        "Socket closed",
+        False,
+        "what listens there ended the connection; if it speaks TLS, begin the endpoint with https://, or give ca_cert",
+    ),
+    (
+        "Socket closed",
+        True,
+        "what listens there ended the connection; if it asks for a certificate, give client_cert and client_key",
+    ),
+)
+_NOT_CONNECTED: Final = ("failed to connect", "errors resolving", "DNS resolution failed")
+
+
+def connection_hint(details: str, *, tls: bool) -> str:
+    """What to look at, for what gRPC says of a call that reached no server; "" where it cannot be told."""
+    if details.startswith(_NOT_CONNECTED):
+        for part, spoken, hint in _HINTS:
+            if part in details and spoken in (None, tls):
+                return hint
+    return ""
