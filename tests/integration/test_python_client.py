@@ -237,6 +237,10 @@ def test_a_server_that_asks_for_a_certificate_and_a_key(
     without = new_twin(twin, server.address, api_key=key, ca_cert=files["ca_cert"], max_attempts=1)
     with pytest.raises(adamem.UnavailableError, match="give client_cert and client_key"):
         without.do(lambda client: client.server_info())
+    options = [word for name, file in files.items() for word in (f"--{name.replace('_', '-')}", str(file))]
+    command = [sys.executable, "-m", "adamem_server.cli", "--endpoint", server.address, "--api-key", key, *options]
+    done = subprocess.run([*command, "namespace", "list"], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
     plain = new_twin(twin, server.address, api_key=key, max_attempts=1)
     with pytest.raises(adamem.UnavailableError, match="begin the endpoint with https://"):
         plain.do(lambda client: client.server_info())

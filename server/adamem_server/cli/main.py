@@ -74,6 +74,10 @@ COMMANDS: Final = {
 @option("--endpoint", metavar="HOST:PORT", help="The server; localhost:50051 unless given. https:// speaks TLS.")
 @option("--api-key", metavar="KEY", help="Sent as a bearer token.")
 @option("--ca-cert", type=click.Path(exists=True, dir_okay=False), help="PEM file that signs the server's certificate.")
+@option(
+    "--client-cert", type=click.Path(exists=True, dir_okay=False), help="PEM file shown to a server that asks for one."
+)
+@option("--client-key", type=click.Path(exists=True, dir_okay=False), help="Private key of --client-cert.")
 @option("-n", "--namespace", metavar="NAME", help="The namespace; the server's default unless given.")
 @option("--timeout-s", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Limit of each call.")
 @json_option

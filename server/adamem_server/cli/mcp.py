@@ -113,9 +113,15 @@ def _command() -> tuple[str, list[str]]:
 
 
 def _arguments(session: Session, given: dict[str, Any]) -> list[str]:
-    files = {"--ca-cert": session.ca_cert, "--data-dir": given["data_dir"]}
+    files = {
+        "--ca-cert": session.ca_cert,
+        "--client-cert": session.client_cert,
+        "--client-key": session.client_key,
+        "--data-dir": given["data_dir"],
+    }
     paths = {name: str(Path(path).absolute()) for name, path in files.items() if path}
-    before = {"--endpoint": session.endpoint, "--namespace": session.namespace, "--ca-cert": paths.get("--ca-cert")}
+    before = {"--endpoint": session.endpoint, "--namespace": session.namespace}
+    before |= {name: path for name, path in paths.items() if name != "--data-dir"}
     after = {name: given[key] for name, key in (("--user-id", "user_id"), ("--agent-id", "agent_id"))}
     after["--data-dir"] = paths.get("--data-dir")
     words = [word for name, value in before.items() if value for word in (name, value)]
@@ -144,9 +150,7 @@ def _serve(session: Session, given: dict[str, Any]) -> None:
     scope = MemoryScope(session.namespace, given["user_id"], given["agent_id"])
 
     async def serve() -> None:
-        async with adamem.AsyncClient(
-            session.endpoint, api_key=session.api_key, ca_cert=session.ca_cert, timeout_s=session.timeout_s
-        ) as client:
+        async with adamem.AsyncClient(session.endpoint, **session.connection()) as client:
             memories = ScopedMemories(client, scope)
             endpoint = session.endpoint or _DEFAULT_ENDPOINT
             protocol = MemoryServer(memories, endpoint, read_only=given["read_only"]).protocol()
@@ -204,7 +208,8 @@ def _reached(session: Session, data_dir: Path | None) -> Iterator[Session]:
         _end(f"{error.message}; {hint}", EXIT_FAILED)
     server.start()
     try:
-        yield replace(session, endpoint=f"127.0.0.1:{server.port}")
+        # Its own server speaks no TLS.
+        yield replace(session, endpoint=f"127.0.0.1:{server.port}", ca_cert=None, client_cert=None, client_key=None)
     finally:
         server.stop()
 

@@ -61,8 +61,6 @@ class Failure(click.ClickException):
         """What to do, where the message knows no command line."""
         if self._reason == "UNAUTHENTICATED":
             return "; here with --api-key or MEMORY_API_KEY"
-        if self._reason == "UNAVAILABLE" and "Connection refused" in self.message:
-            return "; `adamem serve` starts a server"
         return ""
 
 
@@ -74,8 +72,15 @@ class Session:
     namespace: str | None = None
     api_key: str | None = None
     ca_cert: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
     timeout_s: float = 60.0
     as_json: bool = False
+
+    def connection(self) -> dict[str, Any]:
+        """How a client reaches the server, but for its address."""
+        names = ("api_key", "ca_cert", "client_cert", "client_key", "timeout_s")
+        return {name: getattr(self, name) for name in names}
 
     @contextmanager
     def client(self) -> Iterator["Client"]:
@@ -83,13 +88,7 @@ class Session:
         import adamem
 
         try:
-            with adamem.Client(
-                self.endpoint,
-                namespace=self.namespace,
-                api_key=self.api_key,
-                ca_cert=self.ca_cert,
-                timeout_s=self.timeout_s,
-            ) as client:
+            with adamem.Client(self.endpoint, namespace=self.namespace, **self.connection()) as client:
                 yield client
         except adamem.InvalidArgumentError as error:
             raise Failure(error, as_json=self.as_json, exit_code=EXIT_USAGE) from error

@@ -193,7 +193,8 @@ def test_version(run) -> None:
 def test_where_no_server_is_the_error_says_how_to_start_one(run) -> None:
     result = run("--endpoint", "localhost:1", "query", "text")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.endswith("; `adamem serve` starts a server [UNAVAILABLE]\n")
+    assert result.stderr.startswith("Error: nothing listens there; is the server running (adamem serve)")
+    assert result.stderr.endswith(" [UNAVAILABLE]\n")
 
 
 def test_an_error_of_the_server_is_one_line_and_exit_code_1(run) -> None:

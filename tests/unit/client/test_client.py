@@ -10,8 +10,6 @@ import pytest
 
 import adamem
 from adamem._base import parse_endpoint
-from adamem._jobs import AsyncJobs, Jobs
-from adamem._lifecycle import AsyncLifecycle, Lifecycle
 from adamem.v1 import admin_service_pb2_grpc as admin_grpc
 from adamem.v1 import memory_service_pb2 as memory_pb
 from tests.unit.client.conftest import info, retry_after, status
@@ -52,10 +50,19 @@ def test_the_twins_document_the_same() -> None:
         assert name == "bulk_update" or plain == twin, name
 
 
-@pytest.mark.parametrize(
-    ("plain", "asynchronous"), [(Jobs, AsyncJobs), (Lifecycle, AsyncLifecycle)], ids=lambda each: each.__name__
-)
-def test_the_twins_of_a_group_are_the_same(plain: type, asynchronous: type) -> None:
+GROUPS = ("archive", "backups", "duplicates", "history", "jobs", "lifecycle", "packages", "snapshots")
+
+
+def test_there_are_no_other_groups() -> None:
+    with adamem.Client("localhost:1") as client:
+        assert {name for name in vars(client) if not name.startswith("_")} == set(GROUPS)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_twins_of_a_group_are_the_same(group: str) -> None:
+    with adamem.Client("localhost:1") as client:
+        plain = type(getattr(client, group))
+    asynchronous = typing.get_type_hints(getattr(adamem.AsyncClient, group).func)["return"]
     assert list(methods(plain)) == list(methods(asynchronous))
     for name, signature in methods(plain).items():
         twin = methods(asynchronous)[name]
@@ -63,7 +70,7 @@ def test_the_twins_of_a_group_are_the_same(plain: type, asynchronous: type) -> N
         assert unwrapped(signature.return_annotation) == unwrapped(twin.return_annotation), name
         assert inspect.getdoc(getattr(plain, name)) == inspect.getdoc(getattr(asynchronous, name)), name
         positional = [each for each in signature.parameters.values() if each.kind is each.POSITIONAL_OR_KEYWORD]
-        assert len(positional) <= 2, name
+        assert len(positional) <= 3, name
         assert "timeout_s" in signature.parameters, name
 
 

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent import futures
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 import adamem
 from adamem._hints import connection_hint
 from adamem.v1 import admin_service_pb2_grpc as admin_grpc
-from tests.unit.client.conftest import MemoryServer
+from tests.unit.client.conftest import MemoryServer, retry_after, status
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,41 @@ def test_a_server_with_tls_and_a_token(twin: str, ports: dict[str, int], folder:
     assert SERVICE.metadata["authorization"] == "Bearer a key"
     assert version(twin, f"https://localhost:{port}", ca_cert=str(folder / "server.pem")) == "0.0"
     assert "authorization" not in SERVICE.metadata
+
+
+@TWINS
+def test_a_token_is_asked_for_before_each_attempt(twin: str, ports: dict[str, int]) -> None:
+    tokens = (f"token {n}" for n in count())
+    seen = []
+
+    def watch(request: object, context: grpc.ServicerContext) -> None:
+        seen.append(dict(context.invocation_metadata())["authorization"])
+        if len(seen) == 2:
+            SERVICE._abort(status(grpc.StatusCode.UNAVAILABLE, "later", retry_after(0.0)), context)
+
+    def plainly() -> None:
+        with adamem.Client(f"localhost:{ports['plain']}", api_key=lambda: next(tokens)) as client:
+            client.server_info()
+            client.server_info()
+
+    async def asynchronously() -> None:
+        async with adamem.AsyncClient(f"localhost:{ports['plain']}", api_key=lambda: next(tokens)) as client:
+            await client.server_info()
+            await client.server_info()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SERVICE, "_enter", watch)
+        plainly() if twin == "plain" else asyncio.run(asynchronously())
+    assert seen == ["Bearer token 0", "Bearer token 1", "Bearer token 2"]
+
+
+@pytest.mark.parametrize("token", ["a\nb", "\u00e9", 5])
+def test_a_token_that_cannot_be_sent_is_refused(token: Any) -> None:
+    with pytest.raises(adamem.InvalidArgumentError) as caught:
+        adamem.Client("localhost:1", api_key=token)
+    assert caught.value.field == "api_key"
+    with adamem.Client("localhost:1", api_key=lambda: token) as client, pytest.raises(adamem.InvalidArgumentError):
+        client.server_info()
 
 
 @TWINS

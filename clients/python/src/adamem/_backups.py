@@ -87,7 +87,24 @@ class AsyncBackups:
         on_progress: OnProgress | None = None,
         timeout_s: float | None = None,
     ) -> BackupResult:
-        """As `Backups.save`."""
+        """Stores a consistent copy of the whole server, while it goes on to serve.
+
+        All that was acknowledged before the call is in it. It is written beside `path`, checked, synced, and put there
+        in one step: what is at `path` is whole. `adamem verify` checks it further, `adamem restore` makes a data
+        directory of it. Never retried by itself.
+
+        Args:
+            path: Where it shall be, on this machine; must not exist.
+            single_file: One file. Else a folder.
+            on_progress: Called with bytes done, and at most how many there are.
+            timeout_s: Limit of all. None: none.
+
+        Raises:
+            OverloadedError: Another backup is under way.
+            BackupInvalidError: It did not arrive whole; nothing was kept.
+            FileExistsError: There is something at `path`.
+            OSError: It cannot be written.
+        """
         writer = await asyncio.to_thread(BackupWriter, Path(path), single_file=single_file)
         call = self._stub.Backup(pb.BackupRequest(), timeout=timeout_s, metadata=self._client._metadata)
         try:

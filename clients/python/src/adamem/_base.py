@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
@@ -103,6 +103,14 @@ def parse_endpoint(endpoint: str, tls: bool | None = None) -> Target:
     return Target(address, bool(tls))
 
 
+def _checked_key(key: str | None) -> str | None:
+    if key is not None and not isinstance(key, str):
+        raise invalid("api_key", f"text is expected, not {type(key).__name__}")
+    if key and not (key.isascii() and key.isprintable()):
+        raise invalid("api_key", "holds characters that cannot be sent; keys are printable ASCII")
+    return key
+
+
 def _pem(path: str | os.PathLike[str] | None, field: str) -> bytes | None:
     """The certificates in a file; of one without any gRPC says no more than that a handshake failed."""
     if path is None:
@@ -131,7 +139,7 @@ class BaseClient:
         endpoint: str | None = None,
         *,
         namespace: str | None = None,
-        api_key: str | None = None,
+        api_key: str | Callable[[], str] | None = None,
         tls: bool | None = None,
         ca_cert: str | os.PathLike[str] | None = None,
         client_cert: str | os.PathLike[str] | None = None,
@@ -145,7 +153,8 @@ class BaseClient:
             endpoint: HOST:PORT, or SCHEME://HOST:PORT with grpc, grpcs, http or https, or unix:PATH.
                 None: the variable MEMORY_ENDPOINT, else localhost:50051.
             namespace: Used where a call names none. None: the server's default namespace.
-            api_key: Sent with each call as a bearer token.
+            api_key: Sent with each call as a bearer token. A function is asked for it before each attempt, so that a
+                token can be renewed; it must not block.
             tls: Speak TLS. None: when `ca_cert` or `client_cert` is given or the endpoint's scheme says so.
             ca_cert: File of the PEM certificates that sign the server's. None: the public ones.
             client_cert: File of the PEM certificate, and those that sign it, which this client shows to a server that
@@ -161,8 +170,6 @@ class BaseClient:
             )
         if tls is None and (ca_cert is not None or client_cert is not None):
             tls = True
-        if api_key and not (api_key.isascii() and api_key.isprintable()):
-            raise invalid("api_key", "holds characters that cannot be sent; keys are printable ASCII")
         self._target = parse_endpoint(endpoint or os.environ.get(ENDPOINT_VARIABLE) or DEFAULT_ENDPOINT, tls)  # noqa: TID251
         if not self._target.tls and (ca_cert is not None or client_cert is not None):
             raise invalid("tls", "is off, and ca_cert or client_cert is given")
@@ -173,10 +180,16 @@ class BaseClient:
             _check_pair(client_cert, client_key)
             self._client_key = Path(client_key).read_bytes()
         self._namespace = namespace or ""
-        self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
+        self._api_key = api_key if callable(api_key) else _checked_key(api_key)
         self._timeout_s = timeout_s
         self._max_attempts = max_attempts
         self._open()
+
+    @property
+    def _metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """What goes with one attempt of a call."""
+        key = _checked_key(self._api_key()) if callable(self._api_key) else self._api_key
+        return (("authorization", f"Bearer {key}"),) if key else ()
 
     def _open(self) -> None:
         """Makes the channel where that can be done before the first call."""

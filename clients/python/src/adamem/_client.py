@@ -85,6 +85,7 @@ class Client(AdapterCalls):
         duplicates: Of a namespace: `merge`, `undo`, `pairs`, `absorbed`.
         lifecycle: What starts it: `verify`, `compact`, `compact_data`.
         backups: Backups of the whole server: `save`.
+        packages: A namespace as one file, and back: `export_namespace`, `import_namespace`.
         history: Former versions of slots: `list`, `restore`.
         snapshots: Named states of a namespace: `create`, `list`, `diff`, `restore`, `delete`; `clone`.
         archive: What a namespace keeps found: `run`, `restore`, `pin`, `unpin`.
