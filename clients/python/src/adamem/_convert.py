@@ -13,7 +13,7 @@ from google.protobuf.struct_pb2 import ListValue, NullValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from adamem._vectors import Vector as Floats
-from adamem._vectors import float32_values
+from adamem._vectors import float32_bytes
 from adamem.errors import FieldViolation, InvalidArgumentError
 from adamem.types import VectorLike
 from adamem.v1.types_pb2 import Vector
@@ -40,12 +40,9 @@ def vector_to_proto(vector: VectorLike, field: str = "vector") -> Vector:
             raise invalid(field, f"{len(vector)} bytes are no whole number of float32 values")
         return Vector(values=bytes(vector))
     try:
-        values = float32_values(vector)
+        return Vector(values=float32_bytes(vector))
     except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
         raise invalid(field, f"cannot be read as numbers: {error}") from error
-    if _BIG_ENDIAN:
-        values.byteswap()
-    return Vector(values=values.tobytes())
 
 
 def vector_from_proto(vector: Vector) -> Floats:

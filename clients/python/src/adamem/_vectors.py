@@ -2,9 +2,9 @@
 
 import sys
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from math import isfinite
+from math import fsum, isfinite
 from numbers import Complex, Real
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,10 @@ else:
 
 # Of numpy's dtypes: floats, integers with and without a sign, and bools.
 _NUMBER_KINDS: Final = "fiub"
+_PLAIN: Final = {float, int}
+_FLOAT32_BYTES: Final = 4
+_FLOAT32_MAX: Final = 3.4028234663852886e38
+_BIG_ENDIAN: Final = sys.byteorder == "big"
 _SHOWN: Final = 3
 
 
@@ -46,22 +50,13 @@ class Vector(_Floats):
         return numpy.frombuffer(self, dtype=numpy.float32)  # type: ignore[no-any-return]
 
 
-def float32_values(vector: Any) -> "array[float]":
-    """What can be read as one row of finite numbers, as float32 of native byte order; O(dim).
+def float32_bytes(vector: Any) -> bytes:
+    """What can be read as one row of finite numbers, as float32, little endian; O(dim).
 
     Raises:
         TypeError: It is no row of numbers.
         ValueError: It has another shape, or a value that is not finite as float32.
     """
-    values = _read(vector)
-    # A sum of float32 values does not overflow float64: it is finite where all of them are.
-    if not isfinite(sum(values)):
-        index = next(index for index, value in enumerate(values) if not isfinite(value))
-        raise ValueError(f"value {index} is {values[index]} as float32, and a finite number is expected")
-    return values
-
-
-def _read(vector: Any) -> "array[float]":
     if isinstance(vector, str | Mapping | AbstractSet):
         raise TypeError(f"numbers in an order are expected, not {type(vector).__name__}")
     if (n_dimensions := getattr(vector, "ndim", 1)) != 1:
@@ -69,13 +64,10 @@ def _read(vector: Any) -> "array[float]":
     # What has __array__ was made by numpy or a library beside it, unless numpy is missing all the same.
     if hasattr(vector, "__array__") and (numpy := _numpy()) is not None:
         return _from_numpy(numpy, vector)
-    try:
-        view = memoryview(vector)
-    except TypeError:
-        return _from_values(vector)
-    if view.ndim != 1:
-        raise ValueError(f"its shape {view.shape} has {view.ndim} dimensions, not 1")
-    return array("f", view.tobytes()) if view.format == "f" else _from_values(vector)
+    values = _from_float32(vector) or _from_numbers(vector)
+    if _BIG_ENDIAN:
+        values.byteswap()
+    return values.tobytes()
 
 
 def _numpy() -> Any:
@@ -85,32 +77,63 @@ def _numpy() -> Any:
         return None
 
 
-def _from_numpy(numpy: Any, vector: Any) -> "array[float]":
+def _from_numpy(numpy: Any, vector: Any) -> bytes:
     """An array of any number type, byte order and strides."""
     try:
-        values = numpy.asarray(vector)
+        given = numpy.asarray(vector)
     except RuntimeError as error:  # of torch, for a tensor that needs its gradient
         raise TypeError(str(error)) from error
-    if values.dtype.kind not in _NUMBER_KINDS:
-        hint = "; astype('float32') makes them some" if values.dtype.kind == "O" else ""
-        raise TypeError(f"its dtype is {values.dtype}, and real numbers are expected{hint}")
-    with numpy.errstate(over="ignore"):
-        return array("f", numpy.ascontiguousarray(values, dtype=numpy.float32).tobytes())
+    if given.dtype.kind not in _NUMBER_KINDS:
+        hint = "; astype('float32') makes them some" if given.dtype.kind == "O" else ""
+        raise TypeError(f"its dtype is {given.dtype}, and real numbers are expected{hint}")
+    if given.dtype.itemsize > _FLOAT32_BYTES:
+        with numpy.errstate(over="ignore"):
+            values = given.astype("<f4")
+    else:
+        values = numpy.asarray(given, dtype="<f4")
+    if not numpy.isfinite(values).all():
+        raise _not_finite(values.tolist())
+    return values.tobytes()  # type: ignore[no-any-return]
 
 
-def _from_values(vector: Any) -> "array[float]":
+def _from_float32(vector: Any) -> "array[float] | None":
+    """Of a buffer of float32; what it holds is the server's to check. None: it is none, or empty."""
+    try:
+        view = memoryview(vector)
+    except TypeError:
+        return None
+    if view.ndim != 1:
+        raise ValueError(f"its shape {view.shape} has {view.ndim} dimensions, not 1")
+    return array("f", view.tobytes()) if view.format == "f" else None
+
+
+def _from_numbers(vector: Any) -> "array[float]":
     values = vector if isinstance(vector, list | tuple) else list(vector)
-    for kind in set(map(type, values)):
+    kinds = set(map(type, values))
+    for kind in kinds - _PLAIN:
         # numpy's complex numbers would lose a part, with a warning at most.
         if issubclass(kind, Complex) and not issubclass(kind, Real):
             raise TypeError(f"a value is {kind.__name__}, and real numbers are expected")
     try:
-        return array("f", values)
+        # One sum shows whether NaN, infinity or what is too large can be among them; numpy's numbers would overflow it.
+        is_usual = -_FLOAT32_MAX <= (sum(values) if kinds <= _PLAIN else fsum(values)) <= _FLOAT32_MAX
+    except (TypeError, ValueError, OverflowError):  # told apart below
+        is_usual = False
+    try:
+        read = array("f", values)
     except (TypeError, ValueError) as error:
         index = _first_that_is_no_number(values)
         if index is None:
             raise
         raise TypeError(f"value {index} is {type(values[index]).__name__}, and a number is expected") from error
+    if not is_usual and not all(map(isfinite, read)):
+        raise _not_finite(read)
+    return read
+
+
+def _not_finite(values: Sequence[float]) -> ValueError:
+    index = next(index for index, value in enumerate(values) if not isfinite(value))
+    return ValueError(f"value {index} is {values[index]} as float32, and a finite number is expected")
 
 
 def _first_that_is_no_number(values: Any) -> int | None:
