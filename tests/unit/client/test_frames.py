@@ -4,6 +4,7 @@ import asyncio
 import io
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -399,6 +400,7 @@ def test_all_slots_of_both_clients(endpoint, client, server) -> None:
 
 WITHOUT = """
 import sys
+import tracemalloc
 sys.modules["pandas"] = None  # as if it was not installed
 import adamem
 from adamem import frames
@@ -414,3 +416,25 @@ def test_without_pandas_the_extra_is_named() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "No module named 'pandas': it comes with `pip install 'adamem-client[pandas]'`"
+
+
+def test_a_long_frame_is_read_in_flat_memory() -> None:
+    n = 50_000
+    frame = pd.DataFrame(
+        {
+            "content": "text",
+            "importance": np.linspace(0, 1, n),
+            "created_at": pd.date_range("2026-01-01", periods=n, freq="s", tz="UTC"),
+            "metadata.n": np.arange(n),
+        }
+    )
+    sum(1 for _ in frames.rows(frame.head(10)))
+    tracemalloc.start()
+    try:
+        n_read = sum(1 for _ in frames.rows(frame))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert n_read == n
+    # A list of the rows would take ten times as much.
+    assert peak < 4e6
