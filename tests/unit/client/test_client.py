@@ -106,7 +106,7 @@ EXPORTED = sorted(
     NotFoundError OverloadedError QueryMode QueryResult QueryTimings RequestIdReusedError ResourceExhaustedError
     ServerInfo ShardStaleError ShuttingDownError Slot SlotInput SlotKind SlotNotFoundError SlotPage StorageFullError
     ConsolidationMethod ConsolidationPolicy PlannedSummary
-    UnauthenticatedError UnavailableError UnimplementedError UpdateResult VectorType __version__ check_slot
+    UnauthenticatedError UnavailableError UnimplementedError UpdateResult Vector VectorType __version__ check_slot
     """.split()  # noqa: SIM905
 )
 

@@ -25,6 +25,7 @@ from adamem._duplicate_types import (
     RecalledAction,
 )
 from adamem._package_types import ImportMode, ImportResult, PackageInfo, PackageProgress
+from adamem._vectors import Vector
 from adamem._version import __version__
 from adamem.errors import (
     AbortedError,
@@ -230,6 +231,7 @@ __all__ = [
     "UnimplementedError",
     "UpdateResult",
     "Validity",
+    "Vector",
     "VectorType",
     "__version__",
     "check_slot",
