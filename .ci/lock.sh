@@ -7,7 +7,7 @@ target=.
 if [ "$mode" = --check ]; then
   target=$(mktemp -d)
   trap 'rm -rf "$target"' EXIT
-  cp requirements.lock requirements-dev.lock requirements-integrations.lock requirements-bench.lock "$target"
+  cp requirements.lock requirements-dev.lock requirements-integrations.lock requirements-bench.lock requirements-docs.lock "$target"
 fi
 
 compile() {
@@ -24,10 +24,11 @@ if [ "$mode" = --upgrade ]; then upgrade=(--upgrade); fi
 compile requirements.lock "${upgrade[@]}"
 compile requirements-dev.lock "${upgrade[@]}" --group dev --constraint "$target/requirements.lock"
 compile requirements-integrations.lock "${upgrade[@]}" --group integrations --constraint "$target/requirements-dev.lock"
+compile requirements-docs.lock "${upgrade[@]}" --group docs --constraint "$target/requirements-dev.lock"
 compile requirements-bench.lock "${upgrade[@]}" --group bench --constraint "$target/requirements-dev.lock"
 
 if [ "$mode" = --check ]; then
-  for file in requirements.lock requirements-dev.lock requirements-integrations.lock requirements-bench.lock; do
+  for file in requirements.lock requirements-dev.lock requirements-integrations.lock requirements-bench.lock requirements-docs.lock; do
     # Paths of the inputs appear in comments only.
     if ! diff <(grep -v '^ *#' "$file") <(grep -v '^ *#' "$target/$file"); then
       echo "$file does not match pyproject.toml: run .ci/lock.sh" >&2

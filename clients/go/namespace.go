@@ -20,7 +20,7 @@ const (
 	MetricL2     Metric = "l2"
 )
 
-// IndexKind is the vector index that a namespace uses; docs/index.md compares them.
+// IndexKind is the vector index that a namespace uses; docs/vector-index.md compares them.
 type IndexKind string
 
 // The kinds of index.

@@ -9,16 +9,16 @@ import (
 	"testing"
 )
 
-// The Go code of the READMEs is run as it stands, in a function that returns an error.
+// The Go code of the READMEs that is no file of its own is run as it stands, in a function that returns an error.
 func TestTheReadmesRun(t *testing.T) {
 	if shared == nil {
 		t.Skip("there is no server here")
 	}
-	for _, readme := range []string{"README.md", "../../README.md"} {
-		text := string(must(os.ReadFile(readme))(t))
+	for _, page := range []string{"README.md", "clients/go/README.md"} {
+		text := string(must(os.ReadFile("../../" + page))(t))
 		blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(text, -1)
 		if len(blocks) == 0 {
-			t.Errorf("%s has no Go code", readme)
+			t.Errorf("%s has no Go code", page)
 		}
 		for _, block := range blocks {
 			program := `package main
@@ -45,7 +45,7 @@ func run(ctx context.Context) error {
 			}
 			output, err := exec.Command("go", "run", path).CombinedOutput()
 			if err != nil || !strings.Contains(string(output), "\n") {
-				t.Errorf("%s: %v\n%s\n%s", readme, err, output, block[1])
+				t.Errorf("%s: %v\n%s\n%s", page, err, output, block[1])
 			}
 		}
 	}

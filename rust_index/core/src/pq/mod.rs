@@ -1,5 +1,5 @@
 //! Product quantisation: each sub-vector of each row is coded by the nearest of sixteen trained centroids, a search scans the
-//! codes of all rows by tables of the query, and looks closer at the best. docs/index.md has the measurements behind it.
+//! codes of all rows by tables of the query, and looks closer at the best. docs/vector-index.md has the measurements behind it.
 //!
 //! Vectors are stored as those of `qg` are. The codes stand where a living index has a graph: a row that has one is linked,
 //! and is reached by every scan. Codebooks are trained when the first rows are to be coded, and again when there are many

@@ -1,5 +1,5 @@
 //! Quantised graph: one layer of nodes that keep the codes of their neighbours, walked by estimates and alive under
-//! insertions, updates and deletions. docs/index.md has the measurements behind it.
+//! insertions, updates and deletions. docs/vector-index.md has the measurements behind it.
 //!
 //! `spiral` is the same graph with another coding of the neighbours, `qg-compact` one whose nodes keep no codes of them.
 //!

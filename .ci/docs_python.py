@@ -1,0 +1,52 @@
+"""The pages of the Python client: which names stand where; mkdocstrings fills them from the docstrings."""
+
+from typing import Final
+
+import adamem
+
+# Groups of calls: the attribute of the client, where its class is.
+GROUPS: Final = {
+    "jobs": "adamem._jobs.Jobs",
+    "lifecycle": "adamem._lifecycle.Lifecycle",
+    "duplicates": "adamem._duplicates.Duplicates",
+    "history": "adamem._history.History",
+    "snapshots": "adamem._snapshots.Snapshots",
+    "archive": "adamem._archive.Archive",
+    "packages": "adamem._packages.Packages",
+    "backups": "adamem._backups.Backups",
+}
+FRAMEWORKS: Final = (
+    "langchain.AdaMemVectorStore",
+    "langgraph.AdaMemStore",
+    "llama_index.AdaMemVectorStore",
+    "mem0.Memory",
+)
+
+
+def pages() -> dict[str, str]:
+    """The pages by their place in the site."""
+    errors = [name for name in adamem.__all__ if name.endswith("Error")]
+    clients = {"Client", "AsyncClient"}
+    types = [name for name in adamem.__all__ if name[0].isupper() and name not in {*errors, *clients}]
+    return {
+        "reference/python.md": "# Python client\n\n"
+        + _entry("adamem.Client")
+        + _entry("adamem.AsyncClient", members=False),
+        "reference/python-groups.md": "# Groups of calls\n\nEach is an attribute of the client; those of `AsyncClient`"
+        " have the same methods, to be awaited.\n\n"
+        + "".join(f"`client.{name}`\n\n{_entry(path)}" for name, path in GROUPS.items()),
+        "reference/python-types.md": "# Types\n\nWhat calls take and return.\n\n"
+        + "".join(_entry(f"adamem.{name}") for name in sorted(types)),
+        "reference/python-errors.md": "# Errors, filters, changes\n\n"
+        + _entry("adamem.errors", members=False)
+        + "".join(_entry(f"adamem.{name}") for name in sorted(errors))
+        + _entry("adamem.filters")
+        + _entry("adamem.changes")
+        + _entry("adamem.check_slot"),
+        "reference/python-frameworks.md": "# Frameworks\n\n"
+        + "".join(_entry(f"adamem.integrations.{path}") for path in FRAMEWORKS),
+    }
+
+
+def _entry(path: str, *, members: bool = True) -> str:
+    return f"::: {path}\n" + ("\n" if members else "    options:\n      members: false\n\n")
