@@ -15,7 +15,7 @@ def page() -> str:
         "# Command line\n\nData goes to standard output, messages to standard error; the exit code is 0, 1 (the server"
         " refused or was not reached) or 2 (the command is wrong). The first options hold for all commands.\n"
     )
-    return intro + "".join(_sections(click.Context(main, info_name="adamem", auto_envvar_prefix="MEMORY")))
+    return intro + "".join(_sections(click.Context(main, info_name="adamem", **main.context_settings)))
 
 
 def _sections(context: click.Context) -> Iterator[str]:
@@ -26,4 +26,4 @@ def _sections(context: click.Context) -> Iterator[str]:
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             assert child is not None, name
-            yield from _sections(click.Context(child, info_name=name, parent=context))
+            yield from _sections(click.Context(child, info_name=name, parent=context, **child.context_settings))
