@@ -13,6 +13,7 @@ from docs_protocol import comment, link
 from adamem_server.http.openapi import build, examples_of
 from adamem_server.http.routes import ROUTES, Route
 
+WIDTH: Final = 90
 _MORE: Final = (
     " [What holds for all of them](../http.md). For programs there is [openapi.json](openapi.json), which a server has"
     " at `/openapi.json`; its `/docs` lets you try each path. Each example is sent to a server by our tests.\n"
@@ -72,5 +73,14 @@ def _command(verb: str, example: Any) -> str:
         return f"printf '%s\\n' {lines} |\n  curl -H 'content-type: application/x-ndjson' --data-binary @- {url}"
     if example.body is not None:
         post = "" if verb == "POST" else chosen
-        return f"curl {post}--json {quote(json.dumps(example.body, ensure_ascii=False))} {url}"
+        return f"curl {post}--json {quote(_json(example.body))} {url}"
     return f"curl {chosen}{url}"
+
+
+def _json(value: Any, indent: str = "") -> str:
+    """JSON on one line where it fits, else a field a line."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(indent + line) <= WIDTH or not isinstance(value, dict):
+        return line
+    fields = (f"{indent}  {json.dumps(name)}: {_json(each, indent + '  ')}" for name, each in value.items())
+    return "{\n" + ",\n".join(fields) + f"\n{indent}}}"

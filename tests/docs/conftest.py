@@ -11,9 +11,10 @@ from tests.integration.process import ServerProcess
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """The one that all pages use which start none; each has namespaces of its own."""
     process = ServerProcess(tmp_path_factory.mktemp("server"))
-    process.start()
-    yield process
-    process.close()
+    try:
+        yield process.start()
+    finally:
+        process.close()
 
 
 @pytest.fixture
