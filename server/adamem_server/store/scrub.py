@@ -73,13 +73,13 @@ def scrub(fd: int, page_bytes: int, first_page: int, most: int, oldest: int) -> 
     """
     file = _File(fd, page_bytes)
     n_pages = os.fstat(fd).st_size // page_bytes
-    first = max(first_page, 2)
+    free, held = file.free_pages(oldest)
+    first = file.beginning(max(first_page, 2), np.concatenate((free, held)))
     last = min(first + most, n_pages)
     if first >= last:
         return Scrubbed(n_pages, n_pages, 0)
     pages = file.read(first, last - first)
     numbers = np.arange(first, last)
-    free, held = file.free_pages(oldest)
     # One that is held need not be as LMDB writes it: it may have been taken and given back without being written.
     is_held = np.isin(numbers, held)
     unused = np.isin(numbers, free) | (numbers > file.last_page)
@@ -175,6 +175,17 @@ class _File:
         edges = np.flatnonzero(np.diff(changed, prepend=False, append=False))
         for start, end in edges.reshape(-1, 2).tolist():
             self._pwrite(pages[start:end].tobytes(), (first + start) * self._page_bytes)
+
+    def beginning(self, first: int, unused: Pages) -> int:
+        """The first page from one on that is not inside of a value: one may have been written across it since."""
+        for page in range(min(first - 1, self.last_page), 1, -1):
+            number, _, flags, lower, upper = _PAGE.unpack(os.pread(self._fd, _HEADER, page * self._page_bytes))
+            kind = flags & _KINDS if number == page else 0
+            if kind in (_BRANCH, _LEAF) or (unused == page).any():
+                break
+            if kind == _OVERFLOW:
+                return int(max(first, page + (lower | upper << 16)))
+        return first
 
     def clear_end(self, first: int, n_bytes: int) -> int:
         """Zero what is behind a value on its last page; how many bytes were not."""

@@ -107,6 +107,20 @@ def test_no_byte_of_what_was_deleted_is_left_and_all_others_are(database: Databa
     database.check()
 
 
+def test_a_slice_may_begin_inside_of_a_value_that_was_written_across_its_first_page(database: Database) -> None:
+    """Between two slices others write: where the last one ended nothing need begin any more."""
+    database.write({("slots", b"%d" % i): secret(9000, i) for i in range(20)})
+    database.write({}, set(database.expected))
+    database.scrub()
+    database.write({("slots", b"large%d" % i): b"x" * 50_000 for i in range(3)})
+    n_pages = (database.path / "data.mdb").stat().st_size // 4096
+    for page in range(2, n_pages):
+        with database.environment.scrubbing() as (fd, page_bytes, oldest):
+            done = scrub(fd, page_bytes, page, 1, oldest)
+        assert done.next_page > page
+    database.check()
+
+
 def test_the_end_of_a_value_with_a_page_of_its_own_is_cleared(database: Database) -> None:
     """It is written from the buffer of another page, which LMDB does not clear."""
     database.write({("slots", b"%d" % i): secret(3900, i) for i in range(50)})
