@@ -173,9 +173,11 @@ class FilterColumns:
                 _apply(self._live, self._columns, changes)
 
     def memory_bytes(self) -> int:
-        """An estimate of the memory that the columns hold."""
-        with self._lock:
-            return sum(column.memory_bytes() for column in self._columns.values())
+        """An estimate of the memory that the columns hold.
+
+        Without the lock: it is asked inside of views of the store, for which one may wait who holds it.
+        """
+        return sum(column.memory_bytes() for column in list(self._columns.values()))
 
     def _build(self, missing: list[str]) -> tuple[BitMap, dict[str, _Column]]:
         gathered: dict[str, list[tuple[int, bool, tuple[Any, ...]]]] = {field: [] for field in missing}

@@ -157,7 +157,7 @@ class Shard:
         self._words_are_counted = False
         self._open_words_s = _LOAD_WORDS_S if words_are_saved else _INDEX_WORDS_S
         # Of the words and not of the shard: a closed one is freed at once only if nothing that it holds holds it.
-        self._turns = TurnTable(lambda: _each_slot(store, namespace.number), lambda text: _terms(words, text))
+        self._turns = TurnTable(lambda: _scan_turns(store, namespace.number, words), lambda text: _terms(words, text))
         self._store = store
         # The last one asked for, by its version.
         self._adapter: tuple[int, Adapter | None] = (0, None)
@@ -580,15 +580,16 @@ def _rows(store: SlotStore, number: int) -> NDArray[np.uint32]:
         return np.setdiff1d(slot_rows(view, number), archived_rows(view, number), assume_unique=True)
 
 
-def _scan_slots(store: SlotStore, number: int) -> list[tuple[int, Slot]]:
+def _scan_slots(store: SlotStore, number: int) -> Iterator[tuple[int, Slot]]:
+    """One after the other: all together are large."""
     with store.read() as view:
-        return list(view.slots(number))
+        yield from view.slots(number)
 
 
-def _each_slot(store: SlotStore, number: int) -> Iterator[tuple[int, Slot]]:
-    """As `_scan_slots`, those that are found, one after the other: all together are large."""
-    with store.read() as view:
-        yield from ((row, slot) for row, slot in view.slots(number) if not slot.archived_at)
+def _scan_turns(store: SlotStore, number: int, words: Words) -> Iterator[tuple[int, Slot]]:
+    """The slots that are found. Names are split by the words, which are opened in a view of their own: before this."""
+    words.index()
+    yield from ((row, slot) for row, slot in _scan_slots(store, number) if not slot.archived_at)
 
 
 def _row_of(store: SlotStore, number: int, slot_id: str) -> int | None:

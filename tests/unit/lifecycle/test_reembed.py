@@ -247,6 +247,7 @@ def test_cancelled_it_leaves_the_namespace_as_it_was(lab: Lab, lifecycle: Lifecy
 def test_stopped_it_goes_on_where_it_was(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reembed, "_CHECKPOINT_EVERY_S", 0.0)
     fill(lab)
+    number = namespace(lab).number
     other = lab.others[OTHER]
     kind = Reembed(lab.engine.parts, 3600.0)
     params = {"model": OTHER, "rollback": False}
@@ -260,7 +261,7 @@ def test_stopped_it_goes_on_where_it_was(lab: Lab, monkeypatch: pytest.MonkeyPat
             wait_until(lambda jobs=jobs, last=checkpoint: jobs.get(job.id).checkpoint != last)  # type: ignore[misc]
             checkpoint = jobs.get(job.id).checkpoint
         with runner(lab, kind, start=False) as jobs, lab.store.read() as view:
-            found = read_generations(view, namespace(lab).number).next
+            found = read_generations(view, number).next
             assert found is not None
             seen.append(found.n_vectors)
         lab.put("anna", f"between {len(seen)}")

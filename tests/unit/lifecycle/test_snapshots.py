@@ -606,6 +606,6 @@ def test_a_copy_and_what_came_back_expire_and_meet_their_duplicates(world: World
     for name in ("ann", "bob"):
         assert lab.query(name, text="Ann") == []
         wait_until(lambda name=name: lab.engine.get_namespace(name).n_slots == 0)
+        prefix = keys.number_key(lab.engine.get_namespace(name).namespace.number)
         with lab.store.read() as view:
-            prefix = keys.number_key(lab.engine.get_namespace(name).namespace.number)
             assert not list(view.scan("versions", prefix, prefix))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import local
 from typing import Any, Final, TypeVar
 from zlib import crc32
 
@@ -14,7 +15,7 @@ from adamem_server.embed.cross_encoder import CrossEncoder
 from adamem_server.errors import ModelNotFoundError, StorageFullError
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.memory.learning import LearningSettings
-from adamem_server.store.slot_store import SlotStore, WriteBatch
+from adamem_server.store.slot_store import ReadView, SlotStore, WriteBatch
 from adamem_server.types import Durability, FloatVector, Query, RequestKey, SlotInput, SlotView, WriteResult
 from tests.unit.memory.support import NOW, Gate
 
@@ -66,12 +67,26 @@ def word_vector(number: int, dim: int = WORD_DIM) -> FloatVector:
 
 
 class FaultyStore(SlotStore):
-    """The real store on a disk that can be full, or slow."""
+    """The real store on a disk that can be full, or slow. It refuses a view inside of a view.
+
+    The inner one would wait while the map is to grow, which waits for the outer one: nothing would go on any more.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, durability=Durability.ASYNC)
         self.full = False
         self._gate: Gate | None = None
+        self._reading = local()
+
+    @contextmanager
+    def read(self) -> Iterator[ReadView]:
+        assert not getattr(self._reading, "views", 0), "a view is opened inside of a view"
+        self._reading.views = 1
+        try:
+            with super().read() as view:
+                yield view
+        finally:
+            self._reading.views = 0
 
     def write(self, work: Callable[[WriteBatch], _T], *, frees: bool = False) -> _T:
         if self.full:

@@ -1,5 +1,6 @@
 """Filters: the columns give what the definition gives, through every change."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from adamem_server.memory.columns import FilterColumns, SlotChange
 from adamem_server.memory.filters import matches
 from adamem_server.types import AllOf, AnyOf, Condition, Filter, Not, Operator, Slot
+from tests.unit.memory.support import PATIENCE_S
 from tests.unit.store.strategies import slots
 
 scalars = st.none() | st.booleans() | st.sampled_from([0.0, 1.0, 2.5, "a", "b", ""])
@@ -155,3 +157,16 @@ def _slot() -> Slot:
     from tests.unit.store.test_codec import SLOT
 
     return SLOT
+
+
+def test_the_size_of_columns_is_told_while_a_filter_is_evaluated() -> None:
+    """Who reads the store while it asks for the size would else wait for who waits for the store."""
+    table = Table()
+    with ThreadPoolExecutor(1) as pool:
+
+        def row_of(slot_id: str) -> int | None:
+            assert pool.submit(table.columns.memory_bytes).result(PATIENCE_S) == 0
+            return None
+
+        table.columns = FilterColumns(table.scan, row_of)
+        assert not table.columns.rows(Condition("id", Operator.EQ, "none"))

@@ -483,6 +483,18 @@ def test_stages_that_do_not_fit_are_skipped_and_named(lab: Lab) -> None:
     assert ask(lab, "tea", diversity=0.5).skipped == ()
 
 
+def test_turns_are_read_where_words_were_left_out(lab: Lab) -> None:
+    """Names of speakers are split by the words, which are opened for that."""
+    for content in ("Ann: green tea", "Bob: with milk"):
+        lab.put("anna", content, scope=Scope(conversation_id="talk"))
+    vector = lab.engine._encoder.embed_query("tea")
+    lab.engine._encoder.embed_query = lambda text, timeout_s=None: vector  # type: ignore[method-assign]
+    usual(lab, **{LEXICAL: 100.0})
+    result = ask(lab, "tea", deadline_s=time.monotonic() + PATIENCE_S)
+    assert result.skipped == (LEXICAL,)
+    assert "neighbours" in result.hits[0].parts
+
+
 def test_turns_that_take_too_long_to_read_are_read_aside(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first query of a large namespace goes without context if it has no time for that; a later one has it."""
     monkeypatch.setattr(shard_module, "_READ_TURN_S", 60.0)
