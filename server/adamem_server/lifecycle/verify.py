@@ -3,6 +3,7 @@
 import time
 from typing import Final
 
+from adamem_server.errors import NamespaceNotFoundError
 from adamem_server.lifecycle.jobs import RunningJob
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.store.verification import problems_of, rows_after
@@ -34,9 +35,13 @@ class Verify:
         saved_at = time.monotonic()
         while True:
             with self._store.read() as view:
+                # As of this view: vectors of another model may serve since.
+                present = view.namespace(namespace.number)
+                if present is None:
+                    raise NamespaceNotFoundError(namespace.name)
                 n_total = view.head(namespace.number).n_slots
                 rows = rows_after(view, namespace.number, row, _CHUNK)
-                problems = [problem for each in rows for problem in problems_of(view, namespace, each)]
+                problems = [problem for each in rows for problem in problems_of(view, present, each)]
             if not rows:
                 return {"n_slots": n_slots, "n_problems": n_problems, "problems": told}
             row, n_slots, n_problems = rows[-1], n_slots + len(rows), n_problems + len(problems)

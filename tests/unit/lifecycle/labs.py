@@ -1,6 +1,6 @@
 """A lab (see tests/unit/memory/engines.py) with a runner of jobs, whose kinds can be held at each step."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from adamem_server.lifecycle.job_runner import JobRunner
@@ -69,6 +69,26 @@ class StoppedAtItsEnd:
     def run(self, job: RunningJob) -> JsonObject:
         self._kind.run(job)
         raise JobInterruptedError
+
+
+class Meanwhile:
+    """A kind during whose work something else is done, when it tells its progress for the first time."""
+
+    def __init__(self, kind: JobKind, action: Callable[[], object]) -> None:
+        self.name, self.unit = kind.name, kind.unit
+        self._kind = kind
+        self._actions = [action]
+
+    def run(self, job: RunningJob) -> JsonObject:
+        progress = job.progress
+
+        def acting(n_done: int, n_total: int, *, checkpoint: JsonObject | None = None) -> None:
+            progress(n_done, n_total, checkpoint=checkpoint)
+            if self._actions:
+                self._actions.pop()()
+
+        job.progress = acting  # type: ignore[method-assign]
+        return self._kind.run(job)
 
 
 @contextmanager

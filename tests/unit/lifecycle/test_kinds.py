@@ -13,7 +13,7 @@ from adamem_server.lifecycle.jobs import JobKind
 from adamem_server.lifecycle.verify import Verify
 from adamem_server.store import keys
 from adamem_server.types import Condition, IndexKind, Job, JobState, NamespaceSpec, Operator, SlotInput
-from tests.unit.lifecycle.labs import StoppedAtCheckpoint, ended, runner
+from tests.unit.lifecycle.labs import Meanwhile, StoppedAtCheckpoint, ended, runner
 from tests.unit.memory.engines import Lab
 from tests.unit.memory.support import wait_until
 
@@ -115,6 +115,17 @@ def test_verifying_goes_on_where_it_was(lab: Lab, monkeypatch: pytest.MonkeyPatc
     with runner(lab, Verify(lab.store)) as jobs:
         again = ended(jobs, reached)
     assert (again.result["n_slots"], again.n_resumes) == (100, 1)
+
+
+def test_a_namespace_that_is_deleted_while_it_is_verified_is_not_damaged(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "_CHUNK", 10)
+    lab.put("anna", *(f"thing {n}" for n in range(100)))
+    kind = Meanwhile(Verify(lab.store), lambda: lab.engine.delete_namespace("anna"))
+    with runner(lab, kind) as jobs:
+        job = ended(jobs, jobs.submit("verify", namespace="anna"))
+    assert (job.state, job.error_reason) == (JobState.FAILED, "NAMESPACE_NOT_FOUND")
 
 
 @pytest.mark.parametrize("kind", [IndexKind.HNSW, IndexKind.QG, IndexKind.FLAT, IndexKind.PQ])

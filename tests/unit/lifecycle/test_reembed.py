@@ -16,7 +16,7 @@ from adamem_server.errors import (
     ModelNotFoundError,
     NamespaceNotFoundError,
 )
-from adamem_server.lifecycle import reembed
+from adamem_server.lifecycle import reembed, verify
 from adamem_server.lifecycle.jobs import JobInterruptedError, RunningJob
 from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.lifecycle.packaging import Packages
@@ -36,7 +36,7 @@ from adamem_server.types import (
     SlotView,
     VectorType,
 )
-from tests.unit.lifecycle.labs import QUICK, StoppedAtCheckpoint, ended, runner
+from tests.unit.lifecycle.labs import QUICK, Meanwhile, StoppedAtCheckpoint, ended, runner
 from tests.unit.memory import lessons
 from tests.unit.memory.engines import WORD_DIM, Lab, WordEmbedder, key
 from tests.unit.memory.support import wait_until
@@ -216,6 +216,22 @@ def test_a_request_that_began_before_the_switch_is_made_anew_behind_it(lab: Lab,
         update.result()
     assert "late w1000" in lab.contents("anna")
     check(lab, lab.others[OTHER])
+
+
+def test_verified_while_the_model_is_changed_it_has_no_problems(
+    lab: Lab, lifecycle: Lifecycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slots that are written behind the switch have no vector of the former model."""
+    monkeypatch.setattr(verify, "_CHUNK", 10)
+    fill(lab)
+
+    def change() -> None:
+        done(lifecycle, lifecycle.reembed("anna", model=OTHER))
+        lab.put("anna", "late w1000", cue="how late")
+
+    with runner(lab, Meanwhile(verify.Verify(lab.store), change)) as jobs:
+        job = ended(jobs, jobs.submit("verify", namespace="anna"))
+    assert job.result == {"n_slots": N + 1, "n_problems": 0, "problems": []}
 
 
 @pytest.mark.parametrize("cancelled", ["waiting", "running"])
