@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.errors import (
     FailedPreconditionError,
+    GenerationChangedError,
     ModelMismatchError,
     SlotNotFoundError,
     SlotVersionNotFoundError,
 )
 from adamem_server.memory.filters import is_expired
 from adamem_server.memory.jobs import Written, known_update, remember
+from adamem_server.memory.models import anew
 from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.reading import find_namespace
 from adamem_server.memory.registry import ShardRegistry
@@ -86,8 +87,13 @@ class SlotHistory:
             NamespaceNotFoundError, SlotNotFoundError, StorageFullError, RequestIdReusedError.
             SlotVersionNotFoundError: The slot has no such version (any more).
             FailedPreconditionError: The version has expired, or its vector was supplied for another encoder.
-            ModelMismatchError: The vectors are of another encoder, and the namespace's is not the server's.
+            ModelMismatchError: The vectors are of another encoder, and the namespace's is not on this machine.
         """
+        return anew(lambda: self._restore(namespace, slot_id, number, request))
+
+    def _restore(
+        self, namespace: str, slot_id: str, number: int, request: RequestKey | None
+    ) -> tuple[WriteResult, int]:
         parts = self._parts
         with parts.store.read() as view:
             target = find_namespace(view, namespace)
@@ -108,14 +114,14 @@ class SlotHistory:
         """The vectors of a version of another encoder, of content and cue; () where the kept ones are right."""
         if version.space == space_of(namespace.model_fingerprint):
             return ()
-        encoder: EmbedBatcher = self._parts.encoder
         if version.slot.vector_supplied:
             raise FailedPreconditionError(
                 f"version {version.number} has a vector that was supplied for another encoder than the namespace's",
                 version=str(version.number),
             )
-        if encoder.info.fingerprint != namespace.model_fingerprint:
-            raise ModelMismatchError(namespace.name, namespace.model, encoder.info.name)
+        encoder = self._parts.encoders.of(namespace.model, namespace.model_fingerprint)
+        if encoder is None:
+            raise ModelMismatchError(namespace.name, namespace.model, self._parts.encoder.info.name)
         texts = [version.slot.content, *([version.slot.cue] if version.slot.cue else [])]
         return list(encoder.embed_documents(texts))
 
@@ -147,6 +153,8 @@ class _RestoreVersionJob:
     def run(self, batch: WriteBatch) -> Written:
         """See `Job.run`."""
         namespace = find_namespace(batch, self._namespace.name)
+        if namespace.vector_space != self._namespace.vector_space:
+            raise GenerationChangedError(namespace.name)
         number = namespace.number
         if (known := known_update(batch, number, self._request)) is not None:
             return Written(known, None)

@@ -1,6 +1,6 @@
 """The job "reembed" on a real engine with encoders of words: what it changes, what it leaves, where it goes on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,7 +24,9 @@ from adamem_server.lifecycle.reembed import Reembed
 from adamem_server.memory.learning import LearningSettings
 from adamem_server.store import keys
 from adamem_server.store.generations import read_generations
+from adamem_server.store.version_types import SlotVersion
 from adamem_server.types import (
+    FloatVector,
     Job,
     JobState,
     JsonObject,
@@ -232,6 +234,30 @@ def test_verified_while_the_model_is_changed_it_has_no_problems(
     with runner(lab, Meanwhile(verify.Verify(lab.store), change)) as jobs:
         job = ended(jobs, jobs.submit("verify", namespace="anna"))
     assert job.result == {"n_slots": N + 1, "n_problems": 0, "problems": []}
+
+
+def test_a_version_that_is_restored_while_the_model_is_changed_gets_vectors_of_the_new_one(
+    lab: Lab, lifecycle: Lifecycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not of the same letter: the beginning of a fingerprint tells versions of two encoders apart.
+    other = lab.others["broad"] = WordEmbedder("broad", OTHER_DIM)
+    ids = fill(lab, n=20)
+    lab.engine.update("anna", [SlotInput(id=ids[3], content="changed x3")])
+    history = lifecycle.slot_history
+    new_vectors = history._new_vectors
+    changes = [lambda: done(lifecycle, lifecycle.reembed("anna", model="broad"))]
+
+    def between(namespace: Namespace, version: SlotVersion) -> Sequence[FloatVector]:
+        found = new_vectors(namespace, version)
+        if changes:
+            changes.pop()()
+        return found
+
+    monkeypatch.setattr(history, "_new_vectors", between)
+    history.restore("anna", ids[3], 1)
+    assert "thing w3" in lab.contents("anna")
+    # The namespace's encoder makes them, though another one serves.
+    check(lab, other)
 
 
 @pytest.mark.parametrize("cancelled", ["waiting", "running"])
