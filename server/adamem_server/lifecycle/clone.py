@@ -9,8 +9,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from adamem_server.errors import AdaMemError, NamespaceExistsError
-from adamem_server.lifecycle.jobs import JobInterruptedError, RunningJob
+from adamem_server.errors import NamespaceExistsError
+from adamem_server.lifecycle.jobs import RunningJob
 from adamem_server.lifecycle.restore_snapshot import check_model
 from adamem_server.lifecycle.snapshots import Snapshots
 from adamem_server.lifecycle.transaction import write
@@ -20,11 +20,10 @@ from adamem_server.policies import NO_DUPLICATE_POLICY
 from adamem_server.store import keys
 from adamem_server.store.codec import Head
 from adamem_server.store.history import set_cue_rows
-from adamem_server.store.jobs import read_job
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.snapshot_types import Snapshot
 from adamem_server.store.snapshots import State, copy_of, ended_since, put_copy, state_at
-from adamem_server.types import JobState, JsonObject, Namespace
+from adamem_server.types import Job, JsonObject, Namespace
 
 _COPY_SLOTS: Final = 250
 # Tables that are copied as they are: keys with another number, bounded by settings of the server.
@@ -47,19 +46,33 @@ class Clone:
         assert source is not None
         head = self._named(job)
         if head is None:
-            try:
-                number, snapshot = self._begin(job, source)
-                check_model(source, snapshot)
-                self._copy(job, source, number, snapshot)
-                head = self._finish(job, source, number, snapshot)
-            except (AdaMemError, JobInterruptedError) as error:
-                self._give_up(job, source, failed=isinstance(error, AdaMemError))
-                raise
+            number, snapshot = self._begin(job, source)
+            check_model(source, snapshot)
+            self._copy(job, source, number, snapshot)
+            head = self._finish(job, source, number, snapshot)
         settle_forms(self._parts.writer, replace(source, number=int(job.checkpoint["number"])))
         # Slots of the copy may expire before all that is known to.
         self._parts.registry.expect_expiry(0)
-        self._snapshots.delete_hidden(source, _hidden(job))
+        self._snapshots.delete_hidden(source, _hidden(job.id))
         return {"namespace": job.params["target"], "n_slots": head.n_slots, "n_bytes": head.n_bytes}
+
+    def abandon(self, job: Job) -> None:
+        """See `AbandonableKind.abandon`: what was copied goes, unless it has its name, and the moment is let go.
+
+        That first: run again by a server that was killed here, the job finds no moment to copy and fails.
+        """
+        with self._parts.store.read() as view:
+            source = view.namespace(job.namespace_number)
+        if source is not None:
+            self._snapshots.delete_hidden(source, _hidden(job.id))
+        number = int(job.checkpoint.get("number", 0))
+
+        def doom(batch: WriteBatch) -> None:
+            if batch.namespace(number) is None:
+                batch.put("doomed", keys.number_key(number), b"")
+
+        if number:
+            write(self._parts.writer, doom, frees=True)
 
     def _named(self, job: RunningJob) -> Head | None:
         """The head of a copy that had its name already when the server was killed."""
@@ -71,10 +84,10 @@ class Clone:
         """The number to copy to, and the moment to copy."""
         if not job.checkpoint:
             # Its own, so that nothing changes in what is copied when the other one is deleted.
-            self._snapshots.hold(source.name, str(job.params["snapshot"]), _hidden(job))
+            self._snapshots.hold(source.name, str(job.params["snapshot"]), _hidden(job.id))
             number = write(self._parts.writer, WriteBatch.new_namespace_number)
             job.progress(0, 0, checkpoint={"number": number, "row": 0, "ended": "", "n_done": 0})
-        _, snapshot = self._snapshots.get(source.name, _hidden(job))
+        _, snapshot = self._snapshots.get(source.name, _hidden(job.id))
         return int(job.checkpoint["number"]), snapshot
 
     def _copy(self, job: RunningJob, source: Namespace, number: int, snapshot: Snapshot) -> None:
@@ -131,20 +144,6 @@ class Clone:
 
         return write(self._parts.writer, name)
 
-    def _give_up(self, job: RunningJob, source: Namespace, *, failed: bool) -> None:
-        """Remove what was copied, unless the server only stops and the job goes on at its next start."""
-        number = int(job.checkpoint.get("number", 0))
-
-        def doom(batch: WriteBatch) -> bool:
-            stored = read_job(batch, job.id)
-            over = failed or stored is None or stored.cancelling or stored.state is JobState.CANCELLED
-            if over and number and batch.namespace(number) is None:
-                batch.put("doomed", keys.number_key(number), b"")
-            return over
-
-        if write(self._parts.writer, doom, frees=True):
-            self._snapshots.delete_hidden(source, _hidden(job))
-
     def _put(self, number: int, copies: list[tuple[State, bytes, bytes, bytes]]) -> None:
         def put(batch: WriteBatch) -> None:
             for state, record, values, cue_values in copies:
@@ -153,6 +152,6 @@ class Clone:
         write(self._parts.writer, put, weight=len(copies))
 
 
-def _hidden(job: RunningJob) -> str:
+def _hidden(job_id: str) -> str:
     """The name of the snapshot that a job makes for itself; no client can give one that begins so."""
-    return f".clone-{job.id}"
+    return f".clone-{job_id}"

@@ -23,11 +23,13 @@ from adamem_server.lifecycle import snapshots as snapshots_module
 from adamem_server.lifecycle.jobs import JobSettings
 from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.lifecycle.packaging import Packages
+from adamem_server.lifecycle.transaction import write
 from adamem_server.memory.touching import NewExpiry
 from adamem_server.policies import DuplicateAction, DuplicatePolicyChange
 from adamem_server.store import keys
 from adamem_server.store.expiry import first_expiries
 from adamem_server.store.history import last_version, read_history
+from adamem_server.store.jobs import put_job
 from adamem_server.store.snapshot_types import DiffKind
 from adamem_server.store.snapshots import put_snapshot
 from adamem_server.store.version_types import Ending, Trace
@@ -532,6 +534,40 @@ def test_a_clone_goes_on_where_it_was_stopped_and_leaves_nothing_when_it_is_canc
         assert namespace is not None
         prefix = keys.number_key(namespace.number)
         assert not list(view.scan("snapshots", prefix, prefix))
+
+
+def test_a_clone_that_was_cancelled_when_the_server_was_killed_leaves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not run any more."""
+    monkeypatch.setattr(clone_module, "_COPY_SLOTS", 7)
+    lab = world.lab
+    lab.put("ann", *(f"thing {i}" for i in range(40)))
+    world.lifecycle.close()
+    kind = world.lifecycle.jobs._kinds["clone"]
+    with runner(lab, StoppedAtCheckpoint(kind)) as jobs:
+        job = jobs.submit("clone", namespace="ann", params={"target": "bob", "snapshot": ""})
+        wait_until(lambda: bool(jobs.get(job.id).checkpoint))
+    with runner(lab, StoppedAtCheckpoint(kind)) as jobs:
+        wait_until(lambda: jobs.get(job.id).checkpoint["row"] > 0)
+    prefix = keys.number_key(jobs.get(job.id).checkpoint["number"])
+    killed = replace(jobs.get(job.id), cancelling=True)
+    write(lab.engine.parts.writer, lambda batch: put_job(batch, killed))
+    with lab.store.read() as view:
+        namespace = view.find_namespace("ann")
+        assert namespace is not None
+        own = keys.number_key(namespace.number)
+        assert list(view.scan("slots", prefix, prefix))
+        assert list(view.scan("snapshots", own, own))
+    with runner(lab, kind) as jobs:
+        assert ended(jobs, job).state is JobState.CANCELLED
+
+    def is_gone() -> bool:
+        with lab.store.read() as view:
+            return not list(view.scan("slots", prefix, prefix)) and not list(view.scan("snapshots", own, own))
+
+    wait_until(is_gone)
+    assert not is_there(lab, "bob")
 
 
 def is_there(lab: Lab, name: str) -> bool:
