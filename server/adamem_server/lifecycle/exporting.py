@@ -15,7 +15,12 @@ from ulid import ULID
 
 from adamem_server.adapt.adapter import Adapter
 from adamem_server.archive_types import NO_ARCHIVE_POLICY, ArchivePolicy
-from adamem_server.errors import AbortedError, DataCorruptError, NamespaceNotFoundError, StorageFullError
+from adamem_server.errors import (
+    AbortedError,
+    DataCorruptError,
+    NamespaceNotFoundError,
+    StorageFullError,
+)
 from adamem_server.lifecycle.spool import Spool, bytes_part, single_slots
 from adamem_server.memory.filters import is_expired
 from adamem_server.memory.reading import find_namespace
@@ -84,7 +89,7 @@ class Export:
     def close(self) -> None:
         """Remove the files."""
         if self._spool is not None:
-            self._spool.close()
+            self._spool.discard()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def read(self) -> Iterator[int]:
@@ -115,12 +120,12 @@ class Export:
 
     def _read(self, attempt: int) -> Iterator[int]:
         if self._spool is not None:
-            self._spool.close()
-        spool = self._spool = Spool(self._folder / f"read-{attempt}", self._namespace)
+            self._spool.discard()
         number = self._namespace.number
         changed: set[int] = set()
         with self._store.read() as view:
             seen = view.head(number).sequence
+        spool = self._spool = Spool(self._folder / f"read-{attempt}", self._namespace)
         after = 0
         while True:
             with self._store.read() as view:

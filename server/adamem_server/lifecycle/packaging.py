@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -130,12 +130,14 @@ class Packages:
             if spec.mode is ImportMode.CREATE and spec.name and view.find_namespace(spec.name) is not None:
                 raise NamespaceExistsError(spec.name)
         path = self._folder / f"import-{ULID()}.zip"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         try:
-            with os.fdopen(fd, "wb") as file:
-                yield Upload(file, path, self._max_bytes)
+            yield Upload(file, path, self._max_bytes)
         finally:
             path.unlink(missing_ok=True)
+            # What a full disk did not take is not wanted any more.
+            with suppress(OSError):
+                file.close()
 
     def import_from(self, upload: Upload, spec: ImportSpec) -> Import:
         """The import of an upload that has ended."""

@@ -8,6 +8,7 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -44,9 +45,19 @@ class Spool:
             self._files[name].write(self._header)
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files; all that was added is in them then.
+
+        Raises:
+            OSError: The disk is full.
+        """
         for file in self._files.values():
             file.close()
+
+    def discard(self) -> None:
+        """Close the files, whatever is in them."""
+        for file in self._files.values():
+            with suppress(OSError):
+                file.close()
 
     @property
     def last_row(self) -> int:
@@ -103,6 +114,9 @@ class Spool:
                 if row in now:
                     fresh.add(now[row])
             fresh._take(self, files, start, self.n_slots)
+        except BaseException:
+            fresh.discard()
+            raise
         finally:
             for file in files.values():
                 file.close()

@@ -1,8 +1,10 @@
 """Export and import on one engine: all comes back as it was; merges, replacements, other encoders, crashes."""
 
 import json
+import resource
+import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -420,6 +422,32 @@ def test_a_full_disk_leaves_nothing(packer: Packer) -> None:
     # What could not be forgotten on a full disk is forgotten at the next start.
     packer.restart()
     assert packer.left_behind() == before
+
+
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """Inside, no file grows beyond so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_FSIZE stands in for a full disk")
+def test_a_disk_without_room_for_a_package_is_told_and_left_as_it_was(packer: Packer) -> None:
+    packer.lab.put(NAME, *(f"slot {i}" for i in range(4 * CHUNK_SLOTS)))
+    data = packer.export()
+    before = packer.left_behind()
+    room = len(data) // 4
+    with full_disk(room), pytest.raises(StorageFullError):
+        packer.export()
+    assert packer.left_behind() == before
+    with full_disk(room), pytest.raises(StorageFullError):
+        packer.load(data, name="other")
+    assert packer.left_behind() == before
+    assert packer.load(data, name="other").n_created == 4 * CHUNK_SLOTS
 
 
 def test_a_package_that_is_too_large(packer: Packer) -> None:
