@@ -18,6 +18,7 @@ from adamem_server.archive_types import NO_ARCHIVE_POLICY, ArchivePolicy
 from adamem_server.errors import (
     AbortedError,
     DataCorruptError,
+    GenerationChangedError,
     NamespaceNotFoundError,
     StorageFullError,
 )
@@ -54,7 +55,7 @@ from adamem_server.types import AdapterVersion, FloatVector, Namespace, TaughtPa
 
 # Slots of one view: some 20 ms.
 CHUNK_SLOTS: Final = 1_000
-# The journal that tells what changed was cut under the export's hands: it begins anew.
+# The journal that tells what changed was cut under the export's hands, or another model serves: it begins anew.
 _MAX_ATTEMPTS: Final = 3
 
 
@@ -102,7 +103,7 @@ class Export:
         """
         try:
             for attempt in range(_MAX_ATTEMPTS):
-                with suppress(_JournalCutError):
+                with suppress(_JournalCutError, GenerationChangedError):
                     yield from self._read(attempt)
                     return
         except OSError as error:
@@ -124,6 +125,7 @@ class Export:
         number = self._namespace.number
         changed: set[int] = set()
         with self._store.read() as view:
+            self._namespace = view.namespace(number) or self._namespace
             seen = view.head(number).sequence
         spool = self._spool = Spool(self._folder / f"read-{attempt}", self._namespace)
         after = 0
@@ -160,7 +162,7 @@ class Export:
         if head.checkpoint > seen:
             raise _JournalCutError
         for _, change in view.changes(number, seen):
-            changed.update(row for row in (*change.stored, *change.deleted) if row <= last_row)
+            changed.update(row for row in (*change.stored, *change.deleted, *change.touched) if row <= last_row)
         return head.sequence
 
     def _shown(self, found: StoredSlots) -> StoredSlots:

@@ -25,6 +25,7 @@ from adamem_server.errors import (
 )
 from adamem_server.lifecycle.exporting import CHUNK_SLOTS, ExportSpec
 from adamem_server.lifecycle.import_plan import ImportMode, ImportSpec
+from adamem_server.memory.touching import NewExpiry
 from adamem_server.memory.weights import WEIGHTS
 from adamem_server.packages.manifest import MANIFEST, SLOTS, VECTORS
 from adamem_server.packages.slots import PackagedSlot
@@ -181,6 +182,9 @@ def test_a_namespace_that_is_written_while_it_is_read(packer: Packer) -> None:
         lab.engine.update(NAME, [SlotInput(content="slot 6", id=ids[6], cue="what is six?")])
         lab.engine.delete_slots(NAME, slot_ids=[ids[0], ids[7], ids[999], ids[n - 1]])
         lab.put(NAME, "new")
+        # Others are renewed and pinned, which makes no version of them.
+        lab.engine.toucher.touch_slots(NAME, NewExpiry(ttl=10**12), slot_ids=[ids[8]])
+        lab.engine.marker.pin_slots(NAME, pinned=True, slot_ids=[ids[9]])
         for _ in steps:
             pass
         data = b"".join(export.chunks())

@@ -9,6 +9,7 @@ import pytest
 from adamem_server.errors import GenerationChangedError
 from adamem_server.lifecycle.deduplicate import Deduplicate
 from adamem_server.lifecycle.erasure import Erasure
+from adamem_server.lifecycle.exporting import CHUNK_SLOTS, ExportSpec
 from adamem_server.lifecycle.import_plan import ImportMode
 from adamem_server.lifecycle.reembed import Reembed
 from adamem_server.lifecycle.undo_deduplicate import UndoDeduplicate
@@ -113,7 +114,7 @@ def test_a_switch_waits_for_a_package_that_is_being_merged(lab: Lab) -> None:
     assert namespace(lab).model == OTHER
 
 
-def test_an_export_that_meets_the_switch_is_told_so(packer: Packer, lab: Lab) -> None:
+def test_an_export_beside_a_change_of_the_model_is_of_one_of_the_two(packer: Packer, lab: Lab) -> None:
     lab.put(NAME, *(f"thing {i}" for i in range(50)))
     with lab.others[OTHER].held() as gate, ThreadPoolExecutor(1) as pool:
         changed = pool.submit(reembed, lab)
@@ -130,6 +131,20 @@ def test_an_export_that_meets_the_switch_is_told_so(packer: Packer, lab: Lab) ->
 
     with lab.store.read() as view, pytest.raises(GenerationChangedError):
         read_slots(view, old, 0, 10)
+
+
+def test_an_export_that_meets_the_switch_begins_anew(packer: Packer, lab: Lab) -> None:
+    n = CHUNK_SLOTS + 10
+    lab.put(NAME, *(f"thing {i}" for i in range(n)))
+    with packer.packages.export(NAME, ExportSpec()) as export:
+        steps = export.read()
+        next(steps)
+        reembed(lab)
+        for _ in steps:
+            pass
+        data = b"".join(export.chunks())
+    assert len(unpack(data)[VECTORS]) >= 4 * OTHER_DIM * n
+    assert packer.load(data, name="bella").n_created == n
 
 
 def test_what_was_absorbed_under_another_model_comes_back_with_vectors_of_the_one_that_serves(lab: Lab) -> None:
