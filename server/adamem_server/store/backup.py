@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,7 +12,13 @@ from typing import IO, Final
 
 import lmdb
 
-from adamem_server.errors import BackupInvalidError, DataDirectoryNotEmptyError, StartupError, StorageFullError
+from adamem_server.errors import (
+    BackupInvalidError,
+    DataCorruptError,
+    DataDirectoryNotEmptyError,
+    StartupError,
+    StorageFullError,
+)
 from adamem_server.store.environment import is_disk_full, locked, sync_folder
 from adamem_server.store.manifest import (
     DATA_MEMBER,
@@ -165,7 +172,9 @@ def _check(data: Path, manifest: Manifest, progress: Progress) -> int:
     try:
         with OfflineDatabase(data, shared=False) as database:
             return database.check(manifest.contents, lambda n_read: progress("records", n_read, n_total))
-    except (lmdb.Error, UnicodeDecodeError) as error:
+    except BackupInvalidError:
+        raise
+    except (lmdb.Error, DataCorruptError, struct.error, ValueError) as error:
         raise BackupInvalidError(DATA_MEMBER, f"cannot be read: {error}") from error
 
 

@@ -1,5 +1,6 @@
 """A database that is read beside the server, or without one: the copying process, and the check of a backup."""
 
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,34 +15,43 @@ from adamem_server.store import codec, job_codec, keys
 from adamem_server.store.archive import archive_count
 from adamem_server.store.archive_codec import decode_archive_count
 from adamem_server.store.codec import Generations
+from adamem_server.store.duplicate_codec import decode_absorbed, decode_merge
 from adamem_server.store.environment import FORMAT, TABLES, ReadTransaction
 from adamem_server.store.generations import read_generations
+from adamem_server.store.history_codec import decode_history, decode_snapshot, decode_version
 from adamem_server.store.manifest import DATA_MEMBER, Contents, CopiedNamespace
 from adamem_server.store.slot_store import ReadView
 from adamem_server.store.summaries import decode_consolidated
-from adamem_server.types import Namespace, VectorType
+from adamem_server.types import Namespace
 
 _Check: TypeAlias = Callable[[bytes], object]
 # What is read of each table's values; a table that is not here has none that a codec reads.
 _CHECKS: Final[Mapping[str, _Check]] = {
     "names": keys.decode_u32,
+    "namespaces": lambda value: codec.decode_namespace(0, value),
     "heads": codec.decode_head,
     "slots": codec.decode_slot,
     "rows": keys.decode_u32,
     "journal": codec.decode_change,
     "accesses": codec.decode_access,
     "requests": codec.decode_request,
+    "staging": codec.decode_staging,
     "learning": codec.decode_learning,
     "pairs": codec.decode_pair,
     "adapters": lambda value: codec.decode_adapter(0, value),
     "jobs": lambda value: job_codec.decode_job("", value),
+    "absorbed": decode_absorbed,
+    "merges": decode_merge,
     "generations": codec.decode_generations,
+    "versions": lambda value: decode_version(0, 0, value),
+    "version_times": keys.decode_times,
+    "snapshots": lambda value: decode_snapshot("", value),
+    "histories": decode_history,
     "consolidated": decode_consolidated,
     "archives": decode_archive_count,
 }
 _VECTORS: Final = ("vectors", "cue_vectors")
 _COUNTED: Final = ("slots", "rows", "archived", *_VECTORS)
-_VALUE_BYTES: Final = {VectorType.FLOAT32: 4, VectorType.FLOAT16: 2}
 # Records after which the progress of a check is told.
 _TOLD_EVERY: Final = 10_000
 
@@ -144,6 +154,9 @@ class OfflineDatabase:
                         _check_record(table, key, value, spaces, counts)
                     except AdaMemError as error:
                         raise BackupInvalidError(DATA_MEMBER, f"table {table}: {error.message}") from error
+                    except (struct.error, ValueError, LookupError) as error:
+                        # A number of another length; a code or a name that stands for nothing.
+                        raise BackupInvalidError(DATA_MEMBER, f"table {table}: a record cannot be read") from error
                     n_read += 1
                     if n_read % _TOLD_EVERY == 0:
                         on_record(n_read)
@@ -159,12 +172,12 @@ def _spaces(view: ReadView, copied: Iterable[CopiedNamespace], *, has_generation
         namespace = view.namespace(each.number)
         if namespace is None:
             continue
-        item_bytes = _VALUE_BYTES[namespace.vector_type]
-        spaces[namespace.vector_space] = _Space(namespace.name, namespace.dim * item_bytes)
+        vector_type = namespace.vector_type
+        spaces[namespace.vector_space] = _Space(namespace.name, codec.vector_bytes(namespace.dim, vector_type))
         others = read_generations(view, namespace.number) if has_generations else Generations()
         for generation in (others.next, others.former):
             if generation is not None:
-                spaces[generation.space] = _Space(namespace.name, generation.dim * item_bytes)
+                spaces[generation.space] = _Space(namespace.name, codec.vector_bytes(generation.dim, vector_type))
     return spaces
 
 

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ from adamem_server.errors import (
 from adamem_server.store import environment as environment_module
 from adamem_server.store.backup import open_backup, restore_backup, verify_backup
 from adamem_server.store.codec import Change, Head
+from adamem_server.store.environment import TABLES
 from adamem_server.store.manifest import TRAILER, Member, decode_manifest, encode_manifest, new_manifest
 from adamem_server.store.slot_store import SlotStore, WriteBatch
 from adamem_server.types import Durability
@@ -282,6 +284,41 @@ def test_records_are_read_though_the_checksums_are_right(backup: Path, tmp_path:
     store.close()
     with pytest.raises(BackupInvalidError, match="table slots: a stored record cannot be read"):
         verify_backup(tmp_path / "backup")
+
+
+# Of these tables the values are empty, vectors, or forms of texts.
+UNREAD = {
+    *("request_ages", "expiries", "pair_rows", "forms", "stale", "superseded", "former_expiries", "cue_rows"),
+    *("summarized", "archived", "vectors", "cue_vectors", "version_vectors", "row_forms", "form_builds"),
+    *("meta", "doomed"),
+}
+
+
+@pytest.mark.parametrize("table", sorted(set(TABLES) - UNREAD - {"names"}))
+@pytest.mark.parametrize("value", [b"\x01\xc1", b"\x09", b""])
+def test_a_record_of_any_table_that_cannot_be_read_is_found(tmp_path: Path, table: str, value: bytes) -> None:
+    store = SlotStore(tmp_path / "data", durability=Durability.ASYNC)
+    put_slots(store, 1, 2)
+    store.write(lambda batch: batch.put(table, b"\0\0\0\x7f" * 4, value))
+    write_backup(store, tmp_path / "backup")
+    store.close()
+    with pytest.raises(BackupInvalidError, match=f"table {table}"):
+        verify_backup(tmp_path / "backup")
+
+
+def test_a_name_that_leads_nowhere_is_found(backup: Path, tmp_path: Path) -> None:
+    """It is met before any record is read."""
+    shutil.copytree(backup, tmp_path / "copy")
+    store = SlotStore(tmp_path / "data", durability=Durability.ASYNC)
+    store.write(lambda batch: batch.put("names", b"ann", b"\0"))
+    store.close()
+    shutil.copy(tmp_path / "data/data.mdb", tmp_path / "copy/data.mdb")
+    manifest = decode_manifest((backup / "manifest.json").read_bytes())
+    data = (tmp_path / "copy/data.mdb").read_bytes()
+    member = Member("data.mdb", len(data), sha256(data).hexdigest())
+    (tmp_path / "copy/manifest.json").write_bytes(encode_manifest(msgspec.structs.replace(manifest, members=(member,))))
+    with pytest.raises(BackupInvalidError, match="cannot be read"):
+        verify_backup(tmp_path / "copy")
 
 
 def test_what_is_no_backup_is_refused(tmp_path: Path) -> None:
