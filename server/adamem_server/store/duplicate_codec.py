@@ -1,16 +1,13 @@
 """The stored form of absorbed slots and of pairs of duplicates; by the rules of codec.py."""
 
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
-from ulid import ULID
 
-from adamem_server.errors import DataCorruptError
-from adamem_server.store.codec import decode_slot, encode_slot, slot_id_bytes
+from adamem_server.store.codec import decode_record, decode_slot, encode_slot, slot_id_bytes, slot_id_text
 from adamem_server.types import Absorbed, Access, DuplicateKind, DuplicatePair
 
 _VERSION: Final = b"\x01"
-_T = TypeVar("_T")
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -62,7 +59,7 @@ def encode_absorbed(absorbed: Absorbed) -> bytes:
 
 def decode_absorbed(data: bytes) -> Absorbed:
     """The inverse of `encode_absorbed`."""
-    record = _decode(_absorbed_decoder, data)
+    record = decode_record(_absorbed_decoder, data)
     return Absorbed(
         slot=decode_slot(record.slot),
         row=record.row,
@@ -86,15 +83,6 @@ def encode_merge(pair: DuplicatePair) -> bytes:
 
 def decode_merge(data: bytes) -> DuplicatePair:
     """The inverse of `encode_merge`."""
-    record = _decode(_merge_decoder, data)
-    survivor, duplicate = (str(ULID.from_bytes(slot_id)) for slot_id in (record.survivor_id, record.duplicate_id))
-    return DuplicatePair(survivor, duplicate, record.match, record.similarity)
-
-
-def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
-    if data[:1] != _VERSION:
-        raise DataCorruptError(f"a stored record has the unknown version {data[:1].hex()}")
-    try:
-        return decoder.decode(memoryview(data)[1:])
-    except msgspec.MsgspecError as error:
-        raise DataCorruptError(f"a stored record cannot be read: {error}") from error
+    record = decode_record(_merge_decoder, data)
+    ids = slot_id_text(record.survivor_id), slot_id_text(record.duplicate_id)
+    return DuplicatePair(*ids, record.match, record.similarity)
