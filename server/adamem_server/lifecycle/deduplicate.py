@@ -8,7 +8,7 @@ from typing import Final
 
 from adamem_server.lifecycle.duplicate_search import DuplicateSearch
 from adamem_server.lifecycle.jobs import RunningJob
-from adamem_server.memory.jobs import StoreJob
+from adamem_server.lifecycle.transaction import write
 from adamem_server.memory.merging import MergeJob
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.writer import Writer
@@ -74,7 +74,7 @@ class _Run:
 
     def result(self) -> JsonObject:
         if self._dry_run:
-            while not self._write(lambda batch: clear_dry_runs(batch, self._namespace.number, _LISTED)):
+            while not write(self._writer, lambda batch: clear_dry_runs(batch, self._namespace.number, _LISTED)):
                 self._job.pace()
         pairs: list[DuplicatePair] = []
         for pair in self._search.pairs():
@@ -103,13 +103,12 @@ class _Run:
         number, job_id = self._namespace.number, self._job.id
         if self._dry_run:
 
-            def put(batch: WriteBatch) -> bool:
+            def put(batch: WriteBatch) -> None:
                 n = last_merge(batch, number, job_id, dry_run=True)
                 for place, pair in enumerate(pairs, n + 1):
                     put_merge(batch, number, job_id, place, pair, dry_run=True)
-                return True
 
-            self._write(put)
+            write(self._writer, put)
             return
         merge = MergeJob(
             self._registry,
@@ -121,6 +120,3 @@ class _Run:
             scope=self._search.scope,
         )
         self._n_left_out += self._writer.submit(merge).result().n_left_out
-
-    def _write(self, work: Callable[[WriteBatch], bool]) -> bool:
-        return self._writer.submit(StoreJob(work, frees=False)).result()

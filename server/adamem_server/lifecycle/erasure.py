@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 import structlog
 
 from adamem_server.errors import AdaMemError, DeadlineExceededError, ShuttingDownError
+from adamem_server.lifecycle.transaction import write
 from adamem_server.memory.engine import MemoryEngine
 from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.reading import find_namespace, remaining_s
@@ -157,7 +158,7 @@ class Erasure:
             if self._stop.is_set():
                 raise ShuttingDownError
             self._n_deleting += 1
-            noted = self._writer.submit(StoreJob(partial(_put_erasing, number=number), frees=True))
+            noted = self._writer.submit(StoreJob(partial(erasing.put_erasing, number=number), frees=True))
         try:
             noted.result()
             yield
@@ -191,17 +192,14 @@ class Erasure:
             found = erasing.requests_naming(view, number, slot_ids, self._now())
             rows = erasing.survivors_of(view, number, slot_ids)
         for row in rows:
-            self._change(partial(forget_absorbed, number=number, row=row, slot_ids=slot_ids))
+            write(self._writer, partial(forget_absorbed, number=number, row=row, slot_ids=slot_ids), frees=True)
         self._forget_requests(found)
-        self._change(partial(erasing.forget_adapters, number=number))
+        write(self._writer, partial(erasing.forget_adapters, number=number), frees=True)
 
     def _forget_requests(self, request_keys: Sequence[bytes]) -> None:
         for start in range(0, len(request_keys), _FORGET_AT_ONCE):
             some = request_keys[start : start + _FORGET_AT_ONCE]
-            self._change(partial(erasing.forget_requests, request_keys=some))
-
-    def _change(self, work: Callable[[WriteBatch], object]) -> None:
-        self._writer.submit(StoreJob(lambda batch: bool(work(batch)), frees=True)).result()
+            write(self._writer, partial(erasing.forget_requests, request_keys=some), frees=True)
 
     def _loop(self) -> None:
         while True:
@@ -253,7 +251,7 @@ class Erasure:
         with self._wake:
             # One that is noted and not here yet needs another pass; one that is noted after this is written later.
             if self._n_deleting == 0 and not self._numbers:
-                ended = self._writer.submit(StoreJob(_end_erasing, frees=True))
+                ended = self._writer.submit(StoreJob(erasing.end_erasing, frees=True))
             else:
                 ended = None
         if ended is not None:
@@ -268,8 +266,8 @@ class Erasure:
                 return
             found = erasing.requests_naming(view, number, None, self._now())
         self._forget_requests(found)
-        purge = StoreJob(partial(WriteBatch.purge, number=number, most=_PURGE_KEYS), frees=True)
-        while not self._writer.submit(purge).result():
+        purge = partial(WriteBatch.purge, number=number, most=_PURGE_KEYS)
+        while not write(self._writer, purge, frees=True):
             self._pause(0)
 
     def _scrub(self) -> int:
@@ -302,16 +300,6 @@ class Erasure:
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds):
             raise ShuttingDownError
-
-
-def _put_erasing(batch: WriteBatch, number: int) -> bool:
-    erasing.put_erasing(batch, number)
-    return True
-
-
-def _end_erasing(batch: WriteBatch) -> bool:
-    erasing.end_erasing(batch)
-    return True
 
 
 def _receipt(

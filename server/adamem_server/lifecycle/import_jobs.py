@@ -14,6 +14,7 @@ from adamem_server.memory.forms import plan_forms, put_forms
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied, Shard
 from adamem_server.memory.superseding import Superseded, supersede_older, without_superseded
+from adamem_server.memory.writer import UnseenJob
 from adamem_server.policies import NO_DUPLICATE_POLICY
 from adamem_server.store.bulk import StoredSlots, read_slots
 from adamem_server.store.codec import Change, Head, Learning, Staging, decode_vectors
@@ -45,25 +46,16 @@ class StagedSlots:
     cue_vectors: Sequence[FloatVector | None]
 
 
-class BeginJob:
-    """Take a number to stage slots under; returns it."""
-
-    weight = 1
-    frees = False
+class BeginJob(UnseenJob):
+    """Take a number to stage slots under; returns it. Nobody sees it, nor what is stored under it."""
 
     def run(self, batch: WriteBatch) -> int:
         """See `Job.run`."""
         return begin_staging(batch)
 
-    def committed(self, result: int, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
-        """Nobody sees it."""
-        done()
 
-
-class StageJob:
+class StageJob(UnseenJob):
     """Store slots under a staged number, for a namespace; returns their size in bytes."""
-
-    frees = False
 
     def __init__(self, number: int, slots: StagedSlots, namespace: Namespace) -> None:
         self._number = number
@@ -86,15 +78,9 @@ class StageJob:
                 put_access(batch, number, row, access)
         return n_bytes
 
-    def committed(self, result: int, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
-        """Nobody sees it."""
-        done()
 
-
-class TeachJob:
+class TeachJob(UnseenJob):
     """Store taught pairs under a staged number."""
-
-    frees = False
 
     def __init__(self, number: int, pairs: Sequence[TaughtPair]) -> None:
         self._number = number
@@ -106,10 +92,6 @@ class TeachJob:
         for pair in self._pairs:
             batch.teach(self._number, pair)
         return len(self._pairs)
-
-    def committed(self, result: int, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
-        """Nobody sees it."""
-        done()
 
 
 class PublishJob:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from adamem_server.errors import AbortedError, GenerationChangedError, PackageError, StorageFullError
 from adamem_server.lifecycle.import_jobs import BeginJob, MergeJob, PublishJob, StagedSlots, StageJob, TeachJob
 from adamem_server.lifecycle.import_plan import ImportSpec, Plan, import_name, plan_import, read_adapter
+from adamem_server.lifecycle.transaction import write
 from adamem_server.memory.building import IndexedSlots, ShardBuilder
 from adamem_server.memory.forms import settle_forms
-from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.parts import EngineParts
 from adamem_server.packages.arrays import check_vectors
 from adamem_server.packages.manifest import CUE_VECTORS, PAIRS, SLOTS, VECTORS, Manifest
@@ -159,7 +159,7 @@ class Import:
             if builder is not None:
                 self._publish(plan, staged, builder, adapter, manifest)
             else:
-                self._submit(StoreJob(partial(_decide, staged.number, plan.namespace), frees=False)).result()
+                write(self._parts.writer, partial(_decide, staged.number, plan.namespace))
         except BaseException:
             if builder is not None:
                 builder.cancel()
@@ -274,11 +274,7 @@ class Import:
             staged.n_pairs += self._submit(TeachJob(staged.number, pairs)).result()
 
     def _abandon(self, number: int) -> None:
-        def abandon(batch: WriteBatch) -> bool:
-            abandon_staging(batch, number)
-            return True
-
-        self._submit(StoreJob(abandon, frees=True)).result()
+        write(self._parts.writer, partial(abandon_staging, number=number), frees=True)
 
     def _submit(self, job: Any) -> "Future[Any]":
         return self._parts.writer.submit(job)
@@ -313,12 +309,11 @@ class _RowOf:
         return int(self._order[at]) + 1 if at < end and self._keys[1][at] == np.uint64(low) else None
 
 
-def _decide(number: int, target: Namespace, batch: WriteBatch) -> bool:
+def _decide(number: int, target: Namespace, batch: WriteBatch) -> None:
     present = batch.namespace(target.number)
     if present is not None and present.vector_space != target.vector_space:
         raise GenerationChangedError(target.name)
     put_staging(batch, number, Staging(target.number))
-    return True
 
 
 def _halves(data: bytes) -> tuple[bytes, bytes]:

@@ -28,6 +28,7 @@ from adamem_server.errors import (
     UnavailableError,
 )
 from adamem_server.lifecycle.jobs import AbandonableKind, JobInterruptedError, JobKind, JobSettings, RunningJob
+from adamem_server.lifecycle.transaction import write
 from adamem_server.memory.jobs import StoreJob, known_request, remember
 from adamem_server.memory.pacing import Activity, Pacer, lower_priority
 from adamem_server.memory.reading import find_namespace
@@ -164,15 +165,14 @@ class JobRunner:
                 created_at=self._now(),
             )
 
-            def store(batch: WriteBatch) -> bool:
+            def store(batch: WriteBatch) -> None:
                 if number != SERVER_NUMBER and batch.namespace(number) is None:
                     raise NamespaceNotFoundError(namespace)
                 put_job(batch, job)
                 if request is not None:
                     remember(batch, number, request, Request(job.created_at, request.fingerprint, job_id=job.id))
-                return True
 
-            self._writer.submit(StoreJob(store, frees=False)).result()
+            write(self._writer, store)
             unfinished = _Unfinished(job)
             with self._changed:
                 self._unfinished[job.id] = unfinished
@@ -296,17 +296,16 @@ class JobRunner:
         unfinished = self._unfinished.get(job_id)
         return unfinished is None or unfinished.job.ended
 
-    def _change(self, unfinished: _Unfinished, **fields: Any) -> "Future[bool]":
+    def _change(self, unfinished: _Unfinished, **fields: Any) -> "Future[None]":
         """Change a job here and on disk; under the lock, so that both happen in one order."""
         job = unfinished.job = replace(unfinished.job, **fields)
         return self._store_job(job)
 
-    def _store_job(self, job: Job) -> "Future[bool]":
-        def store(batch: WriteBatch) -> bool:
+    def _store_job(self, job: Job) -> "Future[None]":
+        def store(batch: WriteBatch) -> None:
             put_job(batch, job)
             if job.ended:
                 self._forget_old(batch)
-            return True
 
         return self._writer.submit(StoreJob(store, frees=True))
 

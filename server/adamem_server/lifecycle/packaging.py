@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -16,10 +17,9 @@ from adamem_server.errors import AbortedError, AdaMemError, NamespaceExistsError
 from adamem_server.lifecycle.exporting import Export, ExportSpec
 from adamem_server.lifecycle.import_plan import ImportMode, ImportSpec
 from adamem_server.lifecycle.importing import Import, merge
-from adamem_server.memory.jobs import StoreJob
+from adamem_server.lifecycle.transaction import write
 from adamem_server.memory.parts import EngineParts
 from adamem_server.packages.slots import SlotLimits
-from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.staging import abandon_staging, all_staging
 from adamem_server.types import Limits
 
@@ -165,8 +165,4 @@ class Packages:
                 _log.warning("merge_delayed", problem=error.message)
 
     def _abandon(self, number: int) -> None:
-        def abandon(batch: WriteBatch) -> bool:
-            abandon_staging(batch, number)
-            return True
-
-        self._parts.writer.submit(StoreJob(abandon, frees=True)).result()
+        write(self._parts.writer, partial(abandon_staging, number=number), frees=True)

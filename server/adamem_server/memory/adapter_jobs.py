@@ -1,6 +1,9 @@
-"""What the writer carries out for learning: feedback, the end of a training, a change of the version that serves."""
+"""What the writer carries out for learning: feedback, the end of a training, a change of the version that serves.
 
-from collections.abc import Callable, Sequence
+Queries read from the store which adapter serves.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from adamem_server.adapt.adapter import Adapter
@@ -12,6 +15,7 @@ from adamem_server.errors import (
     NamespaceNotFoundError,
 )
 from adamem_server.memory.jobs import known_request, remember
+from adamem_server.memory.writer import UnseenJob
 from adamem_server.store.codec import Request
 from adamem_server.store.slot_store import ReadView, WriteBatch
 from adamem_server.types import (
@@ -25,18 +29,7 @@ from adamem_server.types import (
 )
 
 
-class _AdapterJob:
-    """A change that no shard needs to know of: a query reads from the store which adapter serves."""
-
-    weight = 1
-    frees = False
-
-    def committed(self, result: object, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
-        """Nothing to make visible."""
-        done()
-
-
-class FeedbackJob(_AdapterJob):
+class FeedbackJob(UnseenJob):
     """Store which slots helped with a question, and which did not."""
 
     def __init__(
@@ -88,7 +81,7 @@ class NewAdapter:
     data: bytes
 
 
-class TrainedJob(_AdapterJob):
+class TrainedJob(UnseenJob):
     """Store how a training ended: its new version serves, or the one that served before does no longer, or neither."""
 
     def __init__(
@@ -123,7 +116,7 @@ class TrainedJob(_AdapterJob):
         return changed
 
 
-class RollbackJob(_AdapterJob):
+class RollbackJob(UnseenJob):
     """Make another version serve, or none (0)."""
 
     def __init__(self, name: str, version: int) -> None:

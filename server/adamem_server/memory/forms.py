@@ -1,10 +1,9 @@
 """The forms by which writes look for duplicates: made when a policy begins to look, removed when it looks no more."""
 
-from collections.abc import Callable
 from typing import Final
 
 from adamem_server.memory.duplicates import scope_keys
-from adamem_server.memory.writer import Writer
+from adamem_server.memory.writer import UnseenJob, Writer
 from adamem_server.policies import DuplicateAction
 from adamem_server.store import duplicates as stored
 from adamem_server.store.slot_store import WriteBatch
@@ -45,11 +44,10 @@ def plan_forms(batch: WriteBatch, before: Namespace, after: Namespace) -> None:
         stored.put_form_build(batch, after.number, 1, batch.head(after.number).next_row - 1)
 
 
-class _Settle:
+class _Settle(UnseenJob):
     """One step of making or removing forms; see `Job`."""
 
     weight = _CHUNK
-    frees = False
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -62,10 +60,6 @@ class _Settle:
         if namespace.duplicates.on_duplicate is DuplicateAction.KEEP:
             return stored.clear_forms(batch, self._number, _CHUNK)
         return make_forms(batch, namespace, _CHUNK)
-
-    def committed(self, result: bool, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
-        """Nothing to make visible."""
-        done()
 
 
 def settle_forms(writer: Writer, namespace: Namespace) -> None:

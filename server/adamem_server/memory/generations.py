@@ -17,17 +17,17 @@ from adamem_server.errors import AbortedError, NamespaceNotFoundError
 from adamem_server.memory.indexes import VectorIndex, new_index
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.restoring import remove_snapshots
-from adamem_server.store.codec import Change, Generation, decode_vectors, encode_vector
+from adamem_server.memory.writer import UnseenJob
+from adamem_server.store.codec import Change, Generation, decode_vectors, encode_vector, vector_bytes
 from adamem_server.store.generations import all_generations, put_vectors, stale_rows
 from adamem_server.store.keys import row_key
 from adamem_server.store.slot_store import SlotStore, WriteBatch
 from adamem_server.store.staging import all_staging
-from adamem_server.types import FloatVector, Namespace, Slot, VectorType
+from adamem_server.types import FloatVector, Namespace, Slot
 
 Place: TypeAlias = Literal["next", "former"]
 # Texts of so many slots are embedded by the writer itself at a switch, which others wait for.
 LAST_ROWS: Final = 32
-_ITEM_BYTES: Final = {VectorType.FLOAT32: 4, VectorType.FLOAT16: 2}
 
 
 def texts_of(slots: Sequence[Slot]) -> list[str]:
@@ -100,18 +100,7 @@ class GenerationIndex:
         return decode_vectors([encode_vector(vector, vector_type) for vector in vectors], self._dim, vector_type)
 
 
-class _Unseen:
-    """A change that no shard needs to know of."""
-
-    weight = 1
-    frees = False
-
-    def committed(self, result: object, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
-        """Nothing to make visible."""
-        done()
-
-
-class BeginJob(_Unseen):
+class BeginJob(UnseenJob):
     """Begin the next generation of a namespace, or find the one that the same job began."""
 
     def __init__(self, namespace: Namespace, model: ModelInfo, job_id: str) -> None:
@@ -134,7 +123,7 @@ class BeginJob(_Unseen):
         return begun
 
 
-class KeepFormerJob(_Unseen):
+class KeepFormerJob(UnseenJob):
     """Find the former generation of a namespace, and keep it from now until `expires_at`."""
 
     def __init__(self, namespace: Namespace, expires_at: int) -> None:
@@ -152,7 +141,7 @@ class KeepFormerJob(_Unseen):
         return former
 
 
-class DropNextJob(_Unseen):
+class DropNextJob(UnseenJob):
     """Let the generation go that a job has begun and will not finish."""
 
     frees = True
@@ -172,7 +161,7 @@ class DropNextJob(_Unseen):
         return True
 
 
-class StoreVectorsJob(_Unseen):
+class StoreVectorsJob(UnseenJob):
     """Store vectors of a generation that does not serve, of those slots whose texts are still the ones embedded."""
 
     def __init__(self, namespace: Namespace, place: Place, space: int, embedded: Embedded) -> None:
@@ -299,8 +288,8 @@ class SwitchJob:
         batch.put_namespace(changed)
         batch.forget_pair_vectors(number)
         batch.archive(number).recount_cues(target.space)
-        n_values = target.dim * (head.n_slots + target.n_cues) - namespace.dim * (head.n_slots + head.n_cues)
-        n_bytes = head.n_bytes + n_values * _ITEM_BYTES[namespace.vector_type]
+        before, after = (vector_bytes(dim, namespace.vector_type) for dim in (namespace.dim, target.dim))
+        n_bytes = head.n_bytes + after * (head.n_slots + target.n_cues) - before * (head.n_slots + head.n_cues)
         # A change of no rows: an index that was saved before it is known to be older.
         sequence = head.sequence + 1
         batch.put_change(number, sequence, Change(self._now))
@@ -366,7 +355,7 @@ def store_vectors(batch: WriteBatch, namespace: Namespace, place: Place, space: 
     )
 
 
-def drop_expired(store: SlotStore, run: Callable[[Callable[[WriteBatch], bool]], object], now: int) -> None:
+def drop_expired(store: SlotStore, run: Callable[[Callable[[WriteBatch], None]], object], now: int) -> None:
     """Let former generations go whose time is over."""
     with store.read() as view:
         due = [
@@ -375,14 +364,13 @@ def drop_expired(store: SlotStore, run: Callable[[Callable[[WriteBatch], bool]],
             if generations.former is not None and generations.former.expires_at <= now
         ]
 
-    def drop(batch: WriteBatch) -> bool:
+    def drop(batch: WriteBatch) -> None:
         for number in due:
             spaces = batch.spaces(number)
             former = spaces.generations.former
             if former is not None and former.expires_at <= now:
                 spaces.put("former", None)
                 batch.doom_space(former.space)
-        return True
 
     if due:
         run(drop)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from adamem_server.memory.superseding import (
     supersede_older,
     without_superseded,
 )
+from adamem_server.memory.writer import UnseenJob
 from adamem_server.policies import ConsolidationPolicyChange, DuplicatePolicyChange
 from adamem_server.store.codec import Change, Head, Request, decode_vectors, encode_vector
 from adamem_server.store.expiry import absent_tables
@@ -52,6 +53,7 @@ from adamem_server.types import (
     WriteResult,
 )
 
+_T = TypeVar("_T")
 REQUEST_MEMORY_US: Final = 24 * 3600 * 1_000_000
 NOTHING_DELETED: Final = DeleteResult(0, 0, 0)
 _FORGET_AT_ONCE: Final = 64
@@ -331,11 +333,8 @@ class DeleteJob(_SlotJob):
                 yield row, slot
 
 
-class CreateNamespaceJob:
-    """Create a namespace; `namespace.number` is given here."""
-
-    weight = 1
-    frees = False
+class CreateNamespaceJob(UnseenJob):
+    """Create a namespace; `namespace.number` is given here. Nothing is open yet."""
 
     def __init__(self, namespace: Namespace, request: RequestKey | None) -> None:
         self._namespace = namespace
@@ -357,16 +356,9 @@ class CreateNamespaceJob:
             batch.put_request(SERVER_NUMBER, self._request.id, request)
         return created
 
-    def committed(self, result: Namespace, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
-        """Nothing is open yet."""
-        done()
 
-
-class UpdateNamespaceJob:
-    """Change what can be changed of a namespace; None keeps a value."""
-
-    weight = 1
-    frees = False
+class UpdateNamespaceJob(UnseenJob):
+    """Change what can be changed of a namespace; None keeps a value. Requests read the properties from the store."""
 
     def __init__(
         self,
@@ -419,10 +411,6 @@ class UpdateNamespaceJob:
             set_cue_rows(batch, namespace.number, kept=changed.supersede)
         return changed
 
-    def committed(self, result: Namespace, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
-        """Nothing to do: requests read the properties from the store."""
-        done()
-
 
 class DeleteNamespaceJob:
     """Make a namespace unknown; its data is purged in the background."""
@@ -449,22 +437,17 @@ class DeleteNamespaceJob:
         done()
 
 
-class StoreJob:
-    """A change that no shard needs to know of: counters, trimming, purging."""
+class StoreJob(UnseenJob, Generic[_T]):
+    """Whatever is to be done in one transaction; `work` may be run twice."""
 
-    weight = 1
-
-    def __init__(self, work: Callable[[WriteBatch], bool], *, frees: bool) -> None:
+    def __init__(self, work: Callable[[WriteBatch], _T], *, frees: bool, weight: int = 1) -> None:
         self._work = work
         self.frees = frees
+        self.weight = max(1, weight)
 
-    def run(self, batch: WriteBatch) -> bool:
+    def run(self, batch: WriteBatch) -> _T:
         """See `Job.run`."""
         return self._work(batch)
-
-    def committed(self, result: bool, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
-        """Nothing to make visible."""
-        done()
 
 
 def known_update(view: ReadView, number: int, request: RequestKey | None) -> UpdateResult | None:

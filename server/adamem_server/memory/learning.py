@@ -252,10 +252,9 @@ class Learner:
             gone += [pair for place, (pair, _) in enumerate(pairs) if place not in kept]
         if gone:
 
-            def work(batch: WriteBatch) -> bool:
+            def work(batch: WriteBatch) -> None:
                 for pair in gone:
                     batch.unteach(number, pair)
-                return True
 
             self._writer.submit(StoreJob(work, frees=True)).result()
 
@@ -273,13 +272,12 @@ class Learner:
     def _put_vectors(self, namespace: Namespace, pairs: Sequence[tuple[int, str]], vectors: FloatVector) -> None:
         number = namespace.number
 
-        def work(batch: WriteBatch) -> bool:
+        def work(batch: WriteBatch) -> None:
             present = batch.namespace(number)
             if present is not None and present.vector_space != namespace.vector_space:
                 raise GenerationChangedError(namespace.name)
             for (pair, query), vector in zip(pairs, vectors, strict=True):
                 batch.put_pair_vector(number, pair, query, vector)
-            return True
 
         self._writer.submit(StoreJob(work, frees=False)).result()
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from threading import Event, Lock, Thread
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -36,6 +36,7 @@ _MAX_SMALL_JOURNAL: Final = 1_000
 # A namespace that is written and not asked is opened when this part of it is new, so that its graph grows with it.
 _NEW_PART: Final = 0.25
 
+_T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
 
 
@@ -183,10 +184,9 @@ class Maintenance:
         """Store how slots were used since the last time."""
         counts = self._accesses.take()
 
-        def work(batch: WriteBatch) -> bool:
+        def work(batch: WriteBatch) -> None:
             for number, row, count, at in counts:
                 batch.add_access(number, row, count, at)
-            return True
 
         if counts:
             self._run(work, frees=False)
@@ -238,15 +238,14 @@ class Maintenance:
         self._trim(number, head.sequence if saved is None else saved)
 
     def _trim(self, number: int, upto: int) -> None:
-        def advance(batch: WriteBatch) -> bool:
+        def advance(batch: WriteBatch) -> None:
             head = batch.head(number)
             if batch.namespace(number) is not None and upto > head.checkpoint:
                 batch.put_head(number, head.saved_upto(upto))
-            return True
 
         self._run(advance)
         while not self._run(lambda batch: batch.trim_journal(number, upto, _TRIM_KEYS)):
             pass
 
-    def _run(self, work: Callable[[WriteBatch], bool], *, frees: bool = True) -> bool:
+    def _run(self, work: Callable[[WriteBatch], _T], *, frees: bool = True) -> _T:
         return self._writer.submit(StoreJob(work, frees=frees)).result()

@@ -48,6 +48,17 @@ class Job(Protocol[T_co]):
         ...
 
 
+class UnseenJob:
+    """A change that no shard needs to know of."""
+
+    weight = 1
+    frees = False
+
+    def committed(self, result: object, done: Callable[[], None]) -> None:  # noqa: ARG002 - the protocol
+        """Nothing to make visible."""
+        done()
+
+
 class _Exclusive(Generic[_T]):
     """Work on the store itself, beside which no transaction runs: too heavy to share one."""
 

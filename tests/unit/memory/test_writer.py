@@ -195,7 +195,7 @@ def test_where_a_group_does_not_fit_those_that_do_are_stored(tmp_path: Path) -> 
     writer = Writer(store)
     namespace = create(store)
 
-    def job(n: int, n_bytes: int) -> StoreJob:
+    def job(n: int, n_bytes: int) -> StoreJob[bool]:
         slot = replace(SLOT, id=slot_id(n), content="x" * n_bytes)
 
         def work(batch: WriteBatch) -> bool:
