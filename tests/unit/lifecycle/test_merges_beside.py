@@ -35,8 +35,9 @@ def absorbed(world: World, slot_id: str) -> list[str]:
 
 
 def superseded(world: World) -> list[str]:
+    number = world.lab.engine.get_namespace("ann").namespace.number
     with world.lab.store.read() as view:
-        return list(all_superseded(view, world.lab.engine.get_namespace("ann").namespace.number))
+        return list(all_superseded(view, number))
 
 
 def supersede(world: World) -> None:

@@ -147,8 +147,9 @@ def test_storing_it_again_restores_it(lab: Lab) -> None:
     assert lab.query("anna", text="tea") == ["black tea"]
     check(lab, "anna")
     # What was before it comes back found.
+    number = lab.engine.get_namespace("anna").namespace.number
     with lab.store.read() as view:
-        (version,) = read_versions(view, lab.engine.get_namespace("anna").namespace.number, tea)
+        (version,) = read_versions(view, number, tea)
     assert (version.slot.content, version.slot.archived_at) == ("green tea", 0)
 
 
@@ -190,8 +191,9 @@ def test_pinning_makes_no_version_and_leaves_the_rest(lab: Lab) -> None:
     # One that is archived can be pinned, and stays archived.
     assert pin(lab, tea).n_changed == 1
     assert is_archived(lab, tea)
+    number = lab.engine.get_namespace("anna").namespace.number
     with lab.store.read() as view:
-        assert list(read_versions(view, lab.engine.get_namespace("anna").namespace.number, tea)) == []
+        assert list(read_versions(view, number, tea)) == []
     check(lab, "anna")
 
 
@@ -368,5 +370,6 @@ def test_whatever_is_done_in_whatever_order(lab: Lab, seed: int) -> None:
 
 
 def _is_there(lab: Lab, slot: str) -> bool:
+    number = lab.engine.get_namespace("anna").namespace.number
     with lab.store.read() as view:
-        return view.row(lab.engine.get_namespace("anna").namespace.number, slot) is not None
+        return view.row(number, slot) is not None

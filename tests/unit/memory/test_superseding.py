@@ -179,8 +179,8 @@ def test_when_the_newer_expires_the_older_is_back(lab: Lab) -> None:
 
 def records(lab: Lab) -> bytes:
     """All that is stored of slots, present and former."""
+    prefix = lab.engine.get_namespace("ann").namespace.number.to_bytes(4, "big")
     with lab.store.read() as view:
-        prefix = lab.engine.get_namespace("ann").namespace.number.to_bytes(4, "big")
         tables = ("slots", "versions", "former_expiries")
         return b"".join(value or key for table in tables for key, value in view.scan(table, prefix, prefix))
 
