@@ -232,9 +232,12 @@ class JobRunner:
                 if is_waiting:
                     self._queue.remove(unfinished)
         if unfinished is not None and future is not None:
-            future.result()
-            if is_waiting:
-                self._end(unfinished, state=JobState.CANCELLED)
+            try:
+                future.result()
+            finally:
+                # Also where the disk refuses it: nobody runs it any more.
+                if is_waiting:
+                    self._end(unfinished, state=JobState.CANCELLED)
         return self.get(job_id)
 
     def watch(self, job_id: str, *, is_wanted: Callable[[], bool]) -> Iterator[Job]:

@@ -252,6 +252,21 @@ def test_a_full_disk_refuses_a_job_and_ends_a_running_one(lab: Lab) -> None:
         assert ended(jobs, job).state is JobState.SUCCEEDED
 
 
+def test_a_waiting_job_that_is_cancelled_on_a_full_disk_ends_for_who_watches_it(lab: Lab) -> None:
+    kind = Counting()
+    gate = kind.hold(0)
+    with runner(lab, kind) as jobs:
+        count(jobs)
+        gate.wait_reached()
+        waiting = count(jobs, namespace="")
+        lab.store.full = True
+        with pytest.raises(StorageFullError):
+            jobs.cancel(waiting.id)
+        assert ended(jobs, waiting).state is JobState.CANCELLED
+        lab.store.full = False
+        gate.open()
+
+
 def test_watchers_are_let_go_and_nothing_starts_once_it_closes(lab: Lab) -> None:
     kind = Counting()
     gate = kind.hold(0)
