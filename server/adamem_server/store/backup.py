@@ -19,7 +19,7 @@ from adamem_server.errors import (
     StartupError,
     StorageFullError,
 )
-from adamem_server.store.environment import is_disk_full, locked, sync_folder
+from adamem_server.store.environment import RESTORING, is_disk_full, locked, sync_folder
 from adamem_server.store.manifest import (
     DATA_MEMBER,
     MAGIC,
@@ -127,7 +127,7 @@ def _make(source: Source, data_dir: Path, progress: Progress) -> int:
 
 def _replace(source: Source, data_dir: Path, progress: Progress) -> int:
     """Restore over the data of a folder: its database is exchanged by one rename."""
-    part = data_dir / f"{DATA_MEMBER}.restoring"
+    part = data_dir / RESTORING
     with locked(data_dir), _removed_on_failure(part):
         n_records = _write(source, part, progress)
         # Derived from what goes. After a crash here the old database is whole, and builds them anew.

@@ -1,8 +1,8 @@
 """The LMDB environment: one data directory, one process, tables by name, a map that grows by itself.
 
 Files in the data directory: `LOCK` (held while a process uses it), `data.mdb` and `lock.mdb` (LMDB),
-`data.mdb.compacted` (during a compaction), `index/` (derived, see memory/). The table `meta` holds `format`, the
-version of everything stored, as u32.
+`data.mdb.compacted` (during a compaction), `data.mdb.restoring` (while a backup is restored), `index/` (derived, see
+memory/). The table `meta` holds `format`, the version of everything stored, as u32.
 """
 
 import errno
@@ -82,6 +82,7 @@ _SCARCE_BYTES: Final = 4 << 20
 # LMDB writes new pages before it frees old ones: what a deletion may take beyond the limit of the data file.
 _RESERVE_BYTES: Final = 4 << 20
 _COMPACTED: Final = "data.mdb.compacted"
+RESTORING: Final = "data.mdb.restoring"
 _FULL: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 ReadTransaction: TypeAlias = "lmdb.Transaction[bytes]"
@@ -329,8 +330,9 @@ class Environment:
 
     def _open(self) -> lmdb.Environment:
         data = self.path / "data.mdb"
-        # What a compaction wrote that was cut short.
-        (self.path / _COMPACTED).unlink(missing_ok=True)
+        # What a compaction or a restore wrote that was cut short.
+        for name in (_COMPACTED, RESTORING):
+            (self.path / name).unlink(missing_ok=True)
         size = max(_FIRST_MAP_BYTES, _GROWTH * data.stat().st_size if data.exists() else 0)
         if self._max_bytes:
             size = max(min(size, self._max_bytes), _MIN_MAP_BYTES)

@@ -69,11 +69,12 @@ def test_what_cannot_be_done_changes_nothing(database: Database) -> None:
     database.environment.close()
 
 
-def test_what_a_compaction_left_that_was_cut_short_is_removed(database: Database) -> None:
+@pytest.mark.parametrize("name", ["data.mdb.compacted", "data.mdb.restoring"])
+def test_what_a_compaction_or_a_restore_left_that_was_cut_short_is_removed(database: Database, name: str) -> None:
     database.environment.close()
-    (database.path / "data.mdb.compacted").write_bytes(b"half")
+    (database.path / name).write_bytes(b"half")
     reopened = Database(database.path)
     reopened.expected = database.expected
     reopened.check()
-    assert not (database.path / "data.mdb.compacted").exists()
+    assert not (database.path / name).exists()
     reopened.environment.close()
