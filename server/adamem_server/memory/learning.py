@@ -152,8 +152,12 @@ class Learner:
 
     def _look_back(self) -> None:
         """What was taught and not learned before the last stop."""
-        with self._store.read() as view:
-            numbers = [number for number, learning in view.all_learning() if self._is_due(learning)]
+        try:
+            with self._store.read() as view:
+                numbers = [number for number, learning in view.all_learning() if self._is_due(learning)]
+        except AdaMemError as error:
+            _log.warning("learning_delayed", problem=error.message)
+            return
         for number in numbers:
             self.notice(number)
 

@@ -1,5 +1,6 @@
 """Namespaces learn from what they are taught, serve only what helps, and can be set back."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from adamem_server.adapt.adapter import Adapter
 from adamem_server.errors import (
     AbortedError,
     AdapterVersionNotFoundError,
+    DataCorruptError,
     DeadlineExceededError,
     ModelMismatchError,
     NamespaceNotFoundError,
@@ -31,7 +33,7 @@ from adamem_server.types import (
 )
 from tests.unit.memory.engines import WORD_DIM, Lab, WordEmbedder, key
 from tests.unit.memory.lessons import N_TOPICS, fill, n_found, questions, teach
-from tests.unit.memory.support import slot_id, wait_until
+from tests.unit.memory.support import PATIENCE_S, slot_id, wait_until
 from tests.unit.store.test_codec import ADAPTER
 
 ASKED_ONLY = LearningSettings(auto_pairs=0, cpu_share=1.0)
@@ -368,6 +370,14 @@ def test_a_training_that_fails_is_told_and_not_tried_again(lab: Lab, monkeypatch
     assert lab.engine.adaptation.get_adapter("n").n_new_pairs == 0
     monkeypatch.undo()
     assert trained(lab).outcome is TrainingOutcome.PROMOTED
+
+
+def test_a_damaged_record_of_another_namespace_is_told_to_who_waits(lab: Lab) -> None:
+    lab.engine.adaptation.feedback("n", "which?", helped=lab.put("n", "thing"))
+    lab.store.write(lambda batch: batch.put("learning", b"\0\0\0\x63", b"\x09"))
+    lab.restart()
+    with pytest.raises(DataCorruptError):
+        lab.engine.adaptation.train_adapter("n", wait=True, deadline_s=time.monotonic() + PATIENCE_S)
 
 
 def test_waiting_ends_at_the_deadline(lab: Lab) -> None:
