@@ -29,7 +29,7 @@ from adamem_server.memory.engine import MemoryEngine
 from adamem_server.memory.jobs import known_request
 from adamem_server.memory.reading import find_namespace
 from adamem_server.policies import ConsolidationPolicyChange
-from adamem_server.types import Job, JsonObject, RequestKey
+from adamem_server.types import Job, JsonObject, Namespace, RequestKey
 
 
 class Lifecycle:
@@ -127,10 +127,8 @@ class Lifecycle:
         Raises:
             FailedPreconditionError: The namespace has no limits.
         """
-        with self._parts.store.read() as view:
-            target = find_namespace(view, namespace)
-            known = known_request(view, target.number, request)
-        if known is None and not target.archive.has_limits:
+        target, is_known = self._look(namespace, request)
+        if not is_known and not target.archive.has_limits:
             raise FailedPreconditionError(
                 f"namespace {namespace!r} has no limits, so that nothing is archived: set archive.max_slots,"
                 " archive.max_bytes or archive.min_importance",
@@ -160,7 +158,9 @@ class Lifecycle:
         Raises:
             FailedPreconditionError, ModelMismatchError: See `Consolidate.check`.
         """
-        self.consolidation.check(namespace, change)
+        _, is_known = self._look(namespace, request)
+        if not is_known:
+            self.consolidation.check(namespace, change)
         return self.jobs.submit(Consolidate.name, namespace=namespace, params=params_of(change), request=request)
 
     def compact_data(self, *, request: RequestKey | None = None) -> Job:
@@ -173,8 +173,9 @@ class Lifecycle:
         Raises:
             SnapshotNotFoundError: It has none of this name.
         """
-        target, snapshot = self.snapshots.get(namespace, name)
-        check_model(target, snapshot)
+        _, is_known = self._look(namespace, request)
+        if not is_known:
+            check_model(*self.snapshots.get(namespace, name))
         params: JsonObject = {"snapshot": name}
         return self.jobs.submit(RestoreSnapshot.name, namespace=namespace, params=params, request=request)
 
@@ -185,13 +186,13 @@ class Lifecycle:
             SnapshotNotFoundError: It has none of this name.
             NamespaceExistsError: There is a namespace of the name `target`.
         """
-        if snapshot:
-            check_model(*self.snapshots.get(namespace, snapshot))
-        with self._parts.store.read() as view:
-            number = find_namespace(view, namespace).number
-            # Asked again under its request id, it is answered with the job that made the target.
-            if view.find_namespace(target) is not None and known_request(view, number, request) is None:
-                raise NamespaceExistsError(target)
+        _, is_known = self._look(namespace, request)
+        if not is_known:
+            if snapshot:
+                check_model(*self.snapshots.get(namespace, snapshot))
+            with self._parts.store.read() as view:
+                if view.find_namespace(target) is not None:
+                    raise NamespaceExistsError(target)
         params: JsonObject = {"target": target, "snapshot": snapshot}
         return self.jobs.submit(Clone.name, namespace=namespace, params=params, request=request)
 
@@ -205,12 +206,17 @@ class Lifecycle:
             FailedPreconditionError: The vectors are the clients', that model has made them, or none are kept.
             ModelMismatchError: The former model is not on this machine.
         """
-        with self._parts.store.read() as view:
-            known = known_request(view, find_namespace(view, namespace).number, request)
-        if known is None:
+        _, is_known = self._look(namespace, request)
+        if not is_known:
             self._reembed.check(namespace, model, rollback=rollback)
         params: JsonObject = {"model": model, "rollback": rollback}
         return self.jobs.submit(Reembed.name, namespace=namespace, params=params, request=request)
+
+    def _look(self, namespace: str, request: RequestKey | None) -> tuple[Namespace, bool]:
+        """A namespace, and whether a request was carried out before: then it is answered with its job, unchecked."""
+        with self._parts.store.read() as view:
+            target = find_namespace(view, namespace)
+            return target, known_request(view, target.number, request) is not None
 
     def _consolidate_by_itself(self, namespace: str) -> Job:
         return self.consolidate(namespace, ConsolidationPolicyChange())

@@ -472,6 +472,17 @@ def test_another_encoder(world: World, tmp_path: Path) -> None:
             refused()
 
 
+def test_a_request_that_was_carried_out_is_answered_with_its_job_whatever_is_gone_since(world: World) -> None:
+    world.lab.put("ann", "thing")
+    lifecycle = world.lifecycle
+    lifecycle.snapshots.create("ann", "then")
+    restored = world.done(lifecycle.restore_snapshot("ann", "then", request=key("restore")))
+    cloned = world.done(lifecycle.clone("ann", "bob", snapshot="then", request=key("clone")))
+    lifecycle.snapshots.delete("ann", "then")
+    assert lifecycle.restore_snapshot("ann", "then", request=key("restore")) == restored
+    assert lifecycle.clone("ann", "bob", snapshot="then", request=key("clone")) == cloned
+
+
 def test_a_clone_has_all_that_the_source_has(world: World) -> None:
     lab = world.lab
     lab.engine.update_namespace("ann", description="of Ann", ef_search=77, supersede=True)
