@@ -192,7 +192,8 @@ class Erasure:
             found = erasing.requests_naming(view, number, slot_ids, self._now())
             rows = erasing.survivors_of(view, number, slot_ids)
         for row in rows:
-            write(self._writer, partial(forget_absorbed, number=number, row=row, slot_ids=slot_ids), frees=True)
+            forget = partial(forget_absorbed, number=number, row=row, slot_ids=slot_ids, trace=Trace.NOTHING_AT_ALL)
+            write(self._writer, forget, frees=True)
         self._forget_requests(found)
         write(self._writer, partial(erasing.forget_adapters, number=number), frees=True)
 

@@ -24,6 +24,7 @@ from adamem_server.store.codec import Change, decode_vectors
 from adamem_server.store.history import read_history, superseded_by, superseded_version
 from adamem_server.store.keys import MAX_ROW, row_key
 from adamem_server.store.slot_store import ReadView, WriteBatch
+from adamem_server.store.version_types import Trace
 from adamem_server.types import Absorbed, Access, DuplicatePair, FloatVector, Namespace, Slot
 
 # Of a slot's content and, where it has one, its cue.
@@ -277,7 +278,7 @@ class _Rows:
         number, head = self.namespace.number, self._head
         n_bytes = head.n_bytes - self.batch.slot_bytes(number, row)
         n_cues = head.n_cues - self.batch.has_cue_vector(number, row)
-        self.batch.delete_slot(number, row, slot, with_absorbed=False)
+        self.batch.delete_slot(number, row, slot, at=self._now, trace=Trace.ABSORBED)
         self._head = head.with_slots(head.n_slots - 1, n_bytes, n_cues)
         self._note(SlotChange(row, slot, None))
 

@@ -7,6 +7,7 @@ from typing import Final
 from adamem_server.store import codec, keys
 from adamem_server.store.duplicate_codec import decode_absorbed, decode_merge, encode_absorbed, encode_merge
 from adamem_server.store.slot_store import ReadView, WriteBatch
+from adamem_server.store.version_types import Trace
 from adamem_server.types import Absorbed, Access, DuplicatePair
 
 _MAX_ORDINAL: Final = 2**32 - 1
@@ -103,11 +104,16 @@ def move_absorbed(batch: WriteBatch, number: int, row: int, to: int) -> None:
         batch.put("absorbed", keys.absorbed_key(number, to, ordinal), encode_absorbed(absorbed))
 
 
-def forget_absorbed(batch: WriteBatch, number: int, row: int, slot_ids: AbstractSet[str]) -> int:
-    """Take slots out of what a row has absorbed, with what these had absorbed before; how many."""
+def forget_absorbed(
+    batch: WriteBatch, number: int, row: int, slot_ids: AbstractSet[str], *, trace: Trace = Trace.HISTORY
+) -> int:
+    """Take slots out of what a row has absorbed, with what these had absorbed before; how many.
+
+    Of the history of the latter `trace` stays.
+    """
     gone = [(n, each) for n, each in absorbed_by(batch, number, row) if each.slot.id in slot_ids]
     for ordinal, absorbed in gone:
-        batch.delete_absorbed(number, absorbed.row)
+        batch.delete_absorbed(number, absorbed.row, trace)
         remove_absorbed(batch, number, row, ordinal)
     return len(gone)
 

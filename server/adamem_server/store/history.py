@@ -188,7 +188,7 @@ class Trail:
     def removed(self, row: int, slot: Slot, at: int, trace: Trace) -> None:
         """A slot, which is still stored, is deleted."""
         has_versions = self._history.n_versions + self._n_versions > 0
-        if trace is not Trace.HISTORY and has_versions:
+        if trace in (Trace.NOTHING, Trace.NOTHING_AT_ALL) and has_versions:
             self.erase(slot.id, also_held=trace is Trace.NOTHING_AT_ALL)
         keep = trace is Trace.HISTORY and self._keep > 0
         if trace is Trace.NOTHING_AT_ALL or not (keep or has_versions or self._history.pins):
@@ -228,7 +228,7 @@ class Trail:
     def deleted(self, version: SlotVersion) -> None:
         """A superseded slot is deleted, and is history from now on."""
         self._unlink(version)
-        self._batch.delete_absorbed(self._number, version.row)
+        self._batch.delete_absorbed(self._number, version.row, Trace.HISTORY)
         ended = replace(version, ending=Ending.DELETED, validity=replace(version.validity, superseded_by=""))
         self._put(ended, version_record(self._batch, self._number, version))
 
@@ -238,7 +238,7 @@ class Trail:
             version = superseded_version(self._batch, self._number, slot_id)
             if version is not None:
                 self._unlink(version)
-                self._batch.delete_absorbed(self._number, version.row)
+                self._batch.delete_absorbed(self._number, version.row, Trace.HISTORY)
 
     def has_superseded(self) -> bool:
         """Whether any slot of the namespace is superseded."""
@@ -251,7 +251,8 @@ class Trail:
         for version in list(read_versions(self._batch, self._number, slot_id)):
             if version.ending is Ending.SUPERSEDED:
                 self._unlink(version)
-                self._batch.delete_absorbed(self._number, version.row)
+                trace = Trace.NOTHING_AT_ALL if also_held else Trace.NOTHING
+                self._batch.delete_absorbed(self._number, version.row, trace)
             if also_held:
                 self._delete(version)
                 n_erased += 1

@@ -472,29 +472,28 @@ class WriteBatch(ReadView):
         row: int,
         slot: Slot,
         *,
-        with_absorbed: bool = True,
         at: int = 0,
         trace: Trace = Trace.NOTHING,
         absent: Collection[str] = (),
     ) -> tuple[int, bool]:
         """Remove a slot, at a time, but from the journal; pairs that name it forget it. `trace` stays of it.
 
-        What it has absorbed goes too, unless it is itself being absorbed. Of a summary nothing at all stays: it tells
-        what other slots do, which may be erased. Tables that are known to hold nothing of its row may be named
-        `absent`. Returns the bytes of the slot with its vectors, and whether its cue had one.
+        What it has absorbed goes too, and as much of its history, unless it is itself being absorbed. Of a summary
+        nothing at all stays: it tells what other slots do, which may be erased. Tables that are known to hold nothing
+        of its row may be named `absent`. Returns the bytes of the slot with its vectors, and whether its cue had one.
         """
         trace = Trace.NOTHING_AT_ALL if slot.sources else trace
         self.trail(number).removed(row, slot, at or slot.updated_at, trace)
-        return self._remove_slot(number, row, slot, with_absorbed=with_absorbed, absent=absent)
+        if trace is not Trace.ABSORBED and "absorbed" not in absent:
+            self.delete_absorbed(number, row, trace)
+        return self._remove_slot(number, row, slot, absent)
 
     def supersede_slot(self, number: int, row: int, slot: Slot, *, end: int, newer: str) -> None:
         """Take a slot out of those that are found: the slot `newer` holds from `end` on. What it absorbed stays."""
         self.trail(number).superseded(row, slot, end, newer)
-        self._remove_slot(number, row, slot, with_absorbed=False)
+        self._remove_slot(number, row, slot)
 
-    def _remove_slot(
-        self, number: int, row: int, slot: Slot, *, with_absorbed: bool, absent: Collection[str] = ()
-    ) -> tuple[int, bool]:
+    def _remove_slot(self, number: int, row: int, slot: Slot, absent: Collection[str] = ()) -> tuple[int, bool]:
         key = keys.row_key(number, row)
         if self.trail(number).has_cue_rows:
             self._put_cue_row(number, row, slot, None)
@@ -516,8 +515,6 @@ class WriteBatch(ReadView):
                 self._forget_row(number, pair, row)
         if "row_forms" not in absent:
             self.delete_forms(number, row)
-        if with_absorbed and "absorbed" not in absent:
-            self.delete_absorbed(number, row)
         return n_bytes + n_cue_bytes, n_cue_bytes > 0
 
     def _pop(self, table: str, key: bytes) -> bytes:
@@ -633,12 +630,16 @@ class WriteBatch(ReadView):
         self._txn.delete(keys.pair_row_key(number, row, pair), db=self._tables["pair_rows"])
         self._put_pair(number, pair, replace(stored, helped=helped, unhelpful=unhelpful))
 
-    def delete_absorbed(self, number: int, row: int) -> None:
-        """Remove what a row has absorbed, and what that had absorbed before."""
+    def delete_absorbed(self, number: int, row: int, trace: Trace) -> None:
+        """Remove what a row has absorbed, and what that had absorbed before; `trace` stays of the history of these."""
         prefix = keys.row_key(number, row)
         for key, value in list(self.scan("absorbed", prefix, prefix)):
-            self.delete_absorbed(number, decode_absorbed(value).row)
+            absorbed = decode_absorbed(value)
+            self.delete_absorbed(number, absorbed.row, trace)
             self._txn.delete(key, db=self._tables["absorbed"])
+            # One that is there again has its history.
+            if trace is not Trace.HISTORY and self.row(number, absorbed.slot.id) is None:
+                self.trail(number).erase(absorbed.slot.id, also_held=trace is Trace.NOTHING_AT_ALL)
 
     def _gather(self, table: str, key: bytes, value: bytes) -> None:
         self._puts.setdefault(table, []).append((key, value))

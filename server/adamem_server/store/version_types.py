@@ -19,11 +19,13 @@ class Trace(StrEnum):
     """What a deletion leaves of a slot.
 
     NOTHING: what named snapshots hold stays, its history goes. HISTORY: it joins its history. NOTHING_AT_ALL: neither.
+    ABSORBED: it is kept by the slot that absorbs it, and its history stays as it is.
     """
 
     NOTHING = "nothing"
     HISTORY = "history"
     NOTHING_AT_ALL = "nothing_at_all"
+    ABSORBED = "absorbed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -198,3 +198,41 @@ def test_an_erased_slot_is_in_nothing_that_absorbed_it(world: World) -> None:
     assert lab.contents("ann") == ["thing one shouted"]
     assert absorbed(world, survivor) == []
     world.check()
+
+
+def versions(world: World, slot_id: str) -> list[tuple[int, str]]:
+    page, _ = world.lifecycle.slot_history.list_versions("ann", slot_id, page_size=9, after=0, include_vectors=False)
+    return [(each.version.number, each.version.slot.content) for each in page]
+
+
+def merged_with_history(world: World) -> tuple[str, str, str]:
+    """A survivor, what it absorbed, which was another text before, and the job that let it."""
+    lab = world.lab
+    survivor, other = lab.put("ann", "thing one", "thing before")
+    lab.now += SECOND
+    lab.put("ann", "THING one!", id=other)
+    lab.now += SECOND
+    return survivor, other, merge(world)
+
+
+def test_an_absorbed_slot_comes_back_with_its_history(world: World) -> None:
+    _, other, job = merged_with_history(world)
+    assert versions(world, other) == [(1, "thing before")]
+    world.lab.now += SECOND
+    world.done(world.lifecycle.undo_deduplicate("ann", job_id=job))
+    assert versions(world, other) == [(1, "thing before"), (2, "THING one!")]
+    world.check()
+
+
+@pytest.mark.parametrize("trace", [Trace.NOTHING, Trace.HISTORY, Trace.NOTHING_AT_ALL])
+def test_the_history_of_an_absorbed_slot_goes_with_its_survivor(world: World, trace: Trace) -> None:
+    survivor, other, _ = merged_with_history(world)
+    world.lab.engine.delete_slots("ann", slot_ids=[survivor], trace=trace)
+    if trace is Trace.HISTORY:
+        assert versions(world, other) == [(1, "thing before")]
+    else:
+        with pytest.raises(SlotNotFoundError):
+            versions(world, other)
+        with world.lab.store.read() as view:
+            assert not list(view.scan("versions", b"", b""))
+    world.check()
