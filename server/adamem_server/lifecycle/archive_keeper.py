@@ -10,7 +10,6 @@ import structlog
 from adamem_server.archive_types import ArchivePolicy
 from adamem_server.errors import (
     AdaMemError,
-    JobNotFoundError,
     JobRunningError,
     NamespaceNotFoundError,
     ShuttingDownError,
@@ -19,8 +18,9 @@ from adamem_server.lifecycle.archive import ArchiveSlots
 from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.memory.pacing import lower_priority
 from adamem_server.store.archive import archive_count, archived_bytes
+from adamem_server.store.jobs import read_job
 from adamem_server.store.slot_store import ReadView, SlotStore
-from adamem_server.types import Job, Namespace
+from adamem_server.types import Namespace
 
 # How often slots are looked at that fall under a least importance as time goes by: each time all are read.
 _IMPORTANCE_EVERY_US: Final = 3600 * 1_000_000
@@ -97,7 +97,7 @@ class ArchiveKeeper:
         if looked is not None and looked.policy == policy:
             sequence = view.head(namespace.number).sequence
             if not looked.has_ended:
-                job = self._find(looked.job_id)
+                job = read_job(view, looked.job_id)
                 if job is not None and not job.ended:
                     return False
                 is_met = job is not None and bool(job.result.get("limits_met"))
@@ -106,12 +106,6 @@ class ArchiveKeeper:
             is_forgotten = policy.min_importance > 0.0 and self._now() - looked.at >= _IMPORTANCE_EVERY_US
             return is_forgotten or (sequence > looked.sequence and is_beyond(view, namespace))
         return policy.min_importance > 0.0 or is_beyond(view, namespace)
-
-    def _find(self, job_id: str) -> Job | None:
-        try:
-            return self._jobs.get(job_id)
-        except JobNotFoundError:
-            return None
 
     def _loop(self) -> None:
         lower_priority()
