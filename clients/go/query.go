@@ -141,7 +141,7 @@ func (c *Client) queryRequest(query QueryRequest, options []NamespaceOption) (*p
 	}
 	switch {
 	case (query.Text == "") == (query.Vector == nil):
-		check.fail("query", "exactly one of Text and Vector is expected")
+		check.fail("text", "exactly one of Text and Vector is expected")
 	case query.Vector != nil:
 		request.Query = &pb.QueryRequest_Vector{Vector: check.vector(query.Vector)}
 	default:

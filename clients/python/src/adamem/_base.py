@@ -271,7 +271,7 @@ class BaseClient:
         include_archived: bool,
     ) -> memory_pb.QueryRequest:
         if (text is None) == (vector is None):
-            raise invalid("query", "exactly one of text and vector is expected")
+            raise invalid("text", "exactly one of text and vector is expected")
         with building("query"):
             return memory_pb.QueryRequest(
                 namespaces=self._namespaces_or_own(namespace),
