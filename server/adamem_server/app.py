@@ -86,55 +86,69 @@ def build(settings: Settings) -> App:
     """
     check_address(settings)
     with ExitStack() as resources:
-        # Products of matrices in a training would take all cores from queries, and on busy ones forty times as long.
-        threadpool_limits(limits=1, user_api="blas")
-        encoder = _open_encoder(settings)
-        resources.callback(encoder.close)
-        cross_encoder = None if settings.rerank_model is None else CrossEncoder(settings.rerank_model)
-        shard_bytes = _shard_bytes(settings.memory_budget_bytes)
-        store = SlotStore(settings.data_dir, durability=settings.durability, max_bytes=settings.max_data_bytes)
-
-        def load_encoder(name: str) -> EmbedBatcher:
-            before = memory_bytes()
-            loaded = _serve(catalog.load_local(name, settings.models_dir), settings)
-            engine.parts.registry.lower_budget(memory_bytes() - before, at_least=_MIN_SHARD_BYTES)
-            return loaded
-
-        engine = MemoryEngine(
-            store,
-            encoder,
-            index_dir=settings.data_dir / "index",
-            memory_budget_bytes=shard_bytes,
-            auto_create=settings.auto_create_namespaces,
-            snapshot_interval_s=settings.snapshot_interval_s,
-            learning=LearningSettings(
-                auto_pairs=settings.adapter_auto_pairs,
-                cpu_share=settings.adapter_cpu_share,
-                max_feedback=settings.adapter_max_feedback,
-                max_cues=settings.adapter_max_cues,
-                max_versions=settings.adapter_max_versions,
-                across_namespaces=settings.adapter_across_namespaces,
-            ),
-            cross_encoder=cross_encoder,
-            load_encoder=load_encoder,
-        )
-        resources.callback(engine.close)
-        packages = _packages(settings, engine)
-        lifecycle = Lifecycle(
-            engine,
-            _job_settings(settings),
-            packages,
-            server_version=__version__,
-            keep_former_s=settings.keep_former_vectors_s,
-            language_model=_language_model(settings),
-            max_content_bytes=settings.max_content_bytes,
-            archive_interval_s=settings.archive_interval_s,
-        )
-        resources.callback(lifecycle.close)
-        lifecycle.start()
+        engine, lifecycle = open_engine(settings, resources)
         server = RpcServer(engine, lifecycle, _server_options(settings))
         http = HttpServer(server.dispatch, _http_options(settings)) if settings.http else None
-        return App(settings, server, http, encoder.info, resources.pop_all())
+        return App(settings, server, http, engine.model, resources.pop_all())
+
+
+def open_engine(settings: Settings, resources: ExitStack) -> tuple[MemoryEngine, Lifecycle]:
+    """Build what answers, without a network: the engine and the work on its memories, which has begun.
+
+    Args:
+        settings: Those of the network are not looked at.
+        resources: Closes all of it.
+
+    Raises:
+        StartupError, ModelError: As `build`.
+    """
+    # Products of matrices in a training would take all cores from queries, and on busy ones forty times as long.
+    threadpool_limits(limits=1, user_api="blas")
+    encoder = _open_encoder(settings)
+    resources.callback(encoder.close)
+    cross_encoder = None if settings.rerank_model is None else CrossEncoder(settings.rerank_model)
+    shard_bytes = _shard_bytes(settings.memory_budget_bytes)
+    store = SlotStore(settings.data_dir, durability=settings.durability, max_bytes=settings.max_data_bytes)
+
+    def load_encoder(name: str) -> EmbedBatcher:
+        before = memory_bytes()
+        loaded = _serve(catalog.load_local(name, settings.models_dir), settings)
+        engine.parts.registry.lower_budget(memory_bytes() - before, at_least=_MIN_SHARD_BYTES)
+        return loaded
+
+    engine = MemoryEngine(
+        store,
+        encoder,
+        index_dir=settings.data_dir / "index",
+        memory_budget_bytes=shard_bytes,
+        auto_create=settings.auto_create_namespaces,
+        snapshot_interval_s=settings.snapshot_interval_s,
+        learning=LearningSettings(
+            auto_pairs=settings.adapter_auto_pairs,
+            cpu_share=settings.adapter_cpu_share,
+            max_feedback=settings.adapter_max_feedback,
+            max_cues=settings.adapter_max_cues,
+            max_versions=settings.adapter_max_versions,
+            across_namespaces=settings.adapter_across_namespaces,
+        ),
+        cross_encoder=cross_encoder,
+        load_encoder=load_encoder,
+    )
+    resources.callback(engine.close)
+    packages = _packages(settings, engine)
+    lifecycle = Lifecycle(
+        engine,
+        _job_settings(settings),
+        packages,
+        server_version=__version__,
+        keep_former_s=settings.keep_former_vectors_s,
+        language_model=_language_model(settings),
+        max_content_bytes=settings.max_content_bytes,
+        archive_interval_s=settings.archive_interval_s,
+    )
+    resources.callback(lifecycle.close)
+    lifecycle.start()
+    return engine, lifecycle
 
 
 def check_address(settings: Settings) -> None:
