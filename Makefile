@@ -30,7 +30,8 @@ RUST_SOURCES := $(shell find rust_index -path '*/target' -prune -o \( -name '*.r
 	Cargo.toml $(wildcard Cargo.lock rust-toolchain.toml)
 LOCKED := $(if $(wildcard Cargo.lock),--locked,)
 
-.PHONY: help setup demo serve docs test test-python test-integrations test-rust test-go test-crash test-slow test-miri test-sanitizer \
+.PHONY: help setup demo serve docs test test-python test-integrations test-rust test-go test-contract test-crash test-slow \
+	test-miri test-sanitizer \
 	stress check fix lock proto model wheels bench-index bench-ingest bench-namespaces bench-retrieval bench-lifecycle bench-go \
 	bench-http clean
 
@@ -132,6 +133,10 @@ test-rust: $(DONE)/dependencies
 
 test-go: setup ## the Go client with the race detector, against a real server
 	@.ci/go.sh test $(ARGS)
+
+test-contract: setup ## one list of calls and answers, through both Python clients, HTTP, the engine in-process, and Go
+	$(PY) -m pytest --quiet tests/contract $(ARGS)
+	@.ci/go.sh contract
 
 test-crash: setup ## kill the server at random moments and check what survived
 	$(PY) -m pytest -m crash --timeout 1800 $(ARGS)

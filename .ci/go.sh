@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Go client's part of make: go.sh check | fix | test [ARGS] | bench [ARGS]. Go is not needed for anything else, so where
-# there is none of the version that go.mod asks for, this says so and succeeds.
+# The Go client's part of make: go.sh check | fix | test [ARGS] | contract | bench [ARGS]. Go is not needed for anything
+# else, so where there is none of the version that go.mod asks for, this says so and succeeds.
 set -euo pipefail
 root="$(cd "$(dirname "$0")/.." && pwd)"
 cd "$root/clients/go"
@@ -27,6 +27,10 @@ case "$1" in
     ;;
   test)
     ADAMEM_TEST_PYTHON="$root/.venv/bin/python" go test -race -count=1 "${@:2}" ./...
+    ;;
+  contract)
+    # Without a package it prints what passed.
+    ADAMEM_TEST_PYTHON="$root/.venv/bin/python" go test -count=1 -run '^TestContract$'
     ;;
   bench)
     ADAMEM_TEST_PYTHON="$root/.venv/bin/python" go run ./internal/bench "${@:2}"
