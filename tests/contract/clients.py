@@ -104,7 +104,7 @@ CALLS: Final[dict[str, Call]] = {
     ),
     "ReportNamespace": Call("lifecycle.start_report", {}, _as("ReportNamespace", "job")),
     "GetHealthReport": Call("lifecycle.get_report", dict([_JOB]), _as("GetHealthReport", "report")),
-    "ListFindingSlots": Call("lifecycle.finding_slots", {}, _listed("ListFindingSlots", "slots")),
+    "ListFindingSlots": Call("lifecycle.finding_slots_page"),
     "DeduplicateNamespace": Call("duplicates.merge", {}, _as("DeduplicateNamespace", "job")),
     "UndoDeduplication": Call("duplicates.undo", {}, _as("UndoDeduplication", "job")),
     "ListDuplicatePairs": Call("duplicates.pairs_page"),

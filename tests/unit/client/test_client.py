@@ -90,7 +90,7 @@ EXPORTED = sorted(
     """
     AbsorbedSlot AbsorbedSlotPage DuplicateAction DuplicateMatch DuplicatePair DuplicatePairPage DuplicatePolicy
     DuplicateScope RecalledAction ArchivePolicy ArchivedSlots MarkResult
-    DataFileSize Finding FindingExample FindingKind HealthReport StructureSize
+    DataFileSize Finding FindingExample FindingKind FindingSlotPage HealthReport StructureSize
     DiffKind Ending RestoredSlot SlotDiff SlotDiffPage SlotVersion SlotVersionPage Snapshot SnapshotPage Validity
     SlotVersionNotFoundError SnapshotNotFoundError SnapshotExistsError
     GenerationChangedError

@@ -76,6 +76,7 @@ from adamem.report_types import (
     Finding,
     FindingExample,
     FindingKind,
+    FindingSlotPage,
     HealthReport,
     StructureSize,
 )
@@ -162,6 +163,7 @@ __all__ = [
     "Finding",
     "FindingExample",
     "FindingKind",
+    "FindingSlotPage",
     "GenerationChangedError",
     "HealthReport",
     "Hit",

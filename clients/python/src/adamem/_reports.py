@@ -12,6 +12,7 @@ from adamem.report_types import (
     Finding,
     FindingExample,
     FindingKind,
+    FindingSlotPage,
     HealthReport,
     StructureSize,
 )
@@ -87,6 +88,12 @@ def _slots_request(
         )
 
 
+def _slots_page(response: pb.ListFindingSlotsResponse) -> FindingSlotPage:
+    return FindingSlotPage(
+        tuple(FindingExample(each.id, each.note) for each in response.slots), response.next_page_token
+    )
+
+
 def _get_request(job: Job | str) -> pb.GetHealthReportRequest:
     with building("get_report"):
         return pb.GetHealthReportRequest(job_id=job.id if isinstance(job, Job) else job)
@@ -158,6 +165,20 @@ class Reporting:
         """
         return report_from_proto(self._client._call(self._stub.GetHealthReport, _get_request(job), timeout_s).report)
 
+    def finding_slots_page(
+        self,
+        kind: FindingKind | str,
+        *,
+        namespace: str | None = None,
+        stale_days: int | None = None,
+        page_size: int | None = None,
+        page_token: str = "",
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> FindingSlotPage:
+        """One page of `finding_slots`: at most 1000, 100 by default, or fewer, also where it is not the last."""
+        request = _slots_request(self._client, kind, namespace, stale_days, page_size, page_token)
+        return _slots_page(self._client._call(self._stub.ListFindingSlots, request, timeout_s))
+
     def finding_slots(
         self,
         kind: FindingKind | str,
@@ -178,9 +199,15 @@ class Reporting:
         """
         token = ""
         while True:
-            request = _slots_request(self._client, kind, namespace, stale_days, page_size, token)
-            page = self._client._call(self._stub.ListFindingSlots, request, timeout_s)
-            yield from (FindingExample(each.id, each.note) for each in page.slots)
+            page = self.finding_slots_page(
+                kind,
+                namespace=namespace,
+                stale_days=stale_days,
+                page_size=page_size,
+                page_token=token,
+                timeout_s=timeout_s,
+            )
+            yield from page.slots
             if not (token := page.next_page_token):
                 return
 
@@ -252,6 +279,20 @@ class AsyncReporting:
         answer = await self._client._call(self._stub.GetHealthReport, _get_request(job), timeout_s)
         return report_from_proto(answer.report)
 
+    async def finding_slots_page(
+        self,
+        kind: FindingKind | str,
+        *,
+        namespace: str | None = None,
+        stale_days: int | None = None,
+        page_size: int | None = None,
+        page_token: str = "",
+        timeout_s: float | NotGiven | None = NOT_GIVEN,
+    ) -> FindingSlotPage:
+        """One page of `finding_slots`: at most 1000, 100 by default, or fewer, also where it is not the last."""
+        request = _slots_request(self._client, kind, namespace, stale_days, page_size, page_token)
+        return _slots_page(await self._client._call(self._stub.ListFindingSlots, request, timeout_s))
+
     async def finding_slots(
         self,
         kind: FindingKind | str,
@@ -272,9 +313,15 @@ class AsyncReporting:
         """
         token = ""
         while True:
-            request = _slots_request(self._client, kind, namespace, stale_days, page_size, token)
-            page = await self._client._call(self._stub.ListFindingSlots, request, timeout_s)
+            page = await self.finding_slots_page(
+                kind,
+                namespace=namespace,
+                stale_days=stale_days,
+                page_size=page_size,
+                page_token=token,
+                timeout_s=timeout_s,
+            )
             for each in page.slots:
-                yield FindingExample(each.id, each.note)
+                yield each
             if not (token := page.next_page_token):
                 return

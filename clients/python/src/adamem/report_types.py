@@ -43,6 +43,14 @@ class FindingExample(Record):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class FindingSlotPage(Record):
+    """One page of the slots of a finding; `next_page_token` is "" on the last one."""
+
+    slots: tuple[FindingExample, ...]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Finding(Record):
     """One line of a report.
 
