@@ -104,7 +104,7 @@ func (m *matcher) compare(expected, actual any, path string, exact bool) []strin
 			return found
 		}
 	default:
-		if equal(expected, actual) {
+		if equal(expected, actual, exact) {
 			return nil
 		}
 	}
@@ -266,10 +266,10 @@ func (m *matcher) isDefault(key string, value any) bool {
 	return false
 }
 
-func equal(expected, actual any) bool {
+func equal(expected, actual any, exact bool) bool {
 	if kindOf(expected) == "number" && kindOf(actual) == "number" {
 		a, b := number(expected), number(actual)
-		if a == math.Trunc(a) && b == math.Trunc(b) {
+		if exact || a == math.Trunc(a) && b == math.Trunc(b) {
 			return a == b
 		}
 		return math.Abs(a-b) <= 1e-6*max(1, math.Abs(a))

@@ -23,8 +23,10 @@ def face(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield engine
         engine.close()
         return
-    server = ServerProcess(folder).start()
+    # What a server archives by itself is a matter of time.
+    server = ServerProcess(folder, ADAMEM_ARCHIVE_INTERVAL_S="0")
     try:
+        server.start()
         match request.param:
             case "python":
                 opened: Any = PythonFace(server.address)

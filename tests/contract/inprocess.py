@@ -47,7 +47,7 @@ class EngineFace:
     name = "engine"
 
     def __init__(self, folder: Path) -> None:
-        settings = Settings(data_dir=folder)
+        settings = Settings(data_dir=folder, archive_interval_s=0)
         self._resources = ExitStack()
         engine, lifecycle = open_engine(settings, self._resources)
         decoder = RequestDecoder(settings.limits(), settings.default_namespace)

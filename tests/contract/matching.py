@@ -57,7 +57,11 @@ def _differences(expected: Any, actual: Any, variables: dict[str, Any], path: st
             return [f"{path}: has {len(actual)} items, {len(expected)} are expected: {_shown(actual)}"]
         pairs = enumerate(zip(expected, actual, strict=True))
         return [line for i, (a, b) in pairs for line in _differences(a, b, variables, f"{path}[{i}]", exact=exact)]
-    return [] if _equal(expected, actual) else [f"{path}: is {_shown(actual)}, {_shown(expected)} is expected"]
+    return (
+        []
+        if _equal(expected, actual, exact=exact)
+        else [f"{path}: is {_shown(actual)}, {_shown(expected)} is expected"]
+    )
 
 
 def _in_object(
@@ -147,9 +151,9 @@ def _is_default(key: str, value: Any) -> bool:
     return _is_number(value) and value == 0 and key not in PRESENT
 
 
-def _equal(expected: Any, actual: Any) -> bool:
+def _equal(expected: Any, actual: Any, *, exact: bool) -> bool:
     if _is_number(expected) and _is_number(actual):
-        if float(expected).is_integer() and float(actual).is_integer():
+        if exact or (float(expected).is_integer() and float(actual).is_integer()):
             return bool(expected == actual)
         return bool(abs(expected - actual) <= _TOLERANCE * max(1.0, abs(expected)))
     return type(expected) is type(actual) and bool(expected == actual)
