@@ -1,8 +1,12 @@
 """The pages of the Python client: which names stand where; mkdocstrings fills them from the docstrings."""
 
+from pkgutil import iter_modules
 from typing import Final
 
 import adamem
+
+# All of these is in `adamem` too.
+EXPORTED: Final = {"receipts", "report_types", "types", "version_types"}
 
 # Groups of calls: the attribute of the client, where its class is.
 GROUPS: Final = {
@@ -37,15 +41,20 @@ def pages() -> dict[str, str]:
         + "".join(f"`client.{name}`\n\n{_entry(path)}" for name, path in GROUPS.items()),
         "reference/python-types.md": "# Types\n\nWhat calls take and return.\n\n"
         + "".join(_entry(f"adamem.{name}") for name in sorted(types)),
-        "reference/python-errors.md": "# Errors, filters, changes\n\n"
+        "reference/python-errors.md": "# Errors, filters and other modules\n\n"
         + _entry("adamem.errors", members=False)
         + "".join(_entry(f"adamem.{name}") for name in sorted(errors))
-        + _entry("adamem.filters")
-        + _entry("adamem.changes")
+        + "".join(_entry(f"adamem.{name}") for name in modules())
         + _entry("adamem.check_slot"),
         "reference/python-frameworks.md": "# Frameworks\n\n"
         + "".join(_entry(f"adamem.integrations.{path}") for path in FRAMEWORKS),
     }
+
+
+def modules() -> list[str]:
+    """The public modules that have something beside what `adamem` itself exports."""
+    public = {module.name for module in iter_modules(adamem.__path__) if not module.name.startswith("_")}
+    return sorted(public - EXPORTED - {"errors", "integrations", "v1"})
 
 
 def _entry(path: str, *, members: bool = True) -> str:

@@ -78,6 +78,9 @@ def test_every_name_of_the_python_client_is_there(script: Script) -> None:
     docs_python = script("docs_python")
     entries = set(re.findall(r"^::: adamem\.(\w+)$", "".join(docs_python.pages().values()), re.MULTILINE))
     assert set(adamem.__all__) - entries == {"__version__"}
+    for module in map(importlib.import_module, (f"adamem.{name}" for name in docs_python.EXPORTED)):
+        own = {name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
+        assert {name for name in own if isinstance(vars(module)[name], type)} - set(adamem.__all__) <= {"NotGiven"}
     with adamem.Client("localhost:1") as client:
         groups = {name: type(value).__qualname__ for name, value in vars(client).items() if not name.startswith("_")}
     assert groups == {name: path.rpartition(".")[2] for name, path in docs_python.GROUPS.items()}
