@@ -290,17 +290,6 @@ def memory_namespace(server: ServerProcess, name: str) -> adamem.Namespace:
         return memory.get_namespace(name)
 
 
-def test_the_examples_of_its_readme(server: ServerProcess, tmp_path: Path) -> None:
-    text = (ROOT / "clients/python/README.md").read_text(encoding="utf-8")
-    examples = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len(examples) == 2
-    for example in examples:
-        code = example.replace("localhost:50051", server.address)
-        command = [sys.executable, "-W", "error", "-c", code]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert (done.returncode, bool(done.stdout)) == (0, True), done.stderr
-
-
 def locked(lock: Path, names: tuple[str, ...]) -> str:
     """What a lock file says of some packages, with their hashes."""
     blocks = re.findall(r"^[a-z][^\n]*(?:\n    [^\n]*)*", lock.read_text(encoding="utf-8"), re.MULTILINE)
