@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -28,12 +28,21 @@ class Session:
         folder: Where its commands run.
         grpc: The address in the place of localhost:50051, which is also that of MEMORY_ENDPOINT.
         http: The address in the place of localhost:9000.
+        prefix: What every command begins with.
     """
 
-    def __init__(self, folder: Path, grpc: str = "localhost:50051", http: str = "localhost:9000") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        grpc: str = "localhost:50051",
+        http: str = "localhost:9000",
+        *,
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
         self._addresses = {"localhost:9000": http, "localhost:50051": grpc, "~/adamem": str(ROOT)}
         self.printed = ""
+        self._prefix = prefix
         self._beside: list[subprocess.Popen[bytes]] = []
         # curl is to fail where the server refuses, and to show why.
         (folder / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
@@ -89,7 +98,7 @@ class Session:
     def _run(self, block: Block, command: list[str]) -> None:
         expected = int(block.value) if block.mark == "exit code" else 0
         done = subprocess.run(
-            command,
+            [*self._prefix, *command],
             cwd=self.folder,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
@@ -106,7 +115,7 @@ class Session:
         log = self.folder / f"server-{len(self._beside)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                ["bash", "-euo", "pipefail", "-c", text.replace("--port 8765", "--port 0")],
+                [*self._prefix, "bash", "-euo", "pipefail", "-c", text.replace("--port 8765", "--port 0")],
                 cwd=self.folder,
                 env=self._environment() | {"ADAMEM_PORT": "0", "ADAMEM_HTTP_PORT": "0"},
                 stdin=subprocess.DEVNULL,
