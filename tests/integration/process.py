@@ -14,8 +14,8 @@ import grpc
 from adamem.v1.admin_service_pb2_grpc import AdminServiceStub
 from adamem.v1.memory_service_pb2_grpc import MemoryServiceStub
 
-START_TIMEOUT_S = 30
-STOP_TIMEOUT_S = 30
+START_TIMEOUT_S = 120
+STOP_TIMEOUT_S = 120
 COMMAND = (sys.executable, "-m", "adamem_server.cli", "serve")
 
 
