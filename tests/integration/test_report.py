@@ -215,14 +215,14 @@ def test_a_killed_server_goes_on_from_the_checkpoint(new_server: NewServer) -> N
         contents = [f"Ann has visited town {town}" + f" and paid by {CARD}" * (town % 100 == 0) for town in towns]
         client.bulk_update([{"content": c, "vector": v} for c, v in zip(contents, vectors, strict=True)])
         job = client.lifecycle.start_report()
-    for reached in (N_SLOTS // 2, N_SLOTS + N_SLOTS // 2):
+    for reached in (N_SLOTS // 6, N_SLOTS * 2 // 3):
         with adamem.Client(server.address) as client:
             told = next(each for each in client.jobs.watch(job) if each.n_done >= reached)
             assert told.state is adamem.JobState.RUNNING
             # Queries go on meanwhile.
             assert len(client.query(vector=vectors[0], top_k=3, namespace=NS)) == 3
             server.kill()
-        server.start(ADAMEM_JOB_CPU_SHARE="1" if reached > N_SLOTS else SLOW)
+        server.start(ADAMEM_JOB_CPU_SHARE="1" if reached > N_SLOTS // 2 else SLOW)
     with adamem.Client(server.address, namespace=NS) as client:
         done = client.jobs.wait(job)
         assert done.n_resumes == 2

@@ -22,6 +22,8 @@ from adamem_server.types import JsonObject, Namespace
 # Slots of one view, some five milliseconds of work; and of one transaction, which other writes wait for.
 _SCAN: Final = 200
 _ARCHIVE: Final = 64
+# Through the slots: one that reads them, one that archives.
+_WALKS: Final = 2
 # Slots that the result names.
 _TOLD: Final = 100
 _FOUND: Final = np.dtype(
@@ -82,6 +84,7 @@ class _Run:
         # By this job, also before it was cut short.
         self._archived = _Tally()
         self._told: list[JsonObject] = []
+        self._n_read = 0
 
     def result(self) -> JsonObject:
         found = self._read()
@@ -94,7 +97,8 @@ class _Run:
         for start in range(0, len(chosen), _ARCHIVE):
             places = chosen[start : start + _ARCHIVE]
             self._archive(found[places], retained[places])
-            self._job.progress(len(found) + start + len(places), len(found) + len(chosen))
+            self._job.walked((start + len(places)) / len(chosen), self._n_read, walk=1, n_walks=_WALKS)
+        self._job.progress(self._n_read, self._n_read)
         return {
             "dry_run": self._dry_run,
             "n_slots": before.n_slots,
@@ -114,7 +118,7 @@ class _Run:
             for _, pair in view.pairs(namespace.number):
                 for row in () if pair.is_cue else pair.helped:
                     helped[row] = helped.get(row, 0) + 1
-        n_read = after = 0
+        after = 0
         while True:
             with self._parts.store.read() as view:
                 n_total = view.head(namespace.number).n_slots
@@ -131,8 +135,9 @@ class _Run:
                 uses = access.count + helped.get(row, 0)
                 rows.append((row, n_bytes, slot.importance, slot.updated_at, used_at, uses, slot.pinned))
             pages.append(np.array(rows, _FOUND))
-            after, n_read = page[-1][0], n_read + len(page)
-            self._job.progress(n_read, max(n_total, n_read))
+            after, self._n_read = page[-1][0], self._n_read + len(page)
+            n_total = max(n_total, self._n_read)
+            self._job.walked(self._n_read / n_total, n_total, n_walks=_WALKS)
 
     def _archive(self, found: NDArray[np.void], retained: NDArray[np.float64]) -> None:
         """Archive slots of some rows, those that are as they were; or tell that they would be."""

@@ -37,7 +37,7 @@ class DuplicateSearch:
         exact_only: Leave near duplicates alone.
         threshold: Least cosine of near ones. None: as the namespace's policy says.
         scope: What must agree. (): as the policy says.
-        n_before: Units of the job that were done before the search.
+        walk, n_walks: The first of its two walks through the slots among all of the job.
 
     Attributes:
         threshold, scope: As they are applied.
@@ -53,7 +53,8 @@ class DuplicateSearch:
         exact_only: bool = False,
         threshold: float | None = None,
         scope: Sequence[ScopeField] = (),
-        n_before: int = 0,
+        walk: int = 0,
+        n_walks: int = 2,
     ) -> None:
         assert job.namespace is not None
         policy = job.namespace.duplicates
@@ -64,7 +65,7 @@ class DuplicateSearch:
         self._exact_only = exact_only
         self.scope: Final = tuple(scope or policy.scope)
         self.threshold: Final = _NEVER if exact_only else policy.threshold if threshold is None else threshold
-        self._n_before = n_before
+        self._walk, self._n_walks = walk, n_walks
         self.n_scanned = 0
 
     def pairs(self) -> Iterator[DuplicatePair]:
@@ -75,14 +76,18 @@ class DuplicateSearch:
         """
         groups, n_candidates = _groups(*self._forms())
         gone: set[int] = set()
-        n_done = self._n_before + self.n_scanned
-        n_total = n_done + n_candidates
+        n_done = 0
         for rows in groups:
             for row, pair in self._pairs_of([row for row in rows if row not in gone]):
                 gone.add(row)
                 yield pair
             n_done += len(rows)
-            self._job.progress(n_done, n_total)
+            self._tell(n_done / n_candidates, 1)
+        self._tell(1.0, 1)
+
+    def _tell(self, share: float, walk: int, n_total: int = 0) -> None:
+        total = max(n_total, self.n_scanned)
+        self._job.walked(share, total, walk=self._walk + walk, n_walks=self._n_walks)
 
     def _forms(self) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
         """The forms of all slots and their rows; a slot has one or two."""
@@ -99,7 +104,7 @@ class DuplicateSearch:
                 forms += b"".join(keys)
                 rows += row.to_bytes(4, sys.byteorder) * len(keys)
             self.n_scanned += len(chunk)
-            self._job.progress(self._n_before + self.n_scanned, self._n_before + max(n_total, self.n_scanned))
+            self._tell(self.n_scanned / max(n_total, self.n_scanned), 0, n_total)
 
     def _pairs_of(self, rows: Sequence[int]) -> Iterator[tuple[int, DuplicatePair]]:
         """(row of a duplicate, pair) of slots that have a form in common."""

@@ -82,6 +82,21 @@ class RunningJob:
             self.checkpoint = checkpoint
         self.pace()
 
+    def walked(
+        self, share: float, n_total: int, *, walk: int = 0, n_walks: int = 1, checkpoint: JsonObject | None = None
+    ) -> None:
+        """As `progress`, of a job that goes through its units more than once: each walk is an equal part of each.
+
+        Args:
+            share: Of this walk that is done, 0 to 1.
+            n_total: Units that there are.
+            walk: Its place among the walks, from 0.
+            n_walks: All of them.
+            checkpoint: As of `progress`.
+        """
+        n_done = int(n_total * (walk + min(share, 1.0)) / n_walks)
+        self.progress(n_done, n_total, checkpoint=checkpoint)
+
     def pace(self) -> None:
         """Let queries and the machine go first; called between steps of some milliseconds.
 

@@ -46,6 +46,8 @@ from adamem_server.types import DuplicateKind, Job, JobState, JsonObject, Namesp
 _CHUNK: Final = 100
 _RECORDS: Final = 2_000
 _CHECKPOINT_EVERY_S: Final = 0.5
+# Through the slots: one of its own, two of the search for duplicates.
+_WALKS: Final = 3
 _PHASES: Final = ("slots", "duplicates", "rest", "sizes")
 _FREE_SHARE: Final = 0.1
 _FREE_BYTES: Final = 1 << 20
@@ -159,6 +161,7 @@ class _Run:
         self._phase = str(kept.get("phase", _PHASES[0]))
         self._at = int(kept.get("at", 0)) or now()
         self._row, self._n_slots = int(kept.get("row", 0)), int(kept.get("n_slots", 0))
+        self._n_total = 0
         self._tally = _Tally(kept.get("found", {}), self._n_examples)
         self._numbers: JsonObject = dict(kept.get("numbers", {}))
         self._finder = SlotFinder(self._at, self._stale_days)
@@ -190,9 +193,7 @@ class _Run:
             "found": deepcopy(self._tally.found),
             "numbers": self._numbers,
         }
-        n_done = self._job.n_done
-        n_total = 2 * self._n_slots if self._phase == _PHASES[0] else n_done
-        self._job.progress(n_done, max(n_done, n_total), checkpoint=checkpoint)
+        self._job.progress(self._job.n_done, max(self._n_total, self._n_slots), checkpoint=checkpoint)
 
     def _slots(self) -> None:
         number = self._namespace.number
@@ -211,15 +212,15 @@ class _Run:
             if not page:
                 return
             self._n_slots += len(page)
-            # Each slot is looked at twice: the search for duplicates reads it again.
-            self._job.progress(self._n_slots, 2 * max(n_total, self._n_slots))
+            self._n_total = max(n_total, self._n_slots)
+            self._job.walked(self._n_slots / self._n_total, self._n_total, n_walks=_WALKS)
             if time.monotonic() - saved_at >= _CHECKPOINT_EVERY_S:
                 saved_at = time.monotonic()
                 self._save()
 
     def _duplicates(self) -> None:
         self._tally.forget(*_DUPLICATES.values())
-        search = DuplicateSearch(self._store, self._now, self._job, n_before=self._n_slots)
+        search = DuplicateSearch(self._store, self._now, self._job, walk=1, n_walks=_WALKS)
         for pair in search.pairs():
             self._tally.add(_DUPLICATES[pair.match], (pair.duplicate_id, pair.survivor_id))
 

@@ -183,7 +183,7 @@ class Stopped:
         def stopped(n_done: int, n_total: int, *, checkpoint: JsonObject | None = None) -> None:
             nonlocal n_steps
             progress(n_done, n_total, checkpoint=checkpoint)
-            n_steps += n_done > 300
+            n_steps += n_done > 150
             if n_steps == self._after:
                 raise JobInterruptedError
 
