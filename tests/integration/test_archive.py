@@ -90,7 +90,7 @@ def test_what_is_refused(server: ServerProcess) -> None:
             ({"half_life_s": -1}, "archive.half_life"),
             ({"half_life_s": 4e10}, "archive.half_life"),
             ({"max_slot": 3}, "archive.max_slot"),
-            ({"max_slots": -1}, "archive"),
+            ({"max_slots": -1}, "archive.max_slots"),
         ):
             for call in (client.update_namespace, client.create_namespace):
                 with pytest.raises(adamem.InvalidArgumentError) as caught:

@@ -189,3 +189,39 @@ def test_metadata_as_deep_as_allowed_fits_into_any_message() -> None:
     assert memory_pb.BulkUpdateRequest.FromString(request.SerializeToString()) == request
     answer = memory_pb.QueryResponse(hits=[pb.Hit(slot=pb.Slot(metadata=sent.metadata))])
     assert memory_pb.QueryResponse.FromString(answer.SerializeToString()) == answer
+
+
+@pytest.mark.parametrize(
+    ("call", "field", "says"),
+    [
+        (lambda client: client.query("x", top_k=2**32), "top_k", "is 4294967296, the range is 0 to 4294967295"),
+        (lambda client: client.query("x", top_k="3"), "top_k", "a whole number is expected, not '3'"),
+        (lambda client: client.query("x", min_score=10**400), "min_score", "too large"),
+        (lambda client: client.create_namespace("x", dim=-1), "dim", "is -1, the range is 0 to"),
+        (
+            lambda client: client.create_namespace("x", index_params=adamem.IndexParams(m=2**40)),
+            "index_params.m",
+            "is 1",
+        ),
+        (lambda client: client.update_namespace("x", archive={"max_slots": 2**64}), "archive.max_slots", "is 18446"),
+        (
+            lambda client: client.update_namespace("x", consolidation={"max_chars": 2**32}),
+            "consolidation.max_chars",
+            "is 4294967296, the range is 0 to 4294967295",
+        ),
+        (
+            lambda client: client.list_slots_page(page_size=2**31),
+            "page_size",
+            "is 2147483648, the range is -2147483648",
+        ),
+        (lambda client: client.rollback_adapter(-2), "version", "is -2, the range is 0"),
+        (lambda client: client.update("x", importance="much"), "slot.importance", "a number is expected, not str"),
+    ],
+)
+def test_what_protobuf_cannot_hold_is_named_with_its_limit(call: Any, field: str, says: str) -> None:
+    """Nothing is sent: there is no server at this address."""
+    with adamem.Client("127.0.0.1:1") as client, pytest.raises(adamem.InvalidArgumentError) as caught:
+        call(client)
+    assert caught.value.field == field
+    assert caught.value.message.startswith(f"{field}: ")
+    assert says in caught.value.message

@@ -87,8 +87,8 @@ def test_modes(client: adamem.Client, server, mode: str) -> None:
         ({"ranking": ["recency"]}, "ranking"),
         ({"asked_at": "yesterday"}, "asked_at"),
         ({"asked_at": datetime(2023, 5, 7)}, "asked_at"),  # noqa: DTZ001 - without a zone it is refused
-        ({"diversity": "much"}, "query"),
-        ({"language": 7}, "query"),
+        ({"diversity": "much"}, "diversity"),
+        ({"language": 7}, "language"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_here(

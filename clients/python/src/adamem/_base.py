@@ -17,6 +17,7 @@ from adamem._codec import (
     archive_to_proto,
     building,
     consolidation_to_proto,
+    made,
     policy_to_proto,
     ranking_to_proto,
     slot_to_proto,
@@ -273,7 +274,9 @@ class BaseClient:
         if (text is None) == (vector is None):
             raise invalid("text", "exactly one of text and vector is expected")
         with building("query"):
-            return memory_pb.QueryRequest(
+            return made(
+                memory_pb.QueryRequest,
+                "",
                 namespaces=self._namespaces_or_own(namespace),
                 text=text,
                 vector=None if vector is None else vector_to_proto(vector),
@@ -302,7 +305,9 @@ class BaseClient:
         request_id: str | None,
     ) -> memory_pb.FeedbackRequest:
         with building("feedback"):
-            return memory_pb.FeedbackRequest(
+            return made(
+                memory_pb.FeedbackRequest,
+                "",
                 namespace=self._namespace_or_own(namespace),
                 text=text,
                 helped_slot_ids=[helped] if isinstance(helped, str) else list(helped),
@@ -324,7 +329,9 @@ class BaseClient:
 
     def _rollback_adapter_request(self, version: int, namespace: str | None) -> admin_pb.RollbackAdapterRequest:
         with building("version"):
-            return admin_pb.RollbackAdapterRequest(namespace=self._namespace_or_own(namespace), version=version)
+            return made(
+                admin_pb.RollbackAdapterRequest, "", namespace=self._namespace_or_own(namespace), version=version
+            )
 
     def _update_request(
         self, slot: SlotInputLike, namespace: str | None, request_id: str | None
@@ -367,7 +374,9 @@ class BaseClient:
         archived: ArchivedSlots | str,
     ) -> memory_pb.ListSlotsRequest:
         with building("list_slots"):
-            return memory_pb.ListSlotsRequest(
+            return made(
+                memory_pb.ListSlotsRequest,
+                "",
                 namespace=self._namespace_or_own(namespace),
                 filter=filter_to_proto(filter) if filter else None,
                 page_size=page_size,
@@ -447,12 +456,16 @@ class BaseClient:
         with building("namespace"):
             params = None
             if index_params is not None:
-                params = admin_pb.IndexParams(
+                params = made(
+                    admin_pb.IndexParams,
+                    "index_params",
                     m=index_params.m,
                     ef_construction=index_params.ef_construction,
                     ef_search=index_params.ef_search,
                 )
-            return admin_pb.CreateNamespaceRequest(
+            return made(
+                admin_pb.CreateNamespaceRequest,
+                "",
                 name=name,
                 description=description,
                 dim=dim,
@@ -478,7 +491,7 @@ class BaseClient:
         self, prefix: str, page_size: int | None, page_token: str
     ) -> admin_pb.ListNamespacesRequest:
         with building("list_namespaces"):
-            return admin_pb.ListNamespacesRequest(prefix=prefix, page_size=page_size, page_token=page_token)
+            return made(admin_pb.ListNamespacesRequest, "", prefix=prefix, page_size=page_size, page_token=page_token)
 
     def _update_namespace_request(
         self,
@@ -495,7 +508,9 @@ class BaseClient:
         archive: ArchivePolicyLike | None,
     ) -> admin_pb.UpdateNamespaceRequest:
         with building("namespace"):
-            return admin_pb.UpdateNamespaceRequest(
+            return made(
+                admin_pb.UpdateNamespaceRequest,
+                "",
                 name=name,
                 description=description,
                 ef_search=ef_search,

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from math import inf
-from numbers import Real
-from typing import Any, Final, TypeAlias
+from numbers import Integral, Real
+from typing import Any, Final, TypeAlias, TypeVar
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from adamem._adapter_types import AdapterStatus, AdapterVersion, TrainingOutcome, TrainingReport
@@ -64,6 +65,14 @@ from adamem.v1 import types_pb2 as pb
 SlotInputLike: TypeAlias = SlotInput | Mapping[str, Any] | str
 
 _TEXT_FIELDS: Final = ("content", "id", "cue", "user_id", "agent_id", "conversation_id", "role", "language")
+_M = TypeVar("_M", bound=Message)
+# What protobuf's integers hold.
+_BOUNDS: Final = {
+    FieldDescriptor.TYPE_INT32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_INT64: (-(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_UINT32: (0, 2**32 - 1),
+    FieldDescriptor.TYPE_UINT64: (0, 2**64 - 1),
+}
 _SLOT_FIELDS: Final = frozenset(each.name for each in fields(SlotInput))
 _CONSOLIDATION_FIELDS: Final = tuple(each.name for each in fields(ConsolidationPolicy))
 _ARCHIVE_FIELDS: Final = tuple(each.name for each in fields(ArchivePolicy))
@@ -79,8 +88,35 @@ def building(field: str) -> Iterator[None]:
         raise
     except (DecodeError, RecursionError) as error:
         raise invalid(field, "is nested too deep") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise invalid(field, str(error)) from error
+
+
+def made(kind: type[_M], path: str = "", /, **values: Any) -> _M:
+    """A message of these values; `path` is where it stands in the request, for messages.
+
+    Raises:
+        InvalidArgumentError: Protobuf cannot hold one of them: which field, its value, and the limit.
+    """
+    try:
+        return kind(**values)
+    except (TypeError, ValueError, OverflowError) as error:
+        for name, value in values.items():
+            try:
+                kind(**{name: value})
+            except (TypeError, ValueError, OverflowError) as cause:
+                raise invalid(f"{path}.{name}" if path else name, _unfit(kind, name, value, cause)) from error
+        raise
+
+
+def _unfit(kind: type[Message], name: str, value: Any, cause: Exception) -> str:
+    """Why a field cannot hold a value."""
+    bounds = _BOUNDS.get(kind.DESCRIPTOR.fields_by_name[name].type)
+    if bounds is None:
+        return str(cause)
+    if not isinstance(value, Integral):
+        return f"a whole number is expected, not {value!r}"
+    return f"is {value}, the range is {bounds[0]} to {bounds[1]}"
 
 
 def slot_input(item: SlotInputLike, field: str) -> SlotInput:
@@ -263,7 +299,9 @@ def consolidation_to_proto(policy: Any, field: str = "consolidation") -> consoli
         raise invalid(field, f"a ConsolidationPolicy or a dictionary is expected, not {type(policy).__name__}")
     with building(field):
         every = None if policy.every_s is None else duration_to_proto(policy.every_s, f"{field}.every_s")
-        return consolidation_pb.ConsolidationPolicy(
+        return made(
+            consolidation_pb.ConsolidationPolicy,
+            field,
             after_slots=policy.after_slots,
             every=every,
             method=consolidation_method(policy.method, f"{field}.method"),
@@ -299,7 +337,9 @@ def policy_to_proto(policy: Any, field: str = "duplicates") -> duplicates_pb.Dup
         raise invalid(field, f"a DuplicatePolicy or a dictionary is expected, not {type(policy).__name__}")
     action, recalled = policy.on_duplicate, policy.on_recalled
     with building(field):
-        return duplicates_pb.DuplicatePolicy(
+        return made(
+            duplicates_pb.DuplicatePolicy,
+            field,
             on_duplicate=action
             and enum_to_proto(action, DuplicateAction, "DUPLICATE_ACTION_", f"{field}.on_duplicate"),
             on_recalled=recalled
@@ -320,7 +360,9 @@ def archive_to_proto(policy: Any, field: str = "archive") -> archive_pb.ArchiveP
         raise invalid(field, f"an ArchivePolicy or a dictionary is expected, not {type(policy).__name__}")
     half_life = policy.half_life_s
     with building(field):
-        return archive_pb.ArchivePolicy(
+        return made(
+            archive_pb.ArchivePolicy,
+            field,
             max_slots=policy.max_slots,
             max_bytes=policy.max_bytes,
             min_importance=policy.min_importance,
@@ -413,7 +455,7 @@ def ranking_to_proto(weights: Any, field: str = "ranking") -> pb.Ranking:
             known = ", ".join(pb.Ranking.DESCRIPTOR.fields_by_name)
             raise invalid(f"{field}.{name}", f"is no weight; there are {known}")
     with building(field):
-        return pb.Ranking(**weights)
+        return made(pb.Ranking, field, **weights)
 
 
 def update_result_from_proto(message: memory_pb.UpdateResult, sequence: int) -> UpdateResult:

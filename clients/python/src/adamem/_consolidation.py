@@ -1,7 +1,7 @@
 """Consolidation between Python and the protocol; the calls are `client.lifecycle`'s."""
 
 from adamem._base import BaseClient, new_request_id
-from adamem._codec import building, consolidation_method
+from adamem._codec import building, consolidation_method, made
 from adamem._consolidation_types import ConsolidationMethod, PlannedSummary
 from adamem.v1 import consolidation_pb2 as pb
 from adamem.v1 import lifecycle_service_pb2 as lifecycle_pb
@@ -17,7 +17,9 @@ def consolidate_request(
 ) -> lifecycle_pb.ConsolidateNamespaceRequest:
     """What starts a consolidation."""
     with building("consolidate"):
-        return lifecycle_pb.ConsolidateNamespaceRequest(
+        return made(
+            lifecycle_pb.ConsolidateNamespaceRequest,
+            "",
             namespace=client._namespace_or_own(namespace),
             request_id=new_request_id() if request_id is None else request_id,
             method=consolidation_method(method, "method"),
@@ -35,7 +37,9 @@ def preview_request(
 ) -> lifecycle_pb.PreviewConsolidationRequest:
     """What asks for a preview."""
     with building("preview_consolidation"):
-        return lifecycle_pb.PreviewConsolidationRequest(
+        return made(
+            lifecycle_pb.PreviewConsolidationRequest,
+            "",
             namespace=client._namespace_or_own(namespace),
             method=consolidation_method(method, "method"),
             max_chars=max_chars,

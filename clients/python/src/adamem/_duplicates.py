@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from adamem._base import BaseClient, new_request_id
-from adamem._codec import absorbed_from_proto, building, pair_from_proto, scope_to_proto
+from adamem._codec import absorbed_from_proto, building, made, pair_from_proto, scope_to_proto
 from adamem._convert import invalid
 from adamem._duplicate_types import (
     AbsorbedSlot,
@@ -37,7 +37,9 @@ def _merge_request(
     request_id: str | None,
 ) -> pb.DeduplicateNamespaceRequest:
     with building("merge"):
-        return pb.DeduplicateNamespaceRequest(
+        return made(
+            pb.DeduplicateNamespaceRequest,
+            "",
             namespace=client._namespace_or_own(namespace),
             dry_run=dry_run,
             exact_only=exact_only,
@@ -65,8 +67,13 @@ def _pairs_request(
     client: BaseClient, job_id: str, namespace: str | None, page_size: int | None, page_token: str
 ) -> pb.ListDuplicatePairsRequest:
     with building("pairs"):
-        return pb.ListDuplicatePairsRequest(
-            namespace=client._namespace_or_own(namespace), job_id=job_id, page_size=page_size, page_token=page_token
+        return made(
+            pb.ListDuplicatePairsRequest,
+            "",
+            namespace=client._namespace_or_own(namespace),
+            job_id=job_id,
+            page_size=page_size,
+            page_token=page_token,
         )
 
 
@@ -74,8 +81,13 @@ def _absorbed_request(
     client: BaseClient, slot_id: str, namespace: str | None, page_size: int | None, page_token: str
 ) -> pb.ListAbsorbedSlotsRequest:
     with building("absorbed"):
-        return pb.ListAbsorbedSlotsRequest(
-            namespace=client._namespace_or_own(namespace), slot_id=slot_id, page_size=page_size, page_token=page_token
+        return made(
+            pb.ListAbsorbedSlotsRequest,
+            "",
+            namespace=client._namespace_or_own(namespace),
+            slot_id=slot_id,
+            page_size=page_size,
+            page_token=page_token,
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 from adamem._base import BaseClient, new_request_id
-from adamem._codec import building, enum_name, slot_from_proto, validity_from_proto
+from adamem._codec import building, enum_name, made, slot_from_proto, validity_from_proto
 from adamem._convert import enum_from_proto
 from adamem.types import NOT_GIVEN, NotGiven
 from adamem.v1 import version_service_pb2 as pb
@@ -41,7 +41,9 @@ def _list_request(
     page_token: str,
 ) -> pb.ListSlotVersionsRequest:
     with building("slot_id"):
-        return pb.ListSlotVersionsRequest(
+        return made(
+            pb.ListSlotVersionsRequest,
+            "",
             namespace=client._namespace_or_own(namespace),
             slot_id=slot_id,
             include_vectors=include_vectors,
@@ -54,7 +56,9 @@ def _restore_request(
     client: BaseClient, slot_id: str, version: int, namespace: str | None, request_id: str | None
 ) -> pb.RestoreSlotVersionRequest:
     with building("version"):
-        return pb.RestoreSlotVersionRequest(
+        return made(
+            pb.RestoreSlotVersionRequest,
+            "",
             namespace=client._namespace_or_own(namespace),
             slot_id=slot_id,
             version=version,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from adamem._codec import building, enum_name
+from adamem._codec import building, enum_name, made
 from adamem._convert import (
     enum_from_proto,
     enum_to_proto,
@@ -50,7 +50,9 @@ def _list_request(
 ) -> pb.ListJobsRequest:
     names = [enum_to_proto(state, JobState, "JOB_STATE_", "states") for state in states]
     with building("list"):
-        return pb.ListJobsRequest(
+        return made(
+            pb.ListJobsRequest,
+            "",
             namespace=namespace,
             kind=kind,
             states=names,

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
 
 from adamem._base import BaseClient, new_request_id
-from adamem._codec import building, enum_name
+from adamem._codec import building, enum_name, made
 from adamem._convert import enum_from_proto, enum_to_proto, time_from_proto
 from adamem._jobs import job_from_proto
 from adamem.report_types import (
@@ -61,7 +61,9 @@ def _report_request(
     request_id: str | None,
 ) -> pb.ReportNamespaceRequest:
     with building("report"):
-        return pb.ReportNamespaceRequest(
+        return made(
+            pb.ReportNamespaceRequest,
+            "",
             namespace=client._namespace_or_own(namespace),
             stale_days=stale_days,
             n_examples=n_examples,
@@ -79,7 +81,9 @@ def _slots_request(
 ) -> pb.ListFindingSlotsRequest:
     name = enum_to_proto(kind, FindingKind, "FINDING_KIND_", "kind")
     with building("finding_slots"):
-        return pb.ListFindingSlotsRequest(
+        return made(
+            pb.ListFindingSlotsRequest,
+            "",
             namespace=client._namespace_or_own(namespace),
             kind=name,
             stale_days=stale_days,

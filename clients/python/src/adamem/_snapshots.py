@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 from adamem._base import BaseClient, new_request_id
-from adamem._codec import building, enum_name, slot_from_proto
+from adamem._codec import building, enum_name, made, slot_from_proto
 from adamem._convert import enum_from_proto, time_from_proto
 from adamem._jobs import job_from_proto
 from adamem.types import NOT_GIVEN, Job, NotGiven
@@ -61,8 +61,12 @@ def _list_request(
     client: BaseClient, namespace: str | None, page_size: int | None, page_token: str
 ) -> pb.ListSnapshotsRequest:
     with building("list"):
-        return pb.ListSnapshotsRequest(
-            namespace=client._namespace_or_own(namespace), page_size=page_size, page_token=page_token
+        return made(
+            pb.ListSnapshotsRequest,
+            "",
+            namespace=client._namespace_or_own(namespace),
+            page_size=page_size,
+            page_token=page_token,
         )
 
 
@@ -70,7 +74,9 @@ def _diff_request(
     client: BaseClient, name: str, other: str, namespace: str | None, page_size: int | None, page_token: str
 ) -> pb.DiffSnapshotsRequest:
     with building("name"):
-        return pb.DiffSnapshotsRequest(
+        return made(
+            pb.DiffSnapshotsRequest,
+            "",
             namespace=client._namespace_or_own(namespace),
             name=name,
             other=other,
