@@ -8,6 +8,7 @@ import click
 from adamem_server.cli.options import json_option, option
 from adamem_server.cli.output import print_fields, print_job_line, print_json
 from adamem_server.cli.progress import JobProgress
+from adamem_server.cli.results import result_lines
 from adamem_server.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ wait_option = option("--wait/--no-wait", default=True, help="Wait for its end; e
 
 
 def finish(session: Session, client: "Client", job: "Job", *, wait: bool) -> None:
-    """Wait for a job that a command has started, showing how far it is, and print it; with no wait print its id."""
+    """Wait for a job that a command has started, showing how far it is, and print what it did; else print its id."""
     if not wait:
         print_json(job) if session.as_json else click.echo(job.id)
         return
@@ -27,11 +28,15 @@ def finish(session: Session, client: "Client", job: "Job", *, wait: bool) -> Non
 
 
 def follow(session: Session, client: "Client", job: "Job | str") -> None:
-    """Show how far a job is until it has ended, then print it; one that did not succeed ends the command with 1."""
+    """Show how far a job is until it has ended, then print what it did; one that did not succeed ends with 1."""
     label = job if isinstance(job, str) else " ".join(filter(None, (job.kind, job.namespace)))
     with JobProgress(label) as progress:
         ended = client.jobs.wait(job, on_progress=progress.update)
-    (print_json if session.as_json else print_fields)(ended)
+    if session.as_json:
+        print_json(ended)
+    else:
+        for line in result_lines(ended):
+            click.echo(line)
 
 
 @click.group()
