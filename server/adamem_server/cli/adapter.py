@@ -34,37 +34,40 @@ def adapter() -> None:
 
 
 @adapter.command()
+@click.argument("name", required=False)
 @namespace_option
 @json_option
 @pass_session
-def show(session: Session) -> None:
-    """Show what was learned and which version serves."""
+def show(session: Session, name: str | None) -> None:
+    """Show what namespace NAME has learned and which version serves; the default one where NAME is left out."""
     with session.client() as client:
-        status = client.get_adapter()
+        status = client.get_adapter(namespace=name)
     (print_json if session.as_json else print_fields)(status)
 
 
 @adapter.command()
+@click.argument("name", required=False)
 @namespace_option
 @json_option
 @pass_session
-def versions(session: Session) -> None:
+def versions(session: Session, name: str | None) -> None:
     """List the versions that are kept, oldest first."""
     with session.client() as client:
-        found = client.list_adapter_versions()
+        found = client.list_adapter_versions(namespace=name)
     for each in found:
         (print_json if session.as_json else print_version_line)(each)
 
 
 @adapter.command()
+@click.argument("name", required=False)
 @option("--wait/--no-wait", default=True, help="Wait for its end.")
 @namespace_option
 @json_option
 @pass_session
-def train(session: Session, wait: bool) -> None:
+def train(session: Session, name: str | None, wait: bool) -> None:
     """Start a training now."""
     with session.client() as client:
-        status = client.train_adapter(wait=wait)
+        status = client.train_adapter(namespace=name, wait=wait)
     (print_json if session.as_json else print_fields)(status)
 
 
@@ -81,26 +84,28 @@ def rollback(session: Session, version: int) -> None:
 
 
 @adapter.command()
+@click.argument("name", required=False)
 @namespace_option
 @json_option
 @pass_session
-def on(session: Session) -> None:
+def on(session: Session, name: str | None) -> None:
     """Let queries use what was learned, and trainings start by themselves."""
-    _enable(session, True)
+    _enable(session, name, True)
 
 
 @adapter.command()
+@click.argument("name", required=False)
 @namespace_option
 @json_option
 @pass_session
-def off(session: Session) -> None:
+def off(session: Session, name: str | None) -> None:
     """Let queries go by the encoder alone; nothing that was learned is lost."""
-    _enable(session, False)
+    _enable(session, name, False)
 
 
-def _enable(session: Session, enabled: bool) -> None:
+def _enable(session: Session, name: str | None, enabled: bool) -> None:
     with session.client() as client:
-        status = client.get_adapter()
+        status = client.get_adapter(namespace=name)
         changed = client.update_namespace(status.namespace, adapter_enabled=enabled)
     if session.as_json:
         print_json({"name": changed.name, "adapter_enabled": changed.adapter_enabled})
