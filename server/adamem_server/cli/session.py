@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the server refused or was not reached, 2 the command or a 
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import click
+
+from adamem_server.cli.field_names import with_option
 
 if TYPE_CHECKING:
     from adamem import Client
@@ -47,6 +50,10 @@ class Failure(click.ClickException):
         self._reason = error.reason
         self._metadata = error.metadata
         self._as_json = as_json
+        context = click.get_current_context(silent=True)
+        field = error.metadata.get("field", "")
+        # About options, not about fields of the protocol.
+        self._told = error.message if context is None else with_option(error.message, field, context.command)
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Prints it to stderr; with --json as an object."""
@@ -54,7 +61,7 @@ class Failure(click.ClickException):
             told = {"reason": self._reason, "message": self.message, "metadata": self._metadata}
             text = json.dumps({"error": told}, ensure_ascii=False)
         else:
-            text = f"Error: {self.message or self._reason}{self._hint()} [{self._reason}]"
+            text = f"Error: {self._told or self._reason}{self._hint()} [{self._reason}]"
         click.echo(text, file=file or sys.stderr)
 
     def _hint(self) -> str:
@@ -85,6 +92,8 @@ class Session:
     @contextmanager
     def client(self) -> Iterator["Client"]:
         """A client; what it raises ends the command with a message and the right exit code."""
+        # gRPC writes lines of its own to stderr, such as those of a handshake that failed; the error says it too.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # noqa: TID251 - for gRPC, which is imported next
         import adamem
 
         try:

@@ -132,6 +132,8 @@ def test_feedback(run, server) -> None:
 
 def test_adapter(run, server) -> None:
     assert "version        1" in run("adapter", "show", "-n", "a").stdout
+    assert run("adapter", "show", "a").stdout == run("adapter", "show", "-n", "a").stdout
+    assert [each.namespace for each in server.seen[-2:]] == ["a", "a"]
     assert json_lines(run("adapter", "show", "--json", "-n", "a"))[0]["last_training"]["outcome"] == "promoted"
     assert run("adapter", "versions").stdout.startswith("*    1  1970-01-01     40 pairs")
     assert json_lines(run("adapter", "versions", "--json"))[0]["serving"] is True
@@ -233,6 +235,38 @@ def test_a_wrong_command_is_exit_code_2_and_sends_nothing(run, server, arguments
 def test_what_the_server_calls_invalid_is_exit_code_2(run, server) -> None:
     server.failures = [status(grpc.StatusCode.INVALID_ARGUMENT, "top_k: too large", info("INVALID_ARGUMENT"))]
     assert run("query", "x").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "named"),
+    [
+        (("namespace", "update", "a", "--max-slots", "9"), "archive.max_slots", "--max-slots"),
+        (("namespace", "update", "a", "--half-life-s", "9"), "archive.half_life", "--half-life-s"),
+        (("namespace", "create", "a", "--duplicate-threshold", "9"), "duplicates.threshold", "--duplicate-threshold"),
+        (("namespace", "create", "a", "--consolidate-every-s", "9"), "consolidation.every", "--consolidate-every-s"),
+        (("namespace", "create", "a", "--ef-search", "9"), "index_params.ef_search", "--ef-search"),
+        (("namespace", "create", "é"), "name", "NAME"),
+        (("query", "x", "-k", "9"), "top_k", "--top-k"),
+        (("update", "x", "--tag", "y"), "slot.tags[0]", "--tag"),
+        (("update", "x", "--metadata", '{"a": 1}'), "slot.metadata.a", "--metadata"),
+        (("update", "x"), "slot.content", "CONTENT"),
+        (("slots", "list"), "page_size", "page_size"),
+    ],
+)
+def test_an_error_names_the_option_that_is_wrong(run, server, arguments, field, named) -> None:
+    server.failures = [
+        status(grpc.StatusCode.INVALID_ARGUMENT, f"{field}: is wrong", info("INVALID_ARGUMENT", field=field))
+    ] * 2
+    assert run(*arguments).stderr == f"Error: {named}: is wrong [INVALID_ARGUMENT]\n"
+    # Programs know the fields of the protocol.
+    assert json.loads(run(*arguments, "--json").stderr)["error"]["message"] == f"{field}: is wrong"
+
+
+def test_a_value_beyond_the_protocol_names_option_value_and_limit(run, server) -> None:
+    result = run("namespace", "update", "a", "--max-slots", str(2**64))
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: --max-slots: is {2**64}, the range is 0 to {2**64 - 1}")
+    assert server.seen == []
 
 
 def test_a_session_does_not_show_secrets_when_it_connects() -> None:
