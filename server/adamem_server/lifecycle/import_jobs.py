@@ -29,6 +29,7 @@ from adamem_server.store.staging import (
     put_staging,
     read_staging,
 )
+from adamem_server.store.summaries import summaries_of, told
 from adamem_server.types import Access, AdapterVersion, FloatVector, Namespace, Slot, TaughtPair
 
 # Slots of one step of a merge, which writers of other namespaces wait for: some ten milliseconds.
@@ -221,6 +222,8 @@ class MergeJob:
             cue_vector = next(cues) if staged_row in found.with_cue else None
             if before is not None and before.updated_at >= slot.updated_at:
                 continue
+            if slot.sources and not self._is_true(batch, number, slot):
+                continue
             row = next_row if row_there is None else row_there
             if row_there is None:
                 next_row, n_created = next_row + 1, n_created + 1
@@ -265,6 +268,21 @@ class MergeJob:
             np.stack(cue_vectors) if cue_vectors else none,
         )
         return merged, without_superseded(applied, past)
+
+    def _is_true(self, batch: WriteBatch, number: int, summary: Slot) -> bool:
+        """Whether the sources of a summary are here what they are in the package, and have no other summary.
+
+        Else it is left out: it told what is not so, and the next consolidation writes it anew.
+        """
+        batch.flush()
+        for source in summary.sources:
+            rows = [(each, batch.row(each, source)) for each in (number, self._number)]
+            here, packaged = (None if row is None else batch.slot(each, row) for each, row in rows)
+            if here is None or packaged is None or told(here) != told(packaged):
+                return False
+            if set(summaries_of(batch, number, source)) - {summary.id}:
+                return False
+        return True
 
     def _merge_pairs(self, batch: WriteBatch, target: Namespace) -> None:
         """Take in what feedback taught, where it is not known; cues taught their own when their slots came."""
