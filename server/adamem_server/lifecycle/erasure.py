@@ -186,7 +186,8 @@ class Erasure:
     def _forget(self, number: int, slot_ids: set[str]) -> None:
         """Forget what else has the slots: requests that stored them, survivors that absorbed them, and adapters.
 
-        Of adapters those of which nothing is left that they learned from.
+        Also what summaries of them said before clients changed these. Of adapters those of which nothing is left that
+        they learned from.
         """
         with self._store.read() as view:
             found = erasing.requests_naming(view, number, slot_ids, self._now())
@@ -194,6 +195,7 @@ class Erasure:
         for row in rows:
             forget = partial(forget_absorbed, number=number, row=row, slot_ids=slot_ids, trace=Trace.NOTHING_AT_ALL)
             write(self._writer, forget, frees=True)
+        write(self._writer, lambda batch: batch.trail(number).forget_summaries(slot_ids), frees=True)
         self._forget_requests(found)
         write(self._writer, partial(erasing.forget_adapters, number=number), frees=True)
 

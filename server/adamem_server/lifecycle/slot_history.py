@@ -1,7 +1,7 @@
 """The history of one slot: its versions, and the return of one of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.reading import find_namespace
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.superseding import Restored, applied_of, put_restored
-from adamem_server.store.codec import Change, Head, Request, encode_vector
+from adamem_server.store.codec import Change, Head, Request, encode_slot, encode_vector
 from adamem_server.store.duplicates import move_absorbed
 from adamem_server.store.history import (
     last_version,
@@ -208,7 +208,12 @@ class _RestoreVersionJob:
         last = superseded_version(batch, namespace.number, self._slot_id)
         if last is not None and last.number == version.number:
             batch.trail(namespace.number).reinstated(last)
-        return put_restored(batch, namespace, row, before, version.slot, data, values, cue_values, self._now)
+        slot = version.slot
+        if slot.sources:
+            # What a summary said before a client changed it comes back as the client's: its sources may be others now.
+            slot = replace(slot, sources=())
+            data = encode_slot(slot)
+        return put_restored(batch, namespace, row, before, slot, data, values, cue_values, self._now)
 
 
 def _versions(view: ReadView, namespace: Namespace, slot_id: str, now: int) -> list[SlotVersion]:

@@ -6,6 +6,7 @@ without one is as it was then, if its row was taken before the snapshot.
 """
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -262,6 +263,13 @@ class Trail:
                 before = version
         self._watch(before)
         return n_erased
+
+    def forget_summaries(self, sources: AbstractSet[str]) -> int:
+        """Forget the versions, also those that snapshots hold, that sum up any of some slots. How many went."""
+        told = [each for each in all_versions(self._batch, self._number) if not sources.isdisjoint(each.slot.sources)]
+        for version in told:
+            self._delete(version)
+        return len(told)
 
     def release(self, slot_id: str) -> int:
         """Forget the versions of a slot that no snapshot holds any more and that are no history. How many went."""

@@ -12,6 +12,7 @@ from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.lifecycle.exporting import CHUNK_SLOTS, ExportSpec
 from adamem_server.lifecycle.import_plan import ImportMode
 from adamem_server.lifecycle.reembed import Reembed
+from adamem_server.lifecycle.slot_history import SlotHistory
 from adamem_server.lifecycle.undo_deduplicate import UndoDeduplicate
 from adamem_server.lifecycle.verify import Verify
 from adamem_server.memory.jobs import StoreJob
@@ -194,4 +195,13 @@ def test_a_backup_with_two_generations_is_sound(packer: Packer, lab: Lab, tmp_pa
         assert database.check(contents) > 10
     lab._open()
     packer._start()
+    sound(lab)
+
+
+def test_a_former_version_comes_back_with_a_vector_of_the_model_that_serves_the_namespace(lab: Lab) -> None:
+    (tea,) = lab.put(NAME, "green tea", cue="what is drunk")
+    lab.put(NAME, "cold milk", id=tea)
+    reembed(lab)
+    SlotHistory(lab.engine.parts).restore(NAME, tea, 1)
+    assert lab.contents(NAME) == ["green tea"]
     sound(lab)
