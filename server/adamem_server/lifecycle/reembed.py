@@ -4,6 +4,7 @@
     index    what is stored is put into new indexes, and linked
     follow   what was written meanwhile is embedded, again and again, until little is left
     switch   one transaction embeds the rest and lets the new generation serve; the open shard is swapped
+    facts    what newer facts superseded is embedded, so that it comes back when these go
 
 A rollback begins at `index`, with the former generation, which has marks of all that was written since.
 """
@@ -21,6 +22,7 @@ import structlog
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.errors import DataCorruptError, FailedPreconditionError, ModelMismatchError
 from adamem_server.lifecycle.jobs import RunningJob
+from adamem_server.lifecycle.superseded_vectors import embed_superseded
 from adamem_server.memory.generations import (
     LAST_ROWS,
     BeginJob,
@@ -113,6 +115,9 @@ class Reembed:
         rollback = bool(job.params["rollback"])
         if job.checkpoint.get("space") == namespace.vector_space:
             # It ended between the switch and the record of its end.
+            encoder = self._parts.encoders.of(namespace.model, namespace.model_fingerprint)
+            if encoder is not None:
+                embed_superseded(self._parts, namespace, encoder, job.pace)
             return self._ended(namespace, int(job.checkpoint["n_done"]))
         target = self._target(job, namespace, str(job.params["model"]), rollback=rollback)
         n_done = 0 if rollback else self._walk(job, target)
@@ -121,6 +126,7 @@ class Reembed:
             index = self._index(job, target)
             switched, n_followed = self._switch(job, target, index)
         self._learn(namespace, switched.namespace, rollback=rollback)
+        embed_superseded(self._parts, switched.namespace, target.encoder, job.pace)
         return self._ended(switched.namespace, n_done + n_followed)
 
     def abandon(self, job: Job) -> None:

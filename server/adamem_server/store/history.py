@@ -226,6 +226,15 @@ class Trail:
         """What superseded a version is gone, and it cannot come back: it is history from now on."""
         self._unlink(version)
 
+    def embedded(self, version: SlotVersion, values: bytes) -> None:
+        """A superseded version has got vectors of the encoder that serves, as stored; not one that a snapshot holds."""
+        if self._was_held(version, self._before(version)):
+            return
+        key = self._key(version)
+        self._n_bytes += len(values) - len(self._batch.get("version_vectors", key) or b"")
+        self._put(replace(version, space=self._space), version_record(self._batch, self._number, version))
+        self._batch.put("version_vectors", key, values)
+
     def deleted(self, version: SlotVersion) -> None:
         """A superseded slot is deleted, and is history from now on."""
         self._unlink(version)

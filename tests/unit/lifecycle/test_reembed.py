@@ -157,7 +157,7 @@ def test_a_namespace_gets_the_vectors_of_another_model_and_of_another_dimension(
     assert (job.n_done, job.n_total, job.unit) == (N, N, "slots")
     assert job.result == {
         "model": OTHER,
-        "model_fingerprint": f"fingerprint of {OTHER}",
+        "model_fingerprint": f"{OTHER}: fingerprint",
         "dim": OTHER_DIM,
         "n_slots": N,
         "n_embedded": N,

@@ -3,25 +3,41 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from adamem_server.errors import GenerationChangedError
+from adamem_server.lifecycle import reembed as reembed_module
 from adamem_server.lifecycle.deduplicate import Deduplicate
 from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.lifecycle.exporting import CHUNK_SLOTS, ExportSpec
 from adamem_server.lifecycle.import_plan import ImportMode
+from adamem_server.lifecycle.jobs import JobInterruptedError
 from adamem_server.lifecycle.reembed import Reembed
 from adamem_server.lifecycle.slot_history import SlotHistory
+from adamem_server.lifecycle.snapshots import Snapshots
 from adamem_server.lifecycle.undo_deduplicate import UndoDeduplicate
 from adamem_server.lifecycle.verify import Verify
 from adamem_server.memory.jobs import StoreJob
 from adamem_server.packages.manifest import VECTORS
 from adamem_server.store.codec import Staging
+from adamem_server.store.history import read_history
+from adamem_server.store.keys import number_key
 from adamem_server.store.offline import OfflineDatabase
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.staging import abandon_staging, begin_staging, put_staging
-from adamem_server.types import Job, JobState, JsonObject, Namespace, QueryMode, SlotInput
+from adamem_server.types import (
+    Condition,
+    Job,
+    JobState,
+    JsonObject,
+    Namespace,
+    NamespaceSpec,
+    Operator,
+    QueryMode,
+    SlotInput,
+)
 from tests.unit.lifecycle.labs import ended, runner
 from tests.unit.lifecycle.packs import NAME, Packer, unpack
 from tests.unit.memory.engines import Lab, WordEmbedder
@@ -203,5 +219,68 @@ def test_a_former_version_comes_back_with_a_vector_of_the_model_that_serves_the_
     lab.put(NAME, "cold milk", id=tea)
     reembed(lab)
     SlotHistory(lab.engine.parts).restore(NAME, tea, 1)
+    assert lab.contents(NAME) == ["green tea"]
+    sound(lab)
+
+
+@pytest.mark.parametrize("rollback", [False, True])
+def test_a_superseded_fact_comes_back_by_itself_with_a_vector_of_the_model_that_serves(
+    lab: Lab, rollback: bool
+) -> None:
+    lab.engine.create_namespace(NamespaceSpec(name=NAME, supersede=True))
+    for n in range(40):
+        for content in (f"tea{n} green", f"tea{n} black"):
+            lab.now += 1
+            (newer,) = lab.put(NAME, content, cue=f"which tea{n}?")
+    reembed(lab)
+    if rollback:
+        reembed(lab, rollback=True, model="")
+    lab.engine.delete_slots(NAME, slot_ids=[newer])
+    assert "tea39 green" in lab.contents(NAME)
+    sound(lab)
+    lab.engine.delete_slots(NAME, filter=Condition("tags", Operator.EXISTS, False))
+    lab.restart()
+    sound(lab)
+    number = namespace(lab).number
+    with lab.store.read() as view:
+        history = read_history(view, number)
+        prefix = number_key(number)
+        assert history.n_versions == len(list(view.scan("version_vectors", prefix, prefix)))
+
+
+def test_superseded_facts_are_embedded_when_a_kill_came_behind_the_switch(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.engine.create_namespace(NamespaceSpec(name=NAME, supersede=True))
+    lab.put(NAME, "green tea", cue="which?")
+    lab.now += 1
+    (newer,) = lab.put(NAME, "black tea", cue="which?")
+    interrupted = Mock(side_effect=JobInterruptedError)
+    with monkeypatch.context() as patch, runner(lab, Reembed(lab.engine.parts, 3600.0)) as jobs:
+        patch.setattr(reembed_module, "embed_superseded", interrupted)
+        job = jobs.submit("reembed", namespace=NAME, params={"model": OTHER, "rollback": False})
+        wait_until(lambda: interrupted.called)
+    with runner(lab, Reembed(lab.engine.parts, 3600.0)) as jobs:
+        assert ended(jobs, job).state is JobState.SUCCEEDED
+    lab.engine.delete_slots(NAME, slot_ids=[newer])
+    assert lab.contents(NAME) == ["green tea"]
+    sound(lab)
+
+
+def test_a_fact_that_a_snapshot_holds_keeps_the_vectors_of_the_snapshots_model(lab: Lab) -> None:
+    lab.engine.create_namespace(NamespaceSpec(name=NAME, supersede=True))
+    (older,) = lab.put(NAME, "green tea", cue="which?")
+    snapshots = Snapshots(lab.engine.parts)
+    snapshots.create(NAME, "then")
+    lab.now += 1
+    (newer,) = lab.put(NAME, "black tea", cue="which?")
+    with lab.store.read() as view:
+        before = list(view.scan("version_vectors", b"", b""))
+    reembed(lab)
+    with lab.store.read() as view:
+        assert list(view.scan("version_vectors", b"", b"")) == before
+    lab.engine.delete_slots(NAME, slot_ids=[newer])
+    assert lab.contents(NAME) == []
+    SlotHistory(lab.engine.parts).restore(NAME, older, 0)
     assert lab.contents(NAME) == ["green tea"]
     sound(lab)

@@ -30,7 +30,7 @@ class WordEmbedder:
     def __init__(self, name: str = "words", dim: int = WORD_DIM) -> None:
         self.info = ModelInfo(
             name=name,
-            fingerprint=f"fingerprint of {name}",
+            fingerprint=f"{name}: fingerprint",
             dim=dim,
             max_tokens=100,
             pooling="mean",
