@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 import adamem
+from tests.integration.keeping import Keeping, Memory, marks
 from tests.integration.process import ServerProcess
 from tests.unit.embed.exports import text, write_export
 
@@ -28,17 +29,17 @@ N_STEPS: Final = 200
 CHECK_EVERY: Final = 12
 
 
-@dataclass
-class Memory:
-    """What is known of a namespace: `alive` slots by id, those that may have expired, and what was said under an id."""
+def settings(folder: Path) -> dict[str, str]:
+    """Of the server: only what is asked for is archived and trained."""
+    return {
+        "ADAMEM_MODELS_DIR": str(folder / "models"),
+        "EMBED_MODEL": MODELS[0],
+        "ADAMEM_ARCHIVE_INTERVAL_S": "0",
+        "ADAMEM_ADAPTER_AUTO_PAIRS": "0",
+    }
 
-    alive: dict[str, str] = field(default_factory=dict)
-    expires: dict[str, float] = field(default_factory=dict)
-    said: dict[str, set[str]] = field(default_factory=dict)
-    snapshots: dict[str, dict[str, str]] = field(default_factory=dict)
 
-
-class Life:
+class Life(Keeping):
     """A server, what was done to it, and what has to be there. Every choice comes from the seed, but for times."""
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -50,17 +51,19 @@ class Life:
         for name, output in zip(MODELS, ("token_embeddings", "sentence_embedding"), strict=True):
             (folder / "models" / name).mkdir(parents=True)
             write_export(folder / "models" / name, outputs=(output,))
-        self.server = ServerProcess(folder, ADAMEM_MODELS_DIR=str(folder / "models"), EMBED_MODEL=MODELS[0])
+        self.server = ServerProcess(folder, **settings(folder))
         self.server.start()
         self.memories: dict[str, Memory] = {}
-        # Texts that may be in files, by where they are said: erased where none is left.
+        # Marks of texts that are erased, and said nowhere else.
         self.erased: set[str] = set()
         self.ever_expired: set[str] = set()
         # By namespace and slot id: what absorbed and what superseded it, and ids that were used again while absorbed.
         self.absorbers: dict[tuple[str, str], str] = {}
         self.superseders: dict[tuple[str, str], str] = {}
         self.reused: set[tuple[str, str]] = set()
-        # Where superseded facts of another model wait for a restore of theirs.
+        # Namespaces that had snapshots, which may hold what was absorbed.
+        self.held: set[str] = set()
+        # Where superseded facts of another model may wait for a restore of theirs.
         self.reembedded: set[str] = set()
         self.connect()
         for name in NAMESPACES:
@@ -104,6 +107,16 @@ class Life:
             (1, self.back_up),
             (3, self.ask),
             (1, self.drop_namespace),
+            (5, self.archive),
+            (3, self.bring_back),
+            (3, self.pin),
+            (5, self.consolidate),
+            (2, self.change_summary),
+            (3, self.teach),
+            (1, self.train),
+            (1, self.roll_back),
+            (2, self.keep_package),
+            (2, self.merge_package),
         ]
         name = self.chance.choice(list(self.memories))
         work = self.chance.choices([each for _, each in steps], [weight for weight, _ in steps])[0]
@@ -123,14 +136,19 @@ class Life:
         memory.expires.pop(slot_id, None)
         if expires:
             memory.expires[slot_id] = expires
-        self.erased.discard(content)
+        self.erased -= marks(content)
 
     def write(self, name: str) -> None:
         n = self.chance.randrange(1, 5)
         items, ttls = [], []
         for _ in range(n):
             ttl = self.chance.choice((None,) * 8 + (0.3, 3600.0))
-            item: dict[str, Any] = {"content": self.new_text(), "tags": [f"t{self.chance.randrange(3)}"]}
+            item: dict[str, Any] = {"content": self.new_text(), "importance": round(self.chance.random(), 3)}
+            item["pinned"] = self.chance.random() < 0.1
+            if self.chance.random() < 0.5:
+                item["conversation_id"] = f"c{self.chance.randrange(2)}"
+            else:
+                item["tags"] = [f"t{self.chance.randrange(2)}"]
             if self.chance.random() < 0.6:
                 item["cue"] = f"what is {text(self.chance.randrange(8))}"
             if self.chance.random() < 0.3:
@@ -180,15 +198,22 @@ class Life:
         if not (ids := self.some(name)):
             return
         memory = self.memories[name]
+        _, absorbed, _ = self.seen(name)
+        under = {slot_id for slot_id in absorbed if self.absorbers[name, slot_id] in ids}
         result = self.client.delete_slots(ids, namespace=name, erase=True)
         assert result.receipt.erased_at is not None
         absorbed_elsewhere = self.resettle(name, ids)
         gone = set().union(*(memory.said.pop(slot_id, set()) for slot_id in ids if slot_id not in absorbed_elsewhere))
+        if name not in self.held:
+            # What it had absorbed is nowhere else, as no snapshot was ever made.
+            taken = [each for each in under if each not in memory.alive and (name, each) not in self.reused]
+            gone = gone.union(*(memory.said.pop(each, set()) for each in taken))
+        for slot_id in self.unmerged(name, ids):
+            gone |= memory.asked.pop(slot_id, set())
         for snapshot in memory.snapshots.values():
             for slot_id in ids:
                 snapshot.pop(slot_id, None)
-        left = {said.lower() for each in self.memories.values() for texts in each.said.values() for said in texts}
-        self.erased |= {content for content in gone if content.lower() not in left}
+        self.erased |= set().union(*map(marks, gone)) - self.left()
 
     def resettle(self, name: str, ids: list[str]) -> set[str]:
         """After a deletion: those, and what they had absorbed, are gone. Those that another one still has absorbed."""
@@ -207,7 +232,7 @@ class Life:
     def touch(self, name: str) -> None:
         if ids := self.some(name):
             self.client.touch_slots(ids, ttl_s=3600, namespace=name)
-            present = {slot.id: slot for slot in self.client.list_slots(namespace=name)}
+            present = self.listed(name)
             for slot_id in set(ids) & set(present):
                 if (expires_at := present[slot_id].expires_at) is not None:
                     self.memories[name].expires[slot_id] = expires_at.timestamp()
@@ -229,6 +254,7 @@ class Life:
         memory = self.memories[name]
         label = f"s{len(self.history)}"
         self.client.snapshots.create(label, namespace=name)
+        self.held.add(name)
         present, _, _ = self.seen(name)
         memory.snapshots[label] = dict(present)
 
@@ -246,7 +272,7 @@ class Life:
         job = self.client.jobs.wait(job.id)
         assert job.state is adamem.JobState.SUCCEEDED, job
         expected = memory.snapshots[label]
-        present = {slot.id: slot.content for slot in self.client.list_slots(namespace=name)}
+        present = {slot_id: slot.content for slot_id, slot in self.listed(name).items()}
         assert not set(present) - set(expected), f"{label}: {set(present) - set(expected)} were not there"
         for slot_id, content in expected.items():
             if slot_id not in present:
@@ -271,6 +297,7 @@ class Life:
         label = self.chance.choice(["", *memory.snapshots])
         try:
             job = self.client.snapshots.clone(target, snapshot=label, namespace=name)
+            self.held.add(name)
         except adamem.FailedPreconditionError:
             return
         if self.chance.random() < 0.3:
@@ -281,8 +308,7 @@ class Life:
 
     def adopt(self, target: str, source: str, expected: dict[str, str] | None) -> None:
         """A new namespace with what another one had."""
-        before = {slot.id: slot for slot in self.client.list_slots(namespace=source, include_vectors=True)}
-        found = {slot.id: slot for slot in self.client.list_slots(namespace=target, include_vectors=True)}
+        before, found = (self.listed(each, include_vectors=True) for each in (source, target))
         same_model = self.client.get_namespace(source).model == self.client.get_namespace(target).model
         wanted = expected if expected is not None else {slot_id: slot.content for slot_id, slot in before.items()}
         for slot_id in set(found) ^ set(wanted):
@@ -292,14 +318,19 @@ class Life:
             assert slot.content == wanted[slot_id]
             if expected is None and same_model:
                 assert list(slot.vector) == list(before[slot_id].vector)
-                assert (slot.tags, slot.cue, slot.created_at) == (
-                    before[slot_id].tags,
-                    before[slot_id].cue,
-                    before[slot_id].created_at,
-                )
+                was = before[slot_id]
+                moved = replace(was, namespace=target, access_count=slot.access_count, accessed_at=slot.accessed_at)
+                assert slot == moved, f"{slot} was {was}"
+        if expected is None:
+            ours, theirs = (
+                {slot.id: (slot.content, slot.sources) for slot in self.summaries(each).values() if not slot.expires_at}
+                for each in (source, target)
+            )
+            assert ours == theirs, f"{target}: not the same summaries"
         copy = self.memories[target] = Memory()
         # What it may hold: all that its source held.
         copy.said = {slot_id: set(texts) for slot_id, texts in self.memories[source].said.items()}
+        copy.asked = {slot_id: set(texts) for slot_id, texts in self.memories[source].asked.items()}
         self.ever_expired |= set(self.memories[source].expires)
         self.observe(target, restored=True)
 
@@ -383,9 +414,8 @@ class Life:
             self.client.delete_namespace(name, erase=erase)
             gone = self.memories.pop(name)
             if erase:
-                left = {s.lower() for each in self.memories.values() for texts in each.said.values() for s in texts}
-                said = set().union(*gone.said.values()) if gone.said else set()
-                self.erased |= {content for content in said if content.lower() not in left}
+                said = set().union(*gone.said.values(), *gone.asked.values())
+                self.erased |= set().union(*map(marks, said)) - self.left()
 
     def ask(self, name: str) -> None:
         memory = self.memories[name]
@@ -393,13 +423,14 @@ class Life:
         for mode in ("hybrid", "dense", "lexical"):
             for hit in self.client.query(content, namespace=name, top_k=10, mode=mode):
                 assert hit.slot.id in memory.alive, f"{mode}: {hit.slot.id} is not there"
+                assert hit.slot.archived_at is None
 
     # What holds
 
     def seen(self, name: str) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
         """Slots that are present, absorbed and superseded, with their contents."""
         client = self.client
-        present = {slot.id: slot.content for slot in client.list_slots(namespace=name)}
+        present = {slot_id: slot.content for slot_id, slot in self.listed(name).items()}
         absorbed: dict[str, str] = {}
         for slot_id in present:
             with suppress(adamem.NotFoundError):
@@ -430,7 +461,7 @@ class Life:
         if not restored:
             for slot_id in set(memory.alive) - set(there):
                 assert slot_id in memory.expires or self.can_be_restored(name, slot_id), f"{name}: {slot_id} was lost"
-        for slot in self.client.list_slots(namespace=name):
+        for slot in self.listed(name).values():
             memory.expires.pop(slot.id, None)
             if slot.expires_at is not None:
                 memory.expires[slot.id] = slot.expires_at.timestamp()
@@ -439,9 +470,10 @@ class Life:
             memory.said.setdefault(slot_id, set()).add(content)
 
     def can_be_restored(self, name: str, slot_id: str) -> bool:
-        """A fact of another model does not come back by itself; nor do those that it had absorbed, before it does."""
+        """A fact of another model that a snapshot holds does not come back by itself, nor does what it had absorbed."""
         wanted = self.absorbers.get((name, slot_id), slot_id)
-        return name in self.reembedded and any(self.client.history.list(wanted, namespace=name))
+        is_held = name in self.reembedded and name in self.held
+        return is_held and any(self.client.history.list(wanted, namespace=name))
 
     def check(self) -> None:
         """All of them, and all files."""
@@ -464,33 +496,38 @@ class Life:
                 newer = self.superseders[name, slot_id]
                 if memory.expires.get(newer, now + 1) <= now:
                     continue
-                assert newer in there, f"{name}: {slot_id} is superseded by {newer}, which is nowhere"
+                is_known = newer in there or self.can_be_restored(name, newer)
+                assert is_known, f"{name}: {slot_id} is superseded by {newer}, which is nowhere"
             for slot_id, content in present.items():
                 assert memory.alive[slot_id].lower() == content.lower()
                 with suppress(adamem.NotFoundError):
                     assert client.get_slot(slot_id, namespace=name).content == content
+            archived = {slot_id for slot_id, slot in self.listed(name).items() if slot.archived_at}
             described = client.get_namespace(name)
             # What expires is counted until it is swept.
             if not memory.expires:
-                assert described.n_slots == len(present)
+                assert described.n_slots == len(present) + len(self.summaries(name))
             for mode in ("dense", "lexical"):
                 found = client.query("mark w1 w2 w3", namespace=name, top_k=1000, mode=mode)
                 assert {hit.slot.id for hit in found} <= set(present), mode
                 if mode == "dense":
-                    missing = set(present) - {hit.slot.id for hit in found} - set(memory.expires)
+                    missing = set(present) - {hit.slot.id for hit in found} - set(memory.expires) - archived
                     assert not missing, f"{name}: {missing} are not found"
             for slot_id in list(present)[:5]:
                 content = present[slot_id]
                 hits = client.query(content, namespace=name, top_k=20, mode="lexical")
-                if slot_id not in memory.expires:
+                if slot_id not in memory.expires and slot_id not in archived:
                     assert slot_id in {hit.slot.id for hit in hits}, f"{name}: {slot_id} is not found by its words"
+            self.check_archive(name)
+            self.check_summaries(name)
+            self.check_learned(name)
             job = client.jobs.wait(client.lifecycle.verify(name))
             assert job.result["n_problems"] == 0, job.result
         if self.erased:
-            marks = {content.split()[0].encode().lower(): content for content in self.erased}
+            wanted = [mark.encode() for mark in self.erased]
             for path in self.server.data_dir.rglob("*"):
                 data = path.read_bytes().lower() if path.is_file() else b""
-                left = [mark for mark in marks if mark in data]
+                left = [mark for mark in wanted if mark in data]
                 assert not left, f"{left} in {path.name}"
 
 
