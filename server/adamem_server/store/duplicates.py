@@ -79,7 +79,11 @@ def absorbed_by(view: ReadView, number: int, row: int, after: int = 0) -> Iterat
 
 def add_absorbed(batch: WriteBatch, number: int, row: int, absorbed: Absorbed) -> None:
     """Append to what a survivor has absorbed."""
-    ordinal = last_absorbed(batch, number, row) + 1
+    put_absorbed(batch, number, row, last_absorbed(batch, number, row) + 1, absorbed)
+
+
+def put_absorbed(batch: WriteBatch, number: int, row: int, ordinal: int, absorbed: Absorbed) -> None:
+    """Store what a survivor has absorbed in its place."""
     batch.put("absorbed", keys.absorbed_key(number, row, ordinal), encode_absorbed(absorbed))
 
 
@@ -101,7 +105,7 @@ def move_absorbed(batch: WriteBatch, number: int, row: int, to: int) -> None:
     """A slot takes what it has absorbed along from a row that it left to the one that it gets."""
     for ordinal, absorbed in list(absorbed_by(batch, number, row)) if row != to else ():
         remove_absorbed(batch, number, row, ordinal)
-        batch.put("absorbed", keys.absorbed_key(number, to, ordinal), encode_absorbed(absorbed))
+        put_absorbed(batch, number, to, ordinal, absorbed)
 
 
 def forget_absorbed(

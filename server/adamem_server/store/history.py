@@ -14,6 +14,7 @@ import numpy as np
 
 from adamem_server.store import codec, keys
 from adamem_server.store.cue_rows import cue_key
+from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.history_codec import (
     History,
     Pin,
@@ -168,6 +169,8 @@ class Trail:
         self._space = "" if namespace is None else space_of(namespace.model_fingerprint)
         self.has_cue_rows = namespace is not None and namespace.supersede
         self._n_versions = self._n_bytes = self._n_superseded = 0
+        # The rows of slots that others have absorbed, read where they are asked for.
+        self._absorbed_rows: set[int] | None = None
 
     def replaced(
         self, row: int, old: Slot, new: Slot, values: bytes, cue_values: bytes, at: int, ending: Ending
@@ -238,7 +241,6 @@ class Trail:
     def deleted(self, version: SlotVersion) -> None:
         """A superseded slot is deleted, and is history from now on."""
         self._unlink(version)
-        self._batch.delete_absorbed(self._number, version.row, Trace.HISTORY)
         ended = replace(version, ending=Ending.DELETED, validity=replace(version.validity, superseded_by=""))
         self._put(ended, version_record(self._batch, self._number, version))
 
@@ -248,7 +250,12 @@ class Trail:
             version = superseded_version(self._batch, self._number, slot_id)
             if version is not None:
                 self._unlink(version)
-                self._batch.delete_absorbed(self._number, version.row, Trace.HISTORY)
+
+    def keeps(self, slot_id: str, row: int) -> bool:
+        """Whether a version of a slot is kept that it had in this row: then what it had absorbed there is kept too."""
+        if self._history.n_versions + self._n_versions == 0:
+            return False
+        return any(version.row == row for version in read_versions(self._batch, self._number, slot_id))
 
     def has_superseded(self) -> bool:
         """Whether any slot of the namespace is superseded."""
@@ -261,10 +268,8 @@ class Trail:
         for version in list(read_versions(self._batch, self._number, slot_id)):
             if version.ending is Ending.SUPERSEDED:
                 self._unlink(version)
-                trace = Trace.NOTHING_AT_ALL if also_held else Trace.NOTHING
-                self._batch.delete_absorbed(self._number, version.row, trace)
             if also_held:
-                self._delete(version)
+                self._delete(version, Trace.NOTHING_AT_ALL)
                 n_erased += 1
             elif self._forget(version, before):
                 n_erased += 1
@@ -385,7 +390,7 @@ class Trail:
         self._delete(version)
         return True
 
-    def _delete(self, version: SlotVersion) -> None:
+    def _delete(self, version: SlotVersion, trace: Trace = Trace.NOTHING) -> None:
         key, slot_id = self._key(version), codec.slot_id_bytes(version.slot.id)
         self._n_versions -= 1
         self._n_bytes -= len(version_record(self._batch, self._number, version))
@@ -396,6 +401,21 @@ class Trail:
         self._batch.delete("version_times", time_key)
         if version.slot.expires_at:
             self._batch.delete("former_expiries", self._expiry_key(version))
+        self._drop_absorbed(version, trace)
+
+    def _drop_absorbed(self, version: SlotVersion, trace: Trace) -> None:
+        """What a slot had absorbed goes with the last that is kept of it, unless another one has absorbed it since."""
+        row_key = keys.row_key(self._number, version.row)
+        if not any(True for _ in self._batch.scan("absorbed", row_key, row_key)):
+            return
+        if self._batch.get("slots", row_key) is not None or self.keeps(version.slot.id, version.row):
+            return
+        if self._absorbed_rows is None:
+            prefix = keys.number_key(self._number)
+            values = (value for _, value in self._batch.scan("absorbed", prefix, prefix))
+            self._absorbed_rows = {decode_absorbed(value).row for value in values}
+        if version.row not in self._absorbed_rows:
+            self._batch.delete_absorbed(self._number, version.row, trace)
 
     def _limit(self, slot_id: str) -> None:
         """Forget the oldest versions beyond those that the history keeps; that of a superseded slot does not count."""

@@ -478,13 +478,15 @@ class WriteBatch(ReadView):
     ) -> tuple[int, bool]:
         """Remove a slot, at a time, but from the journal; pairs that name it forget it. `trace` stays of it.
 
-        What it has absorbed goes too, and as much of its history, unless it is itself being absorbed. Of a summary
-        nothing at all stays: it tells what other slots do, which may be erased. Tables that are known to hold nothing
-        of its row may be named `absent`. Returns the bytes of the slot with its vectors, and whether its cue had one.
+        What it has absorbed goes too, and as much of its history, unless it is itself being absorbed or a version of it
+        is kept. Of a summary nothing at all stays: it tells what other slots do, which may be erased. Tables that are
+        known to hold nothing of its row may be named `absent`. Returns the bytes of the slot with its vectors, and
+        whether its cue had one.
         """
         trace = Trace.NOTHING_AT_ALL if slot.sources else trace
-        self.trail(number).removed(row, slot, at or slot.updated_at, trace)
-        if trace is not Trace.ABSORBED and "absorbed" not in absent:
+        trail = self.trail(number)
+        trail.removed(row, slot, at or slot.updated_at, trace)
+        if trace is not Trace.ABSORBED and "absorbed" not in absent and not trail.keeps(slot.id, row):
             self.delete_absorbed(number, row, trace)
         return self._remove_slot(number, row, slot, absent)
 
@@ -631,15 +633,19 @@ class WriteBatch(ReadView):
         self._put_pair(number, pair, replace(stored, helped=helped, unhelpful=unhelpful))
 
     def delete_absorbed(self, number: int, row: int, trace: Trace) -> None:
-        """Remove what a row has absorbed, and what that had absorbed before; `trace` stays of the history of these."""
-        prefix = keys.row_key(number, row)
+        """Remove what a row has absorbed; `trace` stays of the history of these.
+
+        Also what these had absorbed before, if no version of them is kept that has it.
+        """
+        prefix, trail = keys.row_key(number, row), self.trail(number)
         for key, value in list(self.scan("absorbed", prefix, prefix)):
             absorbed = decode_absorbed(value)
-            self.delete_absorbed(number, absorbed.row, trace)
             self._txn.delete(key, db=self._tables["absorbed"])
             # One that is there again has its history.
             if trace is not Trace.HISTORY and self.row(number, absorbed.slot.id) is None:
-                self.trail(number).erase(absorbed.slot.id, also_held=trace is Trace.NOTHING_AT_ALL)
+                trail.erase(absorbed.slot.id, also_held=trace is Trace.NOTHING_AT_ALL)
+            if not trail.keeps(absorbed.slot.id, absorbed.row):
+                self.delete_absorbed(number, absorbed.row, trace)
 
     def _gather(self, table: str, key: bytes, value: bytes) -> None:
         self._puts.setdefault(table, []).append((key, value))

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from adamem_server.errors import SlotNotFoundError
+from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.store.history import all_superseded
 from adamem_server.store.version_types import Trace
 from adamem_server.types import NamespaceSpec
 from tests.unit.lifecycle.test_snapshots import World, operations
+from tests.unit.memory.archives import archive
 from tests.unit.memory.engines import Lab
 
 SECOND = 1_000_000
@@ -235,4 +237,139 @@ def test_the_history_of_an_absorbed_slot_goes_with_its_survivor(world: World, tr
             versions(world, other)
         with world.lab.store.read() as view:
             assert not list(view.scan("versions", b"", b""))
+
+
+def n_absorbed(world: World) -> int:
+    with world.lab.store.read() as view:
+        return len(list(view.scan("absorbed", b"", b"")))
+
+
+@pytest.mark.parametrize("keep_history", [False, True])
+def test_what_a_snapshot_holds_comes_back_with_what_it_had_absorbed(world: World, keep_history: bool) -> None:
+    lab = world.lab
+    survivor, other, third = lab.put("ann", "thing one", "THING one!", "Thing... one")
+    job = merge(world)
+    assert absorbed(world, survivor) == [other, third]
+    world.lifecycle.snapshots.create("ann", "merged")
+    trace = Trace.HISTORY if keep_history else Trace.NOTHING
+    lab.engine.delete_slots("ann", slot_ids=[survivor], trace=trace)
+    lab.put("ann", "thing four")
+    world.restore("merged")
+    assert absorbed(world, survivor) == [other, third]
+    world.check()
+    world.done(world.lifecycle.undo_deduplicate("ann", job_id=job))
+    assert sorted(lab.contents("ann")) == ["THING one!", "Thing... one", "thing one"]
+    world.check()
+
+
+def test_a_deleted_survivor_comes_back_from_its_history_with_what_it_had_absorbed(world: World) -> None:
+    lab = world.lab
+    survivor, other = lab.put("ann", "thing one", "THING one!")
+    merge(world)
+    lab.engine.delete_slots("ann", slot_ids=[survivor], trace=Trace.HISTORY)
+    assert lab.contents("ann") == []
+    world.lifecycle.slot_history.restore("ann", survivor, 0)
+    assert absorbed(world, survivor) == [other]
+    lab.engine.delete_slots("ann", slot_ids=[survivor])
+    assert n_absorbed(world) == 0
+    world.check()
+
+
+def test_what_was_absorbed_goes_with_the_last_that_is_kept_of_its_survivor(world: World) -> None:
+    lab = world.lab
+    (oldest,) = lab.put("ann", "thing nine")
+    survivor, _ = lab.put("ann", "thing one", "THING one!")
+    merge(world)
+    world.lifecycle.snapshots.create("ann", "merged")
+    world.lifecycle.snapshots.create("ann", "again")
+    lab.engine.delete_slots("ann", slot_ids=[survivor])
+    world.lifecycle.snapshots.delete("ann", "merged")
+    assert n_absorbed(world) == 1
+    world.restore("again")
+    # It is absorbed itself: what it had absorbed is its own still, whatever becomes of the snapshot.
+    lab.put("ann", "Thing, one", id=oldest)
+    merge(world)
+    assert absorbed(world, oldest) == [survivor]
+    world.lifecycle.snapshots.delete("ann", "again")
+    assert n_absorbed(world) == 2
+    world.done(world.lifecycle.undo_deduplicate("ann", slot_id=oldest))
+    assert len(absorbed(world, survivor)) == 1
+    lab.engine.delete_slots("ann", slot_ids=[survivor])
+    assert n_absorbed(world) == 0
+    world.check()
+
+
+def test_a_deletion_of_what_absorbed_a_survivor_leaves_what_a_snapshot_holds_of_it(world: World) -> None:
+    lab = world.lab
+    (oldest,) = lab.put("ann", "thing nine")
+    survivor, other = lab.put("ann", "thing one", "THING one!")
+    merge(world)
+    world.lifecycle.snapshots.create("ann", "merged")
+    lab.put("ann", "Thing, one", id=oldest)
+    merge(world)
+    lab.engine.delete_slots("ann", slot_ids=[oldest])
+    assert lab.contents("ann") == []
+    world.restore("merged")
+    assert sorted(lab.contents("ann")) == ["thing nine", "thing one"]
+    assert absorbed(world, survivor) == [other]
+    world.check()
+
+
+def test_an_erasure_takes_what_snapshots_held_of_an_archived_survivor(world: World) -> None:
+    lab = world.lab
+    survivor, _ = lab.put("ann", "thing one", "THING one!")
+    merge(world)
+    world.lifecycle.snapshots.create("ann", "merged")
+    archive(lab, "ann", [survivor])
+    erasure = Erasure(lab.engine)
+    erasure.start()
+    try:
+        receipt = erasure.delete_slots("ann", slot_ids=[survivor], erase=True).receipt
+    finally:
+        erasure.close()
+    assert receipt is not None
+    counts = {each.name: (each.n_before, each.n_after) for each in receipt.structures}
+    assert (counts["absorbed"], counts["archived"], counts["slots"]) == ((1, 0), (1, 0), (1, 0))
+    data = b"".join(path.read_bytes() for path in lab.store.path.rglob("*") if path.is_file()).lower()
+    assert b"thing one" not in data
+    world.check()
+
+
+@pytest.mark.parametrize("snapshot", ["", "merged"])
+def test_a_clone_has_what_its_slots_have_absorbed_and_can_undo_it(world: World, snapshot: str) -> None:
+    lab = world.lab
+    (oldest,) = lab.put("ann", "thing nine")
+    survivor, other = lab.put("ann", "thing one", "THING one!")
+    merge(world)
+    if snapshot:
+        world.lifecycle.snapshots.create("ann", snapshot)
+        # What comes behind the snapshot is in no copy of it.
+        (late,) = lab.put("ann", "Thing one...")
+        lab.put("ann", "Thing, one", id=oldest)
+        merge(world)
+        assert set(absorbed(world, oldest)) == {survivor, late}
+    world.clone("copy", snapshot)
+    assert sorted(lab.contents("copy")) == ["thing nine", "thing one"]
+    assert [each.slot.id for each in lab.engine.get_slot("copy", survivor).absorbed] == [other]
+    world.done(world.lifecycle.undo_deduplicate("copy", slot_id=survivor))
+    assert sorted(lab.contents("copy")) == ["THING one!", "thing nine", "thing one"]
+    world.check("copy")
+
+
+def test_all_of_a_chain_that_comes_back_is_absorbed_no_more(world: World) -> None:
+    """Each of them had absorbed the next one since; what the last had absorbed before is its own."""
+    lab = world.lab
+    (first,) = lab.put("ann", "thing nine")
+    (second,) = lab.put("ann", "thing eight")
+    third, fourth = lab.put("ann", "thing one", "THING one!")
+    merge(world)
+    world.lifecycle.snapshots.create("ann", "apart")
+    lab.put("ann", "Thing one", id=second)
+    merge(world)
+    lab.put("ann", "Thing, one", id=first)
+    merge(world)
+    assert absorbed(world, first) == [second]
+    world.restore("apart")
+    assert sorted(lab.contents("ann")) == ["thing eight", "thing nine", "thing one"]
+    assert [absorbed(world, each) for each in (first, second, third)] == [[], [], [fourth]]
     world.check()
