@@ -24,13 +24,15 @@ def marks(content: str) -> set[str]:
 class Memory:
     """What is known of a namespace: `alive` slots by id, those that may have expired, and what was said under an id.
 
-    `asked` are questions by the slot that answers them. `package` was exported at some time.
+    `held` are those that were absorbed at a snapshot, but for those that an undo or an erasure took out. `asked` are
+    questions by the slot that answers them. `package` was exported at some time.
     """
 
     alive: dict[str, str] = field(default_factory=dict)
     expires: dict[str, float] = field(default_factory=dict)
     said: dict[str, set[str]] = field(default_factory=dict)
     snapshots: dict[str, dict[str, str]] = field(default_factory=dict)
+    held: dict[str, set[str]] = field(default_factory=dict)
     asked: dict[str, set[str]] = field(default_factory=dict)
     package: Path | None = None
 
@@ -211,7 +213,11 @@ class Keeping:
             return
         before = self.listed(name)
         _, absorbed, _ = self.seen(name)
-        self.client.packages.import_namespace(memory.package, namespace=name, mode="merge")
+        try:
+            self.client.packages.import_namespace(memory.package, namespace=name, mode="merge")
+        except adamem.FailedPreconditionError:
+            # It is of one model, the namespace of another, which is not the server's.
+            return
         after = self.listed(name)
         for slot_id in set(before) - set(after):
             with suppress(adamem.NotFoundError):

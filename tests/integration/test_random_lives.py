@@ -210,7 +210,8 @@ class Life(Keeping):
             gone = gone.union(*(memory.said.pop(each, set()) for each in taken))
         for slot_id in self.unmerged(name, ids):
             gone |= memory.asked.pop(slot_id, set())
-        for snapshot in memory.snapshots.values():
+        for label, snapshot in memory.snapshots.items():
+            memory.held[label] -= {*ids, *under}
             for slot_id in ids:
                 snapshot.pop(slot_id, None)
         self.erased |= set().union(*map(marks, gone)) - self.left()
@@ -248,6 +249,8 @@ class Life(Keeping):
             survivor = self.absorbers[name, self.chance.choice(list(absorbed))]
             with suppress(adamem.FailedPreconditionError, adamem.NotFoundError):
                 self.client.jobs.wait(self.client.duplicates.undo(slot_id=survivor, namespace=name))
+            for held in self.memories[name].held.values():
+                held -= {each for each in absorbed if self.absorbers[name, each] == survivor}
             self.observe(name)
 
     def snapshot(self, name: str) -> None:
@@ -255,8 +258,9 @@ class Life(Keeping):
         label = f"s{len(self.history)}"
         self.client.snapshots.create(label, namespace=name)
         self.held.add(name)
-        present, _, _ = self.seen(name)
+        present, absorbed, _ = self.seen(name)
         memory.snapshots[label] = dict(present)
+        memory.held[label] = {each for each in absorbed if self.absorbers[name, each] in present}
 
     def restore(self, name: str) -> None:
         memory = self.memories[name]
@@ -281,6 +285,10 @@ class Life(Keeping):
                 assert present[slot_id] == content
         memory.alive = {}
         self.observe(name, restored=True)
+        _, absorbed, _ = self.seen(name)
+        there = {*absorbed, *present}
+        gone = {each for each in memory.held[label] if each not in there and self.absorbers[name, each] in present}
+        assert not gone, f"{label}: {gone} were absorbed, and are not"
 
     def drop_snapshot(self, name: str) -> None:
         memory = self.memories[name]
@@ -288,6 +296,7 @@ class Life(Keeping):
             label = self.chance.choice(list(memory.snapshots))
             self.client.snapshots.delete(label, namespace=name)
             del memory.snapshots[label]
+            del memory.held[label]
 
     def clone(self, name: str) -> None:
         target = f"{name.split('-', maxsplit=1)[0]}-{len(self.history)}"
@@ -451,6 +460,9 @@ class Life(Keeping):
             # What a superseded slot has absorbed cannot be listed, and is there.
             if slot_id not in present and self.absorbers.get((name, slot_id)) in superseded:
                 absorbed.setdefault(slot_id, content)
+        if set(self.listed(name)) != set(present):
+            # A sweep came between: what has expired is gone, and what it had superseded is back.
+            return self.seen(name)
         return present, absorbed, superseded
 
     def observe(self, name: str, *, restored: bool = False) -> None:

@@ -79,7 +79,7 @@ def list_(session: Session, prefix: str, limit: int | None) -> None:
 @json_option
 @pass_session
 def create(session: Session, /, name: str, m: int, ef_construction: int, ef_search: int, **given: Any) -> None:
-    """Create an empty namespace."""
+    """Create an empty namespace; NAME is 1 to 128 of A-Z a-z 0-9 . _ : / @ + -, the first a letter or a digit."""
     fields = {key: given[key] for key in _FIELDS}
     with session.client() as client:
         import adamem

@@ -206,6 +206,7 @@ def test_a_run_that_was_cut_short_goes_on_and_counts_what_it_did(world: World, m
         done = ended(jobs, jobs.get(job.id))
     assert done.state is JobState.SUCCEEDED
     assert (done.result["n_slots"], done.result["n_archived"], done.result["limits_met"]) == (300, 62, True)
+    assert (done.n_done, done.n_total, done.unit) == (300, 300, "slots")
     assert len(listed(lab, "anna")) == done.result["n_archived"]
     assert {view.slot.archived_at for view in listed(lab, "anna")} == {NOW}
     assert {view.slot.id for view in listed(lab, "anna")} <= set(ids)

@@ -117,6 +117,13 @@ def test_a_dry_run_lists_and_changes_nothing(lab: Lab) -> None:
     assert ([*first, *rest], end) == (pairs(lab, again), 0)
 
 
+def test_progress_is_in_slots_though_they_are_gone_through_twice(lab: Lab) -> None:
+    fill(lab)
+    n_slots = len(lab.contents("ns"))
+    job = run(lab, dry_run=True)
+    assert (job.n_done, job.n_total, job.unit) == (n_slots, n_slots, "slots")
+
+
 def test_what_is_merged_comes_back_as_it_was(lab: Lab) -> None:
     fill(lab)
     lab.query("ns", text="Bob likes tea", top_k=3)
@@ -339,7 +346,7 @@ def test_vectors_of_another_model_are_made_anew(lab: Lab) -> None:
     with lab.store.read() as view:
         namespace = view.find_namespace("ns")
     assert namespace is not None
-    other = replace(namespace, model="other", model_fingerprint="fingerprint of other")
+    other = replace(namespace, model="other", model_fingerprint="other: fingerprint")
     lab.store.write(lambda batch: batch.put_namespace(other))
     assert run(lab, "undo_deduplicate", job_id=job.id).result == {"n_restored": 1, "n_left_out": 0}
     assert lab.query("ns", text="What can Ann not eat?", top_k=1) == [PEANUTS.lower()]
