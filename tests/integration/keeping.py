@@ -24,7 +24,7 @@ def marks(content: str) -> set[str]:
 class Memory:
     """What is known of a namespace: `alive` slots by id, those that may have expired, and what was said under an id.
 
-    `held` are those that were absorbed at a snapshot, but for those that an undo or an erasure took out. `asked` are
+    `held` are those that were absorbed at a snapshot, but for those that an erasure took out. `asked` are
     questions by the slot that answers them. `package` was exported at some time.
     """
 

@@ -249,8 +249,6 @@ class Life(Keeping):
             survivor = self.absorbers[name, self.chance.choice(list(absorbed))]
             with suppress(adamem.FailedPreconditionError, adamem.NotFoundError):
                 self.client.jobs.wait(self.client.duplicates.undo(slot_id=survivor, namespace=name))
-            for held in self.memories[name].held.values():
-                held -= {each for each in absorbed if self.absorbers[name, each] == survivor}
             self.observe(name)
 
     def snapshot(self, name: str) -> None:

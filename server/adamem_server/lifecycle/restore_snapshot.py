@@ -6,7 +6,7 @@ Cost: O(changes since the snapshot), some 40 microseconds each, in which other w
 the namespace, some 5 each, where slots come back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,13 @@ from adamem_server.memory.superseding import forget_former, put_restored
 from adamem_server.memory.writer import MAX_GROUP_SLOTS
 from adamem_server.store.codec import Change, Head
 from adamem_server.store.cue_rows import cue_key
-from adamem_server.store.duplicates import absorbed_by, move_absorbed, remove_absorbed
+from adamem_server.store.duplicates import (
+    absorbed_by,
+    add_absorbed,
+    all_undone,
+    move_absorbed,
+    remove_absorbed,
+)
 from adamem_server.store.erasing import survivors_of
 from adamem_server.store.history import read_history, rows_of_cue, superseded_by, superseded_version
 from adamem_server.store.slot_store import WriteBatch
@@ -127,6 +133,7 @@ class _Restoring:
         # All that is to be changed is known before anything is: what is done here ends versions too.
         ended = [slot_id for _, slot_id in ended_since(batch, number, snapshot.sequence)]
         seen = set(ended)
+        undone = self._undone()
         new = [(row, slot) for row, slot in batch.slots(number, snapshot.next_row - 1) if slot.id not in seen]
         for row, slot in new:
             self._remove(row, slot)
@@ -136,6 +143,7 @@ class _Restoring:
                 batch.flush()
         batch.flush()
         self._separate()
+        self._absorb_again(undone)
         for slot in self._removed:
             self._hand_over(slot)
         sequence, counts = self._head.sequence + 1, self._counts
@@ -188,6 +196,43 @@ class _Restoring:
             row_now = batch.row(number, absorbed.slot.id)
             assert row_now is not None
             move_absorbed(batch, number, absorbed.row, row_now)
+
+    def _undone(self) -> dict[str, int]:
+        """What was absorbed at the snapshot, and was brought back by an undo since: by id, the row that it had then."""
+        batch, number, snapshot = self._batch, self._number, self._snapshot
+        found: dict[str, int] = {}
+        for row, _, absorbed in list(all_undone(batch, number)):
+            slot_id, then = absorbed.slot.id, absorbed.row
+            if max(row, then) >= snapshot.next_row or is_expired(absorbed.slot, self._now):
+                continue
+            if state_at(batch, number, slot_id, snapshot) is None and then > found.get(slot_id, 0):
+                found[slot_id] = then
+        for slot_id, then in found.items():
+            # It goes, and keeps what it had absorbed itself.
+            if (now := batch.row(number, slot_id)) is not None:
+                move_absorbed(batch, number, now, then)
+        return found
+
+    def _absorb_again(self, undone: Mapping[str, int]) -> None:
+        """What an undo had brought back is absorbed by its survivor, if that is there."""
+        batch, number = self._batch, self._number
+        for row, n, absorbed in list(all_undone(batch, number)) if undone else ():
+            slot_id = absorbed.slot.id
+            is_free = batch.slot(number, row) is not None and batch.row(number, slot_id) is None
+            if not is_free or undone.get(slot_id) != absorbed.row:
+                continue
+            others = [
+                (o, m, e) for o in survivors_of(batch, number, {slot_id}) for m, e in absorbed_by(batch, number, o)
+            ]
+            others = [each for each in others if each[2].slot.id == slot_id]
+            if any(batch.slot(number, other) is not None for other, _, _ in others):
+                continue
+            for other, m, each in others:
+                # What has absorbed it since is gone.
+                move_absorbed(batch, number, each.row, absorbed.row)
+                remove_absorbed(batch, number, other, m)
+            remove_absorbed(batch, number, row, n)
+            add_absorbed(batch, number, row, absorbed)
 
     def _remove(self, row: int, slot: Slot) -> None:
         self._n_bytes -= self._batch.slot_bytes(self._number, row)

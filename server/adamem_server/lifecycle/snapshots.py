@@ -21,6 +21,7 @@ from adamem_server.memory.jobs import known_request, remember
 from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.reading import find_namespace
 from adamem_server.store.codec import Request
+from adamem_server.store.duplicates import drop_undone
 from adamem_server.store.slot_store import ReadView, WriteBatch
 from adamem_server.store.snapshot_types import SlotDiff, Snapshot
 from adamem_server.store.snapshots import (
@@ -199,12 +200,18 @@ class Snapshots:
             slot_ids = [slot_id for _, slot_id in ended]
             n_released += write(self._parts.writer, partial(_release, number, slot_ids), weight=len(ended), frees=True)
             after = ended[-1][0]
-        write(self._parts.writer, lambda batch: delete_snapshot(batch, number, snapshot.name), frees=True)
+        write(self._parts.writer, partial(_forget, number, snapshot.name), frees=True)
         return n_released
 
 
 def _release(number: int, slot_ids: Sequence[str], batch: WriteBatch) -> int:
     return sum(batch.trail(number).release(slot_id) for slot_id in slot_ids)
+
+
+def _forget(number: int, name: str, batch: WriteBatch) -> None:
+    delete_snapshot(batch, number, name)
+    if next(read_snapshots(batch, number), None) is None:
+        drop_undone(batch, number)
 
 
 def _still(batch: WriteBatch, number: int, name: str) -> Namespace:

@@ -206,7 +206,10 @@ class RestoreJob(_RowsJob):
         used = batch.access(number, to)
         left = Access(max(used.count - absorbed.access.count, 0), used.accessed_at)
         stored.put_access(batch, number, to, left)
-        stored.remove_absorbed(batch, number, to, ordinal)
+        if any(to < row and absorbed.row < row for _, row in read_history(batch, number).pins):
+            stored.set_undone(batch, number, to, ordinal, absorbed)
+        else:
+            stored.remove_absorbed(batch, number, to, ordinal)
         row = rows.row_for(absorbed)
         rows.put(row, None, absorbed.slot, *vectors)
         stored.put_access(batch, number, row, absorbed.access)

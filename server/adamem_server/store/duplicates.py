@@ -11,6 +11,9 @@ from adamem_server.store.version_types import Trace
 from adamem_server.types import Absorbed, Access, DuplicatePair
 
 _MAX_ORDINAL: Final = 2**32 - 1
+# Ordinals from here on are of what an undo has brought back, kept while there are snapshots that have it absorbed.
+_UNDONE: Final = 2**31
+_ROW_KEY_BYTES: Final = len(keys.row_key(0, 0))
 
 
 def put_forms(batch: WriteBatch, number: int, row: int, forms: Sequence[bytes]) -> None:
@@ -72,9 +75,33 @@ def absorbed_by(view: ReadView, number: int, row: int, after: int = 0) -> Iterat
     if not cursor.set_range(keys.absorbed_key(number, row, after + 1)):
         return
     for key, value in cursor:
-        if not key.startswith(prefix):
+        if not key.startswith(prefix) or keys.last_u32(key) >= _UNDONE:
             return
         yield keys.last_u32(key), decode_absorbed(value)
+
+
+def all_undone(view: ReadView, number: int) -> Iterator[tuple[int, int, Absorbed]]:
+    """(survivor's row, ordinal, what was absorbed) of all that undoes have brought back and snapshots may have.
+
+    Cost: O(absorbed), a look at a key each.
+    """
+    prefix = keys.number_key(number)
+    for key, value in view.scan("absorbed", prefix, prefix):
+        if keys.last_u32(key) >= _UNDONE:
+            yield keys.row_of(key[:_ROW_KEY_BYTES]), keys.last_u32(key), decode_absorbed(value)
+
+
+def set_undone(batch: WriteBatch, number: int, row: int, ordinal: int, absorbed: Absorbed) -> None:
+    """Keep what an undo brings back out of what a survivor has absorbed, for snapshots."""
+    remove_absorbed(batch, number, row, ordinal)
+    place = max(_UNDONE, _last(batch, number, row, _MAX_ORDINAL) + 1)
+    put_absorbed(batch, number, row, place, absorbed)
+
+
+def drop_undone(batch: WriteBatch, number: int) -> None:
+    """Forget what was kept so: there are no snapshots any more."""
+    for row, ordinal, _ in list(all_undone(batch, number)):
+        remove_absorbed(batch, number, row, ordinal)
 
 
 def add_absorbed(batch: WriteBatch, number: int, row: int, absorbed: Absorbed) -> None:
@@ -89,9 +116,13 @@ def put_absorbed(batch: WriteBatch, number: int, row: int, ordinal: int, absorbe
 
 def last_absorbed(view: ReadView, number: int, row: int) -> int:
     """The highest ordinal of what a row has absorbed; 0: nothing."""
+    return _last(view, number, row, _UNDONE)
+
+
+def _last(view: ReadView, number: int, row: int, below: int) -> int:
     prefix = keys.row_key(number, row)
     cursor = view.cursor("absorbed")
-    end = keys.absorbed_key(number, row, _MAX_ORDINAL)
+    end = keys.absorbed_key(number, row, below)
     found = cursor.prev() if cursor.set_range(end) else cursor.last()
     return keys.last_u32(cursor.key()) if found and cursor.key().startswith(prefix) else 0
 
@@ -101,9 +132,15 @@ def remove_absorbed(batch: WriteBatch, number: int, row: int, ordinal: int) -> N
     batch.delete("absorbed", keys.absorbed_key(number, row, ordinal))
 
 
+def _entries(view: ReadView, number: int, row: int) -> Iterator[tuple[int, Absorbed]]:
+    """(ordinal, what was absorbed) of a row, with what undoes brought back."""
+    prefix = keys.row_key(number, row)
+    return ((keys.last_u32(key), decode_absorbed(value)) for key, value in view.scan("absorbed", prefix, prefix))
+
+
 def move_absorbed(batch: WriteBatch, number: int, row: int, to: int) -> None:
     """A slot takes what it has absorbed along from a row that it left to the one that it gets."""
-    for ordinal, absorbed in list(absorbed_by(batch, number, row)) if row != to else ():
+    for ordinal, absorbed in list(_entries(batch, number, row)) if row != to else ():
         remove_absorbed(batch, number, row, ordinal)
         put_absorbed(batch, number, to, ordinal, absorbed)
 
@@ -115,7 +152,7 @@ def forget_absorbed(
 
     Of the history of the latter `trace` stays.
     """
-    gone = [(n, each) for n, each in absorbed_by(batch, number, row) if each.slot.id in slot_ids]
+    gone = [(n, each) for n, each in _entries(batch, number, row) if each.slot.id in slot_ids]
     for ordinal, absorbed in gone:
         batch.delete_absorbed(number, absorbed.row, trace)
         remove_absorbed(batch, number, row, ordinal)

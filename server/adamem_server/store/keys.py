@@ -25,7 +25,8 @@
     forms        number u32 | form 8 bytes | row u32                     empty
     row_forms    number u32 | row u32                                    its forms, 8 bytes each
     form_builds  number u32                                              rows without their forms: first u32, last u32
-    absorbed     number u32 | row of the survivor u32 | ordinal u32      duplicate_codec.encode_absorbed
+    absorbed     number u32 | row of the survivor u32 | ordinal u32      duplicate_codec.encode_absorbed; ordinals from
+                                                                         2^31 on: undone, kept for snapshots
     merges       number u32 | dry run u8 | job id 16 bytes | n u32       duplicate_codec.encode_merge
     generations  number u32                                              codec.encode_generations
     stale        space u32 | row u32                                     empty: the row was written after its vector

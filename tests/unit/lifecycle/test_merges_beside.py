@@ -373,3 +373,60 @@ def test_all_of_a_chain_that_comes_back_is_absorbed_no_more(world: World) -> Non
     assert sorted(lab.contents("ann")) == ["thing eight", "thing nine", "thing one"]
     assert [absorbed(world, each) for each in (first, second, third)] == [[], [], [fourth]]
     world.check()
+
+
+@pytest.mark.parametrize("since", ["nothing", "absorbed again", "absorbed by another", "changed", "survivor deleted"])
+def test_what_an_undo_brought_back_since_a_snapshot_is_absorbed_again_by_its_restore(world: World, since: str) -> None:
+    lab = world.lab
+    survivor, other = lab.put("ann", "thing one", "THING one!")
+    lab.put("ann", "thing nine")
+    merge(world)
+    before = lab.engine.get_slot("ann", survivor)
+    world.lifecycle.snapshots.create("ann", "merged")
+    then = world.state()
+    world.done(world.lifecycle.undo_deduplicate("ann", slot_id=survivor))
+    if since == "absorbed again":
+        merge(world)
+    elif since == "absorbed by another":
+        lab.engine.delete_slots("ann", slot_ids=[survivor])
+        lab.put("ann", "thing four", id=other)
+        lab.put("ann", "THING four!")
+        merge(world)
+    elif since == "changed":
+        lab.put("ann", "thing two", id=other)
+    elif since == "survivor deleted":
+        lab.engine.delete_slots("ann", slot_ids=[survivor])
+    world.restore("merged")
+    assert world.state().keys() == then.keys()
+    after = lab.engine.get_slot("ann", survivor)
+    assert [each.slot for each in after.absorbed] == [each.slot for each in before.absorbed]
+    assert after.slot == before.slot
+    world.check()
+    world.done(world.lifecycle.undo_deduplicate("ann", slot_id=survivor))
+    assert sorted(lab.contents("ann")) == ["THING one!", "thing nine", "thing one"]
+    world.check()
+    world.lifecycle.snapshots.delete("ann", "merged")
+    # The history has the slot that the restore removed, with what it had absorbed.
+    assert n_absorbed(world) == (since == "absorbed by another")
+
+
+def test_what_undoes_brought_back_is_erased_where_snapshots_had_it_absorbed(world: World) -> None:
+    lab = world.lab
+    survivor, other = lab.put("ann", "thing one", "THING one!")
+    merge(world)
+    world.lifecycle.snapshots.create("ann", "merged")
+    world.done(world.lifecycle.undo_deduplicate("ann", slot_id=survivor))
+    lab.put("ann", "thing two", id=survivor)
+    assert n_absorbed(world) == 1
+    erasure = Erasure(lab.engine)
+    erasure.start()
+    try:
+        erasure.delete_slots("ann", slot_ids=[other], erase=True)
+    finally:
+        erasure.close()
+    assert n_absorbed(world) == 0
+    data = b"".join(path.read_bytes() for path in lab.store.path.rglob("*") if path.is_file())
+    assert b"THING one!" not in data
+    world.restore("merged")
+    assert absorbed(world, survivor) == []
+    world.check()
