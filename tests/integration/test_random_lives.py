@@ -339,6 +339,8 @@ class Life(Keeping):
         copy.said = {slot_id: set(texts) for slot_id, texts in self.memories[source].said.items()}
         copy.asked = {slot_id: set(texts) for slot_id, texts in self.memories[source].asked.items()}
         self.ever_expired |= set(self.memories[source].expires)
+        # What has expired is copied too where it is not swept yet.
+        copy.expires = dict(self.memories[source].expires)
         self.observe(target, restored=True)
 
     def restore_version(self, name: str) -> None:
