@@ -478,10 +478,9 @@ class WriteBatch(ReadView):
     ) -> tuple[int, bool]:
         """Remove a slot, at a time, but from the journal; pairs that name it forget it. `trace` stays of it.
 
-        What it has absorbed goes too, and as much of its history, unless it is itself being absorbed or a version of it
-        is kept. Of a summary nothing at all stays: it tells what other slots do, which may be erased. Tables that are
-        known to hold nothing of its row may be named `absent`. Returns the bytes of the slot with its vectors, and
-        whether its cue had one.
+        What it has absorbed goes too, with as much history, unless it is being absorbed or a version of it is kept.
+        Of a summary nothing at all stays: it tells what other slots do, which may be erased. Tables that are known to
+        hold nothing of its row may be named `absent`. Returns the bytes of slot and vectors; whether its cue had one.
         """
         trace = Trace.NOTHING_AT_ALL if slot.sources else trace
         trail = self.trail(number)
@@ -633,10 +632,7 @@ class WriteBatch(ReadView):
         self._put_pair(number, pair, replace(stored, helped=helped, unhelpful=unhelpful))
 
     def delete_absorbed(self, number: int, row: int, trace: Trace) -> None:
-        """Remove what a row has absorbed; `trace` stays of the history of these.
-
-        Also what these had absorbed before, if no version of them is kept that has it.
-        """
+        """Remove what a row has absorbed, and what that had, if no version has it; `trace` stays of their history."""
         prefix, trail = keys.row_key(number, row), self.trail(number)
         for key, value in list(self.scan("absorbed", prefix, prefix)):
             absorbed = decode_absorbed(value)
