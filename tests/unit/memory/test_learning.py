@@ -281,8 +281,9 @@ def test_feedback_needs_the_encoder_of_the_namespace(lab: Lab) -> None:
 
 
 def queries(lab: Lab, namespace: str = "n") -> list[tuple[str, bool]]:
+    number = stored(lab, namespace).number
     with lab.store.read() as view:
-        return [(pair.query, pair.is_cue) for _, pair in view.pairs(stored(lab, namespace).number)]
+        return [(pair.query, pair.is_cue) for _, pair in view.pairs(number)]
 
 
 def test_a_cue_is_a_pair_as_long_as_it_stands_there(lab: Lab) -> None:
