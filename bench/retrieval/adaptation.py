@@ -47,7 +47,7 @@ def run(service: Service, stored: Sequence[Stored], mode: str) -> tuple[dict[str
         train_s.append(time.perf_counter() - started)
         then = [judged for judged, _ in ask(service, one, tested, mode)]
         fresh = untaught(taught, tested)
-        table[one.conversation.id] = _row(first, then, fresh) | {"taught": len(taught), "adapter": state}
+        table[one.conversation.id] = _row(first, then, fresh) | {"taught": len(taught), "adapter": str(state)}
         before, after, unknown = before + first, after + then, unknown + fresh
     values = figures(before, after, unknown)
     values["locomo_adapted_worst_gain_r5"] = min(row["gain"] for row in table.values())

@@ -106,14 +106,14 @@ class Service:
         """Tells which slots helped with a question."""
         self.memory.Feedback(_messages.FeedbackRequest(namespace=namespace, text=text, helped_slot_ids=helped))
 
-    def train(self, namespace: str) -> str:
-        """Trains a namespace's adapter and waits: the adapter that serves then, as text."""
+    def train(self, namespace: str) -> Any:
+        """Trains a namespace's adapter and waits: its status then."""
         self.admin.TrainAdapter(_admin_messages.TrainAdapterRequest(namespace=namespace), timeout=TIMEOUT_S)
         deadline = time.monotonic() + TIMEOUT_S
         while True:
             adapter = self.admin.GetAdapter(_admin_messages.GetAdapterRequest(namespace=namespace)).adapter
             if not adapter.training:
-                return str(adapter)
+                return adapter
             assert time.monotonic() < deadline, adapter
             time.sleep(0.05)
 
