@@ -58,4 +58,5 @@ def modules() -> list[str]:
 
 
 def _entry(path: str, *, members: bool = True) -> str:
-    return f"::: {path}\n" + ("\n" if members else "    options:\n      members: false\n\n")
+    without = "    options:\n      members: false\n      inherited_members: false\n"  # else it has the private ones too
+    return f"::: {path}\n{'' if members else without}\n"

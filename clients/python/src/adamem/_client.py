@@ -84,7 +84,6 @@ class Client(AdapterCalls):
         jobs: Long work of the server: `get`, `list`, `cancel`, `watch`, `wait`.
         duplicates: Of a namespace: `merge`, `undo`, `pairs`, `absorbed`.
         lifecycle: What starts it: `verify`, `compact`, `compact_data`, `reembed`, `consolidate`, `report`.
-        packages: Namespaces as files: `export_namespace`, `import_namespace`.
         backups: Backups of the whole server: `save`.
         packages: A namespace as one file, and back: `export_namespace`, `import_namespace`.
         history: Former versions of slots: `list`, `restore`.
