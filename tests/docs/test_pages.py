@@ -66,6 +66,11 @@ def test_what_is_not_run_says_why() -> None:
     assert reasons == NOT_RUN, [block.place for block in every() if block.value not in NOT_RUN and not block.is_run]
 
 
+def test_no_shell_is_asked_to_expand_a_quoted_tilde() -> None:
+    # Here ~/adamem is replaced before bash reads it, so that no run of a page tells.
+    assert [block.place for block in every() if block.language == "bash" and re.search(r"""['"]~/""", block.text)] == []
+
+
 def test_every_file_of_a_page_is_used() -> None:
     for found in PAGES.values():
         for number, block in enumerate(found):
