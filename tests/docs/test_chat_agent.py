@@ -45,3 +45,11 @@ def test_the_model_is_told_what_the_user_said(reader: Session, server: ServerPro
     assert "I am allergic to strawberries" in system["content"]
     assert "Ivan" not in system["content"]
     assert user == {"role": "user", "content": "What am I allergic to: strawberries?"}
+
+
+def test_a_question_that_was_asked_before_is_no_answer(reader: Session, server: ServerProcess, tmp_path: Path) -> None:
+    reader.play([replace(IN_ANOTHER, text=IN_ANOTHER.text.replace("chat-with-model", "chat-again"))])
+    talk(server, tmp_path, "olga", "I am allergic to strawberries", "My brother Pavel sings in the choir of Tartu")
+    first = talk(server, tmp_path, "olga", "Where does my brother Pavel sing?")
+    assert first == "> Where does my brother Pavel sing?\nYou told me: My brother Pavel sings in the choir of Tartu\n"
+    assert talk(server, tmp_path, "olga", "Where does my brother Pavel sing?") == first
