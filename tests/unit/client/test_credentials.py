@@ -166,6 +166,14 @@ def test_no_server(twin: str, tmp_path: Path) -> None:
         version(twin, f"unix:{tmp_path / 'no.sock'}")
 
 
+def test_localhost_may_be_reached_at_its_other_address() -> None:
+    failed = "failed to connect to all addresses; last error: UNKNOWN: {}:1: Failed to connect to remote host: {}"
+    refused, closed = "Connection refused", "Socket closed"
+    assert "127.0.0.1" in connection_hint(failed.format("ipv6:%5B::1%5D", refused), tls=True)
+    assert "127.0.0.1" not in connection_hint(failed.format("ipv4:127.0.0.1", refused), tls=True)
+    assert "nothing listens" not in connection_hint(failed.format("ipv6:%5B::1%5D", closed), tls=True)
+
+
 @TWINS
 def test_waiting_says_what_it_waited_for(twin: str, ports: dict[str, int]) -> None:
     def plainly() -> None:

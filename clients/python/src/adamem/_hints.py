@@ -2,9 +2,13 @@
 
 from typing import Final
 
+_REFUSED: Final = "Connection refused"
+# A server is on 127.0.0.1 alone by default: of localhost's two addresses gRPC tells what it met at one, by chance.
+_LOCALHOST: Final = "ipv6:%5B::1%5D:"
+_TELLS_MORE: Final = " If it is, 127.0.0.1 in the place of localhost gets a message that tells more"
 # Part of what gRPC says of a failed connection, whether TLS was spoken (None: either way), and what that means.
 _HINTS: Final[tuple[tuple[str, bool | None, str], ...]] = (
-    ("Connection refused", None, "nothing listens there; is the server running (adamem serve), and on this port?"),
+    (_REFUSED, None, "nothing listens there; is the server running (adamem serve), and on this port?"),
     ("No such file or directory", None, "there is no such socket; is the server running (adamem serve)?"),
     ("errors resolving", None, "the endpoint's host is not known"),
     ("DNS resolution failed", None, "the endpoint's host is not known"),
@@ -39,5 +43,5 @@ def connection_hint(details: str, *, tls: bool) -> str:
     if details.startswith(_NOT_CONNECTED):
         for part, spoken, hint in _HINTS:
             if part in details and spoken in (None, tls):
-                return hint
+                return hint + (_TELLS_MORE if part is _REFUSED and _LOCALHOST in details else "")
     return ""
