@@ -67,6 +67,7 @@ def test_datetimes_become_rfc_3339_in_utc() -> None:
         ({}, "filter", "empty"),
         ("user_id", "filter", "dictionary"),
         ({"lang": "ru"}, "filter.lang", "metadata.lang"),
+        ({"userid": "u"}, "filter.userid", "mean 'user_id'?"),
         ({"metadata": {"lang": "ru"}}, "filter.metadata", "metadata.KEY"),
         ({"metadata.": 1}, "filter.metadata.", "unknown field"),
         ({"role": {"$regex": "a"}}, "filter.role.$regex", "$exists"),

@@ -13,6 +13,7 @@ Datetimes need a time zone. Anything else is a FilterError that names it; the se
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -87,7 +88,10 @@ def _entry(key: Any, value: Any, path: str) -> pb.Filter:
         hint = "it belongs to a field" if key in _FIELD_OPERATORS else f"use one of {' '.join(_COMBINATIONS)}"
         raise _wrong(here, f"unknown operator {key!r} here; {hint}")
     if key not in FIELDS and not (key.startswith(_METADATA) and len(key) > len(_METADATA)):
-        hint = "name a key of it, 'metadata.KEY'." if key == "metadata" else f"did you mean 'metadata.{key}'?"
+        close = get_close_matches(key, FIELDS, n=1, cutoff=0.8)
+        hint = f"did you mean '{close[0] if close else _METADATA + key}'?"
+        if key == "metadata":
+            hint = "name a key of it, 'metadata.KEY'."
         raise _wrong(here, f"unknown field {key!r}; {hint} Fields are {', '.join(FIELDS)} and metadata.KEY")
     return _on_field(key, value, here)
 
