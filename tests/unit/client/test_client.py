@@ -262,6 +262,23 @@ def test_what_cannot_be_meant_is_not_sent(client, server, call) -> None:
     assert server.seen == []
 
 
+@pytest.mark.parametrize(
+    ("call", "field"),
+    [
+        (lambda client: client.query("x", top_k="3"), "top_k"),
+        (lambda client: client.query("x", top_k=3.0), "top_k"),
+        (lambda client: client.query(["x"]), "text"),
+        (lambda client: client.feedback("x", helped=[adamem.SlotInput("x")]), "helped_slot_ids[0]"),
+        (lambda client: client.delete_slots(["a", 1]), "slot_ids[1]"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_told_by_its_field(client, call, field) -> None:
+    with pytest.raises(adamem.InvalidArgumentError) as caught:
+        call(client)
+    assert caught.value.violations[0].field == field
+    assert "expected, not" in caught.value.message
+
+
 def test_batch_results_come_one_by_one(client) -> None:
     result = client.batch_update(["good", {"content": "bad"}, adamem.SlotInput("fine")])
     assert [each.ok for each in result] == [True, False, True]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
+from operator import index
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -130,6 +131,24 @@ def _check_pair(certificate: str | os.PathLike[str], key: str | os.PathLike[str]
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         raise invalid("client_key", f"{os.fspath(key)} is no key of {os.fspath(certificate)}: {error}") from error
+
+
+def _whole(number: Any, field: str) -> int | None:
+    """A whole number, where one is given; protobuf does not tell which value it does not take."""
+    try:
+        return None if number is None else index(number)
+    except TypeError as error:
+        raise invalid(field, f"a whole number is expected, not {number!r}") from error
+
+
+def _ids(ids: Any, field: str) -> list[str]:
+    """One id of a slot, or several."""
+    found = [ids] if isinstance(ids, str) else list(ids)
+    for number, each in enumerate(found):
+        if not isinstance(each, str):
+            problem = f"an id is expected, not {type(each).__name__}; hits and slots have it as .id"
+            raise invalid(f"{field}[{number}]", problem)
+    return found
 
 
 class BaseClient:
@@ -273,6 +292,8 @@ class BaseClient:
     ) -> memory_pb.QueryRequest:
         if (text is None) == (vector is None):
             raise invalid("text", "exactly one of text and vector is expected")
+        if text is not None and not isinstance(text, str):
+            raise invalid("text", f"text is expected, not {type(text).__name__}")
         with building("query"):
             return made(
                 memory_pb.QueryRequest,
@@ -280,7 +301,7 @@ class BaseClient:
                 namespaces=self._namespaces_or_own(namespace),
                 text=text,
                 vector=None if vector is None else vector_to_proto(vector),
-                top_k=top_k,
+                top_k=_whole(top_k, "top_k"),
                 filter=filter_to_proto(filter) if filter else None,
                 min_score=min_score,
                 include_vectors=include_vectors,
@@ -310,8 +331,8 @@ class BaseClient:
                 "",
                 namespace=self._namespace_or_own(namespace),
                 text=text,
-                helped_slot_ids=[helped] if isinstance(helped, str) else list(helped),
-                unhelpful_slot_ids=[unhelpful] if isinstance(unhelpful, str) else list(unhelpful),
+                helped_slot_ids=_ids(helped, "helped_slot_ids"),
+                unhelpful_slot_ids=_ids(unhelpful, "unhelpful_slot_ids"),
                 request_id=new_request_id() if request_id is None else request_id,
             )
 
@@ -396,7 +417,7 @@ class BaseClient:
     ) -> memory_pb.DeleteSlotsRequest:
         if (slot_ids is None) == (filter is None):
             raise invalid("slot_ids", "exactly one of slot_ids and filter is expected")
-        ids = [slot_ids] if isinstance(slot_ids, str) else list(slot_ids or ())
+        ids = _ids(slot_ids or (), "slot_ids")
         if filter is None and not ids:
             raise invalid("slot_ids", "holds no id")
         with building("slot_ids"):
