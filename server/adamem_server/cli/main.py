@@ -1,5 +1,6 @@
 """The `adamem` command: options that hold for all commands, and the table of these, each loaded when it is called."""
 
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
@@ -84,6 +85,9 @@ COMMANDS: Final = {
 @click.pass_context
 def main(context: click.Context, /, **settings: Any) -> None:
     """AdaMem: the long-term memory of LLM agents."""
+    if context.invoked_subcommand != "serve":
+        # What gRPC logs by itself of each attempt to connect, the command's error says once.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # noqa: TID251
     session = context.ensure_object(Session)
     for name, value in settings.items():
         setattr(session, name, value)

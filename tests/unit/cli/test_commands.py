@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -197,6 +198,20 @@ def test_where_no_server_is_the_error_says_how_to_start_one(run) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: nothing listens there; is the server running (adamem serve)")
     assert result.stderr.endswith(" [UNAVAILABLE]\n")
+
+
+def test_grpc_logs_nothing_beside_the_error(endpoint: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "adamem_server.cli", "--endpoint", f"https://{endpoint}", "query", "text"],
+        env={name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: what listens there speaks no TLS")
+    assert done.stderr.count("\n") == 1
 
 
 def test_an_error_of_the_server_is_one_line_and_exit_code_1(run) -> None:
