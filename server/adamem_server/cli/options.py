@@ -221,4 +221,6 @@ def joined_filter(given: Mapping[str, Any]) -> dict[str, Any] | None:
     parts: list[dict[str, Any]] = [given["filter"]] if given["filter"] else []
     parts += [{field: given[field]} for field in ("kind", *SCOPE) if given[field]]
     parts += [{"tags": tag} for tag in given["tag"]]
+    if len(parts) == 1:
+        return parts[0]  # an error then has the path that was given
     return {"$and": parts} if parts else None
