@@ -355,7 +355,7 @@ def test_a_stream_has_a_deadline(http: Http) -> None:
         head = f"POST /v1/bulk_update HTTP/1.1\r\nhost: localhost\r\ncontent-type: {LINES}\r\nx-timeout-s: 0.2\r\n"
         connection.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
         answered = b""
-        while not answered.endswith(b"}"):
+        while not answered.endswith(b"}\n"):
             answered += connection.recv(4096)
         assert answered.startswith(b"HTTP/1.1 504 ")
         assert b"DEADLINE_EXCEEDED" in answered

@@ -164,7 +164,9 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": part, "more_body": more})
 
     async def answer(self, status: int, content_type: bytes, content: bytes, headers: Headers = ()) -> None:
-        """Send a whole answer."""
+        """Send a whole answer; JSON ends its line, so that a shell's prompt does not stand behind it."""
+        if content_type in (JSON, PROBLEM):
+            content += b"\n"
         length = (b"content-length", str(len(content)).encode())
         await self.start(status, content_type, [length, *headers] if status not in _WITHOUT_CONTENT else headers)
         await self.write(content, more=False)

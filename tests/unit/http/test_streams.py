@@ -169,7 +169,7 @@ def test_the_last_message_alone() -> None:
         await last.idle()
         assert connection.sent == []
         await last.end()
-        assert connection.body == b"2"
+        assert connection.body == b"2\n"
 
     asyncio.run(main())
 
