@@ -34,6 +34,10 @@ def test_every_route_is_described() -> None:
     assert len(set(ids)) == len(ids)
 
 
+def test_groups_are_in_the_order_of_the_routes() -> None:
+    assert [tag["name"] for tag in API["tags"]][:2] == ["MemoryService", "AdminService"]
+
+
 def test_every_reference_leads_somewhere() -> None:
     for reference in references(API):
         value: Any = API

@@ -134,7 +134,8 @@ function operationOf(api, path, verb, operation) {
 async function main() {
   const api = await (await fetch("/openapi.json")).json();
   document.getElementById("version").textContent = api.info.version;
-  document.getElementById("about").textContent = api.info.description;
+  const about = api.info.description.split("`").map((part, index) => (index % 2 ? make("code", part) : part));
+  document.getElementById("about").replaceChildren(...about);
   const place = document.getElementById("operations");
   place.replaceChildren();
   const groups = new Map(api.tags.map((tag) => [tag.name, tag.description]));
