@@ -187,3 +187,37 @@ func TestTheConfigsTimeoutLimitsCallsWithoutADeadline(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestWhereNoServerIsTheErrorSaysWhatToLookAt(t *testing.T) {
+	serve := func(answer string) string {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = listener.Close() })
+		go func() {
+			for {
+				connection, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = connection.Read(make([]byte, 4096))
+				_, _ = connection.Write([]byte(answer))
+				_ = connection.Close()
+			}
+		}()
+		return listener.Addr().String()
+	}
+	http := serve("HTTP/1.1 400 Bad Request\r\n\r\n")
+	for endpoint, said := range map[string]string{
+		"127.0.0.1:1":     "is the server running (adamem serve)",
+		http:              "is it the port of HTTP?",
+		"https://" + http: "begin the endpoint with http://",
+		serve(""):         "begin the endpoint with https://",
+	} {
+		_, err := connect(t, adamem.Config{Endpoint: endpoint, Timeout: time.Second}).ServerInfo(t.Context())
+		if err == nil || !strings.Contains(err.Error(), said) {
+			t.Errorf("%s: %v", endpoint, err)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
@@ -181,7 +182,24 @@ func errorFromRPC(err error) *Error {
 	if errors.As(err, &known) {
 		return known
 	}
-	return errorFromStatus(status.Convert(err).Proto())
+	failure := errorFromStatus(status.Convert(err).Proto())
+	if failure.Code == codes.Unavailable && strings.HasPrefix(failure.Message, "connection error: ") {
+		for part, hint := range connectionHints {
+			if strings.Contains(failure.Message, part) {
+				failure.Message = hint + " (" + failure.Message + ")"
+			}
+		}
+	}
+	return failure
+}
+
+// connectionHints says what is probably wrong where no server was reached, by a part of what gRPC says.
+var connectionHints = map[string]string{
+	"connection refused":             "nothing listens there; is the server running (adamem serve), and on this port?",
+	"looked like an HTTP/1.1 header": "what listens there speaks no gRPC; is it the port of HTTP?",
+	"not look like a TLS handshake":  "what listens there speaks no TLS; begin the endpoint with http://",
+	"server preface: EOF":            "what listens there ended the connection; if it speaks TLS, begin the endpoint with https://",
+	"unknown authority":              "the server's certificate is not trusted; Config.CAFile names the file that signs it",
 }
 
 func errorFromContext(ctx context.Context) *Error {
