@@ -120,7 +120,8 @@ def run_serve(*arguments: str, **environment: str) -> subprocess.CompletedProces
     """`adamem serve` that is expected to refuse: its exit code and output."""
     return subprocess.run(
         [*COMMAND, *arguments],
-        env={**os.environ, **environment},
+        # The port that HTTP has by itself may be taken.
+        env={**os.environ, "ADAMEM_HTTP_PORT": "0", **environment},
         capture_output=True,
         text=True,
         timeout=START_TIMEOUT_S,

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from adamem_server.cli.main import main
-from adamem_server.mcp.hosts import HOSTS, configuration
+from adamem_server.mcp.hosts import HOSTS
 from adamem_server.mcp.tools import TOOLS
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "mcp.md"
@@ -41,12 +41,8 @@ def test_every_host(host: str, key: str, more: dict[str, str]) -> None:
     assert {name: entry[name] for name in more} == more
 
 
-def test_docs_show_what_is_printed() -> None:
+def test_docs_have_every_host_and_every_argument_of_a_tool() -> None:
     text = DOCS.read_text(encoding="utf-8")
-    (shown,) = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    arguments = ["mcp", "--user-id", "ann"]
-    for host in ("claude-desktop", "cursor"):
-        assert json.loads(shown) == configuration(HOSTS[host], "/home/ann/.venv/bin/adamem", arguments, {})
     assert set(re.findall(r"`adamem mcp config ([a-z-]+)`", text)) == set(HOSTS)
     for tool in TOOLS:
         (given,) = re.findall(rf"^\| `{tool.name}\(([^)]*)\)`", text, re.MULTILINE)
