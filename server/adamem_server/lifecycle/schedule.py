@@ -23,7 +23,6 @@ _LOOK_S: Final = 1.0
 _PATIENCE_S: Final = 600.0
 # One that failed, or left all as it was, is not tried again before.
 _AGAIN_S: Final = 60.0
-_US: Final = 1_000_000
 
 _log = structlog.get_logger(__name__)
 

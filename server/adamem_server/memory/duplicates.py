@@ -145,6 +145,12 @@ _NEGATIONS: Final = frozenset(
 class Form:
     """A text as it is compared: `texts_alike` says how.
 
+    `normal` is what exact duplicates have in common: Unicode NFKC, lower case, white space and punctuation gone;
+    apostrophes too, where no other word comes of it. What means something stays: signs and points of numbers ("-5",
+    "$5", "3.5", "50%"), symbols ("C++", "C#", emoji), "&", "_" and "(" inside code, superscripts, the case of words
+    such as keys, "we're" beside "were", a sad face. Of a text without any word all stays. "?" goes: a question and a
+    statement in the same words are the same here.
+
     `keys` are hashes of its letters; `signs` its numbers, symbols and negations, `pictures` its emoji, in order.
     """
 
@@ -170,17 +176,6 @@ def form(text: str) -> Form:
     pictures = tuple(word for word in words if _is_picture(word))
     n_words = sum(any(map(str.isalnum, word)) for word in words)
     return Form(normal, tuple(keys or [_key(normal)]), _signs(words), pictures, n_words)
-
-
-def normal_form(text: str) -> str:
-    """What exact duplicates have in common.
-
-    Unicode NFKC, lower case, white space and punctuation gone; apostrophes too, where no other word comes of it. What
-    means something stays: signs and points of numbers ("-5", "$5", "3.5", "50%"), symbols ("C++", "C#", emoji), "&",
-    "_" and "(" inside code, superscripts, the case of words such as keys, "we're" beside "were", a sad face. Of a text
-    without any word all stays. "?" goes: a question and a statement in the same words are the same here.
-    """
-    return form(text).normal
 
 
 def texts_alike(one: str, other: str) -> DuplicateKind | None:

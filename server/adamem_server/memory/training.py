@@ -27,7 +27,6 @@ _MAX_HARD: Final = 1_024
 _MAX_SAMPLED: Final = 1_024
 # How sure the ranking must be better without the adapter that serves, on pairs younger than it, to withdraw it.
 _WITHDRAWAL_CONFIDENCE: Final = 0.9
-_US: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,7 +273,7 @@ class TurnTable:
             return self._table is not None
 
     def prepare(self) -> None:
-        """Read the slots if somebody has asked whether that was done. Cost: some 15 microseconds a turn of a dialogue."""
+        """Read the slots if somebody has asked whether that was done. Cost: some 15 microseconds a turn."""
         with self._lock:
             if self._wanted and self._table is None:
                 self._built()

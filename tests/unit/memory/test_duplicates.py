@@ -16,7 +16,6 @@ from adamem_server.memory.duplicates import (
     cosine,
     form,
     is_formula,
-    normal_form,
     same_scope,
     scope_keys,
     texts_alike,
@@ -144,7 +143,7 @@ def test_every_text_is_like_itself(text: str) -> None:
 @given(texts, texts)
 def test_likeness_is_symmetric(one: str, other: str) -> None:
     assert texts_alike(one, other) is texts_alike(other, one)
-    assert (texts_alike(one, other) is EXACT) == (normal_form(one) == normal_form(other))
+    assert (texts_alike(one, other) is EXACT) == (form(one).normal == form(other).normal)
     if texts_alike(one, other) is not None:
         assert set(form(one).keys) & set(form(other).keys), "they must be candidates of each other"
 
