@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -189,7 +190,7 @@ func TestTheConfigsTimeoutLimitsCallsWithoutADeadline(t *testing.T) {
 }
 
 func TestWhereNoServerIsTheErrorSaysWhatToLookAt(t *testing.T) {
-	serve := func(answer string) string {
+	serve := func(answer string, reset bool) string {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -203,17 +204,24 @@ func TestWhereNoServerIsTheErrorSaysWhatToLookAt(t *testing.T) {
 				}
 				_, _ = connection.Read(make([]byte, 4096))
 				_, _ = connection.Write([]byte(answer))
+				if tcp := connection.(*net.TCPConn); reset {
+					_ = tcp.SetLinger(0)
+				} else { // Bytes unread at the close would reset the connection.
+					_ = tcp.CloseWrite()
+					_, _ = io.Copy(io.Discard, tcp)
+				}
 				_ = connection.Close()
 			}
 		}()
 		return listener.Addr().String()
 	}
-	http := serve("HTTP/1.1 400 Bad Request\r\n\r\n")
+	http := serve("HTTP/1.1 400 Bad Request\r\n\r\n", false)
 	for endpoint, said := range map[string]string{
 		"127.0.0.1:1":     "is the server running (adamem serve)",
 		http:              "is it the port of HTTP?",
 		"https://" + http: "begin the endpoint with http://",
-		serve(""):         "begin the endpoint with https://",
+		serve("", false):  "begin the endpoint with https://",
+		serve("", true):   "begin the endpoint with https://",
 	} {
 		_, err := connect(t, adamem.Config{Endpoint: endpoint, Timeout: time.Second}).ServerInfo(t.Context())
 		if err == nil || !strings.Contains(err.Error(), said) {

@@ -193,12 +193,16 @@ func errorFromRPC(err error) *Error {
 	return failure
 }
 
+const endedConnection = "what listens there ended the connection; if it speaks TLS, begin the endpoint with https://"
+
 // connectionHints says what is probably wrong where no server was reached, by a part of what gRPC says.
+// What ends a connection with bytes unread resets it, which overtakes the end and whatever was answered.
 var connectionHints = map[string]string{
 	"connection refused":             "nothing listens there; is the server running (adamem serve), and on this port?",
 	"looked like an HTTP/1.1 header": "what listens there speaks no gRPC; is it the port of HTTP?",
 	"not look like a TLS handshake":  "what listens there speaks no TLS; begin the endpoint with http://",
-	"server preface: EOF":            "what listens there ended the connection; if it speaks TLS, begin the endpoint with https://",
+	"server preface: EOF":            endedConnection,
+	"preface: connection reset":      endedConnection,
 	"unknown authority":              "the server's certificate is not trusted; Config.CAFile names the file that signs it",
 }
 

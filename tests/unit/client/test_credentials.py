@@ -1,9 +1,12 @@
 """TLS, certificates of clients, tokens: what is sent, and what an error says when the two sides do not agree."""
 
 import asyncio
+import contextlib
 import http.server
 import io
 import shutil
+import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -199,6 +202,26 @@ def test_the_port_of_http(twin: str) -> None:
         with pytest.raises(adamem.UnavailableError, match="speaks no gRPC; is it the port of HTTP"):
             version(twin, f"127.0.0.1:{server.server_port}")
         server.shutdown()
+
+
+@TWINS
+@pytest.mark.parametrize(
+    ("scheme", "said"), [("", "begin the endpoint with https://"), ("https://", "give client_cert")]
+)
+def test_a_connection_that_is_reset(twin: str, scheme: str, said: str) -> None:
+    def reset_all() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection = listener.accept()[0]
+                connection.recv(1)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=reset_all, daemon=True).start()
+        with pytest.raises(adamem.UnavailableError, match=f"ended the connection.*{said}"):
+            version(twin, f"{scheme}127.0.0.1:{listener.getsockname()[1]}")
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_stream_says_it_too(ports: dict[str, int], tmp_path: Path) -> None:

@@ -6,6 +6,14 @@ _REFUSED: Final = "Connection refused"
 # A server is on 127.0.0.1 alone by default: of localhost's two addresses gRPC tells what it met at one, by chance.
 _LOCALHOST: Final = "ipv6:%5B::1%5D:"
 _TELLS_MORE: Final = " If it is, 127.0.0.1 in the place of localhost gets a message that tells more"
+# What ends a connection with bytes unread resets it, which overtakes the end and whatever was answered.
+_RESET: Final = "Connection reset by peer"
+_ENDED_PLAIN: Final = (
+    "what listens there ended the connection; if it speaks TLS, begin the endpoint with https://, or give ca_cert"
+)
+_ENDED_TLS: Final = (
+    "what listens there ended the connection; if it asks for a certificate, give client_cert and client_key"
+)
 # Part of what gRPC says of a failed connection, whether TLS was spoken (None: either way), and what that means.
 _HINTS: Final[tuple[tuple[str, bool | None, str], ...]] = (
     (_REFUSED, None, "nothing listens there; is the server running (adamem serve), and on this port?"),
@@ -24,16 +32,10 @@ _HINTS: Final[tuple[tuple[str, bool | None, str], ...]] = (
         "the server's certificate is not trusted; ca_cert names the file that signs it",
     ),
     ("Hostname Verification", True, "the server's certificate is for another name than the endpoint's"),
-    (
-        "Socket closed",
-        False,
-        "what listens there ended the connection; if it speaks TLS, begin the endpoint with https://, or give ca_cert",
-    ),
-    (
-        "Socket closed",
-        True,
-        "what listens there ended the connection; if it asks for a certificate, give client_cert and client_key",
-    ),
+    ("Socket closed", False, _ENDED_PLAIN),
+    (_RESET, False, _ENDED_PLAIN),
+    ("Socket closed", True, _ENDED_TLS),
+    (_RESET, True, _ENDED_TLS),
 )
 _NOT_CONNECTED: Final = ("failed to connect", "errors resolving", "DNS resolution failed")
 
