@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from ipaddress import ip_address
 from types import FrameType
@@ -171,8 +172,11 @@ def check_address(settings: Settings) -> None:
     )
 
 
-def wait_for_signal() -> None:
-    """Block until SIGTERM or SIGINT; the one after that ends the process at once."""
+def catch_signals() -> Callable[[], None]:
+    """Keep SIGTERM and SIGINT, from now on, for the function that this returns; in the main thread.
+
+    It blocks until one of them has come. The one after that ends the process at once.
+    """
     receiver, sender = os.pipe()
     os.set_blocking(sender, False)
     signals = (signal.SIGTERM, signal.SIGINT)
@@ -185,10 +189,14 @@ def wait_for_signal() -> None:
     signal.set_wakeup_fd(sender)
     for each in signals:
         signal.signal(each, on_signal)
-    os.read(receiver, 1)
-    signal.set_wakeup_fd(-1)
-    os.close(receiver)
-    os.close(sender)
+
+    def wait() -> None:
+        os.read(receiver, 1)
+        signal.set_wakeup_fd(-1)
+        os.close(receiver)
+        os.close(sender)
+
+    return wait
 
 
 def _is_loopback(host: str) -> bool:

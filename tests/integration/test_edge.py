@@ -1,11 +1,11 @@
 """The edge around the services: health, reflection, TLS, keys, limits of calls, start and stop; on a real server."""
 
 import json
+import os
 import queue
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +24,8 @@ from adamem.v1.admin_service_pb2_grpc import AdminServiceStub
 from adamem.v1.memory_service_pb2_grpc import MemoryServiceStub
 from tests.integration.conftest import NewServer
 from tests.integration.errors import refusal
-from tests.integration.process import ServerProcess, run_serve
+from tests.integration.process import COMMAND, ServerProcess, run_serve
+from tests.patience import PATIENCE_S, wait_until
 
 SERVICES = tuple(
     f"adamem.v1.{name}Service"
@@ -49,13 +50,6 @@ def slot(content: str = "text") -> memory.SlotInput:
 def namespace(server: ServerProcess, name: str) -> str:
     server.admin.CreateNamespace(admin.CreateNamespaceRequest(name=name, dim=4, external_vectors=True))
     return name
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def failed(call: Callable[[], Any]) -> grpc.StatusCode:
@@ -156,7 +150,7 @@ def test_health_says_not_serving_while_the_server_stops(new_server: NewServer) -
     assert [next(watch).status for watch in watches] == [NOT_SERVING] * len(watches)
     for watch in watches:
         watch.cancel()
-    assert server.process.wait(20) == 0
+    assert server.process.wait(PATIENCE_S) == 0
 
 
 def test_health_watches_that_come_and_go_hold_up_nothing(server: ServerProcess) -> None:
@@ -164,14 +158,14 @@ def test_health_watches_that_come_and_go_hold_up_nothing(server: ServerProcess) 
         with grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             for _ in range(100):
-                watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=20)
+                watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S)
                 assert next(watch).status == SERVING
                 watch.cancel()
 
     with ThreadPoolExecutor(4) as pool:
         for watcher in [pool.submit(watch_often) for _ in range(4)]:
             watcher.result()
-    assert server.admin.GetServerInfo(INFO, timeout=5).version
+    assert server.admin.GetServerInfo(INFO, timeout=PATIENCE_S).version
 
 
 # Calls
@@ -186,7 +180,7 @@ def test_request_ids_come_back(server: ServerProcess) -> None:
         server.memory.Query(memory.QueryRequest(), metadata=(("x-request-id", "mine-2"),))
     error: Any = caught.value
     assert dict(error.trailing_metadata())["x-request-id"] == "mine-2"
-    eventually(lambda: {"mine-1", "mine-2"} <= {line["request_id"] for line in server.events("call")})
+    wait_until(lambda: {"mine-1", "mine-2"} <= {line["request_id"] for line in server.events("call")})
 
 
 def test_the_log_has_calls_and_no_memories(server: ServerProcess) -> None:
@@ -195,7 +189,7 @@ def test_the_log_has_calls_and_no_memories(server: ServerProcess) -> None:
     bad = memory.SlotInput(content="the-secret-content", cue="the-secret-content", importance=7)
     failed(lambda: server.memory.Update(memory.UpdateRequest(namespace=name, slot=bad)))
     failed(lambda: server.memory.Query(memory.QueryRequest(namespaces=[name], text="the-secret-content")))
-    eventually(lambda: any(line["code"] == "FAILED_PRECONDITION" for line in server.events("call")))
+    wait_until(lambda: any(line["code"] == "FAILED_PRECONDITION" for line in server.events("call")))
     line = server.events("call")[-1]
     assert line["method"].startswith("/adamem.v1.")
     assert line["latency_ms"] >= 0
@@ -212,7 +206,7 @@ def test_message_too_large(new_server: NewServer) -> None:
 def test_deadline(server: ServerProcess, sender: Sender) -> None:
     answers = server.memory.BulkUpdate(iter(sender), timeout=0.2)
     assert failed(lambda: next(answers)) is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert server.admin.GetServerInfo(INFO, timeout=5).version
+    assert server.admin.GetServerInfo(INFO, timeout=PATIENCE_S).version
 
 
 def test_unknown_method(server: ServerProcess) -> None:
@@ -318,7 +312,7 @@ def test_a_cancelled_bulk_stream_leaves_whole_batches(server: ServerProcess, sen
     next(answers)
     answers.cancel()
     lines = lambda: [line for line in server.events("call") if line["method"].endswith("BulkUpdate")]  # noqa: E731
-    eventually(lambda: any(line["code"] == "CANCELLED" for line in lines()))
+    wait_until(lambda: any(line["code"] == "CANCELLED" for line in lines()))
     n_slots = server.admin.GetNamespace(admin.GetNamespaceRequest(name=name)).namespace.n_slots
     assert 10 <= n_slots <= 500
     assert n_slots % 10 == 0
@@ -408,6 +402,21 @@ def test_a_signal_stops_it_and_nothing_is_lost(new_server: NewServer, number: si
     assert server.memory.Query(memory.QueryRequest(namespaces=[name], vector=vector())).hits[0].slot.id == slot_id
 
 
+def test_a_signal_that_comes_before_it_is_ready_stops_it_in_order(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    # What it writes the ready file to holds it until somebody reads.
+    written = tmp_path / "ready.json.part"
+    os.mkfifo(written)
+    environment = os.environ | {"ADAMEM_DATA_DIR": str(tmp_path / "data"), "ADAMEM_HTTP": "false"}
+    command = [*COMMAND, "--port", "0", "--ready-file", str(ready)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with written.open() as reader:
+            process.send_signal(signal.SIGTERM)
+            assert json.loads(reader.read())["pid"] == process.pid
+        assert process.wait(PATIENCE_S) == 0
+    assert not ready.exists()
+
+
 def test_a_killed_server_starts_again(new_server: NewServer) -> None:
     server = new_server().start()
     name = namespace(server, "kept")
@@ -427,7 +436,7 @@ def test_a_bulk_stream_under_way_is_answered_then_told_to_come_again(new_server:
     found = refusal(lambda: list(answers))
     assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
     assert found.retry_s
-    assert server.process.wait(20) == 0
+    assert server.process.wait(PATIENCE_S) == 0
 
 
 def test_a_second_signal_ends_it_at_once(new_server: NewServer) -> None:
@@ -439,9 +448,9 @@ def test_a_second_signal_ends_it_at_once(new_server: NewServer) -> None:
     )
     next(open_call)
     server.process.send_signal(signal.SIGTERM)
-    eventually(lambda: bool(server.events("stopping")))
+    wait_until(lambda: bool(server.events("stopping")))
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(5) == -signal.SIGTERM
+    assert server.process.wait(PATIENCE_S) == -signal.SIGTERM
     requests.put(None)
 
 
@@ -454,7 +463,7 @@ def test_calls_that_do_not_end_are_cut_off_after_the_grace(new_server: NewServer
     )
     next(open_call)
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(20) == 0
+    assert server.process.wait(PATIENCE_S) == 0
     requests.put(None)
 
 

@@ -163,14 +163,14 @@ def _serve(session: Session, given: dict[str, Any]) -> None:
                 tls_cert=given["tls_cert"],
                 tls_key=given["tls_key"],
             )
-            app = transports.http_app(protocol, options)
+            server = transports.http_server(transports.http_app(protocol, options), options)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                # Also before it serves; then it raises them again, which must not skip what is closed here.
+                signal.signal(number, server.handle_exit)
             with _listening(given["host"], given["port"]) as listener:
                 click.echo(f"AdaMem serves MCP on {transports.url(listener, options)}, {scope}")
-                await transports.serve_http(app, listener, options)
+                await server.serve(sockets=[listener])
 
-    for number in (signal.SIGTERM, signal.SIGINT) if given["transport"] == "http" else ():
-        # The HTTP server stops by them and raises them again, which must not skip what is closed here.
-        signal.signal(number, lambda *_: None)
     try:
         anyio.run(serve)
     except adamem.InvalidArgumentError as error:

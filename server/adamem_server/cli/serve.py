@@ -77,6 +77,8 @@ def serve(ready_file: Path | None, **options: Any) -> None:
         click.echo(f"adamem serve: {error.message}", err=True)
         sys.exit(1)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    # Before anybody can be told that it serves: who stops it then has it stop in order.
+    wait_for_signal = app.catch_signals()
     server.start()
     where = f"[{settings.host}]" if ":" in settings.host else settings.host
     model = server.model
@@ -92,7 +94,7 @@ def serve(ready_file: Path | None, **options: Any) -> None:
         click.echo(f"adamem serve: cannot write {ready_file}: {error.strerror}", err=True)
         server.stop()
         sys.exit(1)
-    app.wait_for_signal()
+    wait_for_signal()
     server.stop()
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)

@@ -79,8 +79,8 @@ def url(listener: socket.socket, options: HttpOptions) -> str:
     return f"{'https' if options.tls_cert else 'http'}://{f'[{host}]' if ':' in host else host}:{port}{PATH}"
 
 
-async def serve_http(app: AsgiApp, listener: socket.socket, options: HttpOptions) -> None:
-    """Answers on the socket until SIGTERM or SIGINT."""
+def http_server(app: AsgiApp, options: HttpOptions) -> uvicorn.Server:
+    """A server of the application, which ends at SIGTERM and SIGINT once it serves."""
     config = uvicorn.Config(
         app,
         http=guarded(timeout_s=_TIMEOUT_S, max_connections=_MAX_CONNECTIONS),
@@ -92,7 +92,7 @@ async def serve_http(app: AsgiApp, listener: socket.socket, options: HttpOptions
         ssl_keyfile=options.tls_key,
         timeout_graceful_shutdown=5,
     )
-    await uvicorn.Server(config).serve(sockets=[listener])
+    return uvicorn.Server(config)
 
 
 def _with_any_port(names: Sequence[str]) -> list[str]:
