@@ -223,7 +223,7 @@ func TestWhereNoServerIsTheErrorSaysWhatToLookAt(t *testing.T) {
 		serve("", false):  "begin the endpoint with https://",
 		serve("", true):   "begin the endpoint with https://",
 	} {
-		_, err := connect(t, adamem.Config{Endpoint: endpoint, Timeout: time.Second}).ServerInfo(t.Context())
+		_, err := connect(t, adamem.Config{Endpoint: endpoint, Timeout: time.Minute}).ServerInfo(t.Context())
 		if err == nil || !strings.Contains(err.Error(), said) {
 			t.Errorf("%s: %v", endpoint, err)
 		}

@@ -17,7 +17,7 @@ from ulid import ULID
 
 import adamem
 from tests.integration.process import ServerProcess
-from tests.unit.memory.support import wait_until
+from tests.patience import wait_until
 
 N_EXPIRING = 6_000
 N_LIVING = 600

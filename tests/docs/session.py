@@ -61,7 +61,7 @@ class Session:
         for process in self._beside:
             with suppress(ProcessLookupError):  # it has ended
                 os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=30)
+            process.wait(TIMEOUT_S)
 
     def _play(self, block: Block) -> None:
         text = self._with_addresses(block.text)

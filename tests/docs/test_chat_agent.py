@@ -25,7 +25,7 @@ def talk(server: ServerProcess, folder: Path, user: str, *lines: str, **environm
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

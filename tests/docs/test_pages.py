@@ -29,7 +29,6 @@ PAGES = {page: found for page in pages() if (found := blocks(page))}
 HERE = [page for page in PAGES if page not in ELSEWHERE]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", HERE)
 def test_page(reader: Session, page: str) -> None:
     needs_go = any("go run" in block.text for block in PAGES[page] if block.language == "bash" and block.is_run)

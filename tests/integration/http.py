@@ -5,10 +5,11 @@ import json
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,10 @@ class Http:
     def raw(self, data: bytes, *, half_close: bool = False) -> bytes:
         """What comes back for these bytes, until the server closes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_S) as connection:
-            connection.sendall(data)
-            if half_close:
-                connection.shutdown(socket.SHUT_WR)
+            with suppress(ConnectionError):  # it has closed, and what it answered before is read
+                connection.sendall(data)
+                if half_close:
+                    connection.shutdown(socket.SHUT_WR)
             return read_all(connection)
 
 

@@ -102,7 +102,9 @@ class ServerProcess:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The lines of the log with this event."""
-        lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+        # The last one may be half written.
+        whole = self.log().rpartition("\n")[0]
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == name]
 
     def _wait(self) -> int:

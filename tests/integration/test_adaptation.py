@@ -1,11 +1,10 @@
 """Learning through the Python client and a real server with the bundled encoder: taught, promoted, served, set back."""
 
-import time
-
 import pytest
 
 import adamem
 from tests.integration.conftest import NewServer
+from tests.patience import wait_until
 
 # Questions whose answers are told in other words; each is asked in several ways.
 TOPICS = {
@@ -18,7 +17,6 @@ TOPICS = {
     "The north lift stops only on even floors.": "Why can I not reach level three",
     "Printer paper is ordered every first Monday.": "What if we run out of sheets",
 }
-PATIENCE_S = 40
 WAYS = ("{}?", "Tell me: {}?", "{}, please?", "I am new here. {}?")
 UNHEARD = ("Could somebody tell me: {}?", "Hello! {}?")
 OTHERS = [f"Room {n} was painted in {1950 + n}, and its door is number {7 * n}." for n in range(60)]
@@ -85,9 +83,8 @@ def test_it_learns_by_itself_and_from_cues(new_server: NewServer) -> None:
             for answer, question in TOPICS.items():
                 client.feedback(wording.format(question), helped=ids[answer])
         assert client.get_adapter().n_pairs == len(TOPICS) * (1 + len(WAYS))
-        give_up_at = time.monotonic() + PATIENCE_S
-        while (last := client.get_adapter().last_training) is None:
-            assert time.monotonic() < give_up_at
-            time.sleep(0.05)
+        wait_until(lambda: client.get_adapter().last_training is not None)
+        last = client.get_adapter().last_training
+        assert last is not None
         assert last.n_pairs > last.n_judged > 0
     assert server.stop() == 0

@@ -12,7 +12,7 @@ import pytest
 import adamem
 from tests.integration.conftest import NewServer
 from tests.integration.process import ServerProcess
-from tests.unit.memory.support import wait_until
+from tests.patience import wait_until
 
 DIM = 8
 N_SLOTS = 3_000
@@ -22,7 +22,7 @@ ABSENT = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 def cli(server: ServerProcess, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "adamem_server.cli", "--endpoint", server.address, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == code, done.stderr
     return done
 
@@ -186,7 +186,7 @@ def test_a_killed_server_goes_on_archiving(new_server: NewServer) -> None:
     server.stop()
     server.start(ADAMEM_JOB_CPU_SHARE="1")
     with adamem.Client(server.address, namespace="arch-f") as client:
-        done = client.jobs.wait(job, timeout_s=50)
+        done = client.jobs.wait(job, timeout_s=120)
         assert (done.result["n_slots"], done.result["n_archived"], done.n_resumes) == (N_SLOTS, 2050, 3)
         _check(client)
         assert client.get_namespace("arch-f").n_archived == 2050

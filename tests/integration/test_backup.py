@@ -3,11 +3,10 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,23 +15,41 @@ import adamem
 from adamem_server.store.backup import verify_backup
 from tests.integration.conftest import NewServer
 from tests.integration.process import ServerProcess
+from tests.patience import PATIENCE_S, wait_until
 
 CLI = (sys.executable, "-m", "adamem_server.cli")
-PATIENCE_S = 30
 N_BATCH = 5
 
 
 def cli(*arguments: str, endpoint: str = "") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "MEMORY_ENDPOINT": endpoint}
     command = [*CLI, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+def dies_at(n_bytes: int, *arguments: str) -> list[str]:
+    """A command line that is ended, without a chance to tidy up, when it writes a file beyond so many bytes."""
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)\n"
+        "from adamem_server.cli.main import main\n"
+        "main()\n"
+    )
+    return [sys.executable, "-c", code, str(n_bytes), *arguments]
+
+
+def killed(n_bytes: int, *arguments: str, endpoint: str = "") -> None:
+    """Runs a command line that dies so."""
+    done = subprocess.run(
+        dies_at(n_bytes, *arguments),
+        env={**os.environ, "MEMORY_ENDPOINT": endpoint},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGXFSZ, done.stderr
 
 
 def serve_restored(folder: Path, data_dir: Path) -> ServerProcess:
@@ -76,11 +93,11 @@ def test_a_backup_under_writes_has_all_that_was_acknowledged_and_nothing_half(
         client.update("Ann is allergic to peanuts", namespace="ann")
         writers = Writers(server.address)
         try:
-            wait_for(lambda: len(writers.acknowledged) > 20)
+            wait_until(lambda: len(writers.acknowledged) > 20)
             before = list(writers.acknowledged)
             result = client.backups.save(tmp_path / "backup")
             n_after = len(writers.acknowledged)
-            wait_for(lambda: len(writers.acknowledged) > n_after)
+            wait_until(lambda: len(writers.acknowledged) > n_after)
         finally:
             writers.stop()
     manifest, _ = verify_backup(tmp_path / "backup")
@@ -155,18 +172,12 @@ def large(new_server: NewServer) -> ServerProcess:
 
 def test_a_backup_whose_client_or_server_is_killed_leaves_no_backup(large: ServerProcess, tmp_path: Path) -> None:
     dest, part = tmp_path / "backup", tmp_path / ".backup.part"
-
-    def begun() -> bool:
-        return part.is_dir() and (part / "data.mdb").exists() and (part / "data.mdb").stat().st_size > 0
-
-    environment = {**os.environ, "MEMORY_ENDPOINT": large.address}
-    with subprocess.Popen([*CLI, "backup", str(dest)], env=environment, stderr=subprocess.DEVNULL) as process:
-        wait_for(begun)
-        process.kill()
+    killed(1 << 20, "backup", str(dest), endpoint=large.address)
+    assert (part / "data.mdb").stat().st_size == 1 << 20
     assert not dest.exists()
     # The next one begins anew, and the place of the killed one is free.
     with adamem.Client(large.address) as client:
-        wait_for(lambda: not _is_busy(client, tmp_path / "other"))
+        wait_until(lambda: not _is_busy(client, tmp_path / "other"))
 
         failed: list[adamem.AdaMemError] = []
 
@@ -214,7 +225,7 @@ def test_a_second_backup_is_refused_and_a_cancelled_one_lets_go(large: ServerPro
             client.backups.save(tmp_path / "first", on_progress=give_up)
         assert seen == [GiveUpError]
         assert list(tmp_path.glob("*first*")) == list(tmp_path.glob("*second*")) == []
-        wait_for(lambda: not _is_busy(client, tmp_path / "third"))
+        wait_until(lambda: not _is_busy(client, tmp_path / "third"))
     assert large.stop() == 0
 
 
@@ -226,16 +237,10 @@ def test_a_restore_that_is_killed_leaves_the_old_data_or_the_new(large: ServerPr
     with adamem.Client(old.address) as client:
         client.update("of the old data", namespace="old")
     assert old.stop() == 0
-    command = [*CLI, "restore", str(backup), "--data-dir", str(data_dir), "--force"]
     part = data_dir / "data.mdb.restoring"
-    for n_bytes in (1, 20_000_000):
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-
-            def there(n_bytes: int = n_bytes) -> bool:
-                return part.exists() and part.stat().st_size >= n_bytes
-
-            wait_for(there)
-            process.kill()
+    for n_bytes in (1 << 20, 20_000_000):
+        killed(n_bytes, "restore", str(backup), "--data-dir", str(data_dir), "--force")
+        assert part.stat().st_size == n_bytes
         old.start()
         with adamem.Client(old.address) as client:
             assert [each.name for each in client.list_namespaces()] == ["old"]
@@ -247,10 +252,8 @@ def test_a_restore_that_is_killed_leaves_the_old_data_or_the_new(large: ServerPr
         assert [(each.name, each.n_slots) for each in client.list_namespaces()] == [("large", 6_000)]
     old.close()
     fresh, beside = tmp_path / "fresh", tmp_path / ".fresh.restoring"
-    command = [*CLI, "restore", str(backup), "--data-dir", str(fresh)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        wait_for((beside / "data.mdb").exists)
-        process.kill()
+    killed(1 << 20, "restore", str(backup), "--data-dir", str(fresh))
+    assert (beside / "data.mdb").stat().st_size == 1 << 20
     assert not fresh.exists()
     assert cli("restore", str(backup), "--data-dir", str(fresh)).returncode == 0
     assert not beside.exists()

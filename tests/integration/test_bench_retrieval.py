@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 ROOT = Path(__file__).parents[2]
 SUBJECTS = ("dog", "cat", "horse", "garden", "violin", "kettle", "bicycle", "lighthouse")
@@ -37,7 +36,6 @@ def xquad(words: tuple[str, ...]) -> dict[str, object]:
     return {"data": [{"paragraphs": paragraphs}]}
 
 
-@pytest.mark.timeout(240)
 def test_every_part_runs(tmp_path: Path) -> None:
     for name, content in (
         ("locomo.json", locomo()),
@@ -55,7 +53,7 @@ def test_every_part_runs(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     command = [sys.executable, "-m", "bench.run", "retrieval", "--out", str(out), "--vectors", str(tmp_path)]
     command += ["--locomo", str(tmp_path / "locomo.json"), "--xquad", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=220)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr
     report = json.loads(out.read_text())
     assert {"commit", "machine", "versions", "parameters", "locomo", "many"} <= set(report)

@@ -2,13 +2,15 @@
 
 import json
 import threading
+from contextlib import suppress
 
 import pytest
 
 import adamem
 from tests.integration.conftest import NewServer
 from tests.integration.process import ServerProcess
-from tests.integration.test_backup import Writers, cli, wait_for
+from tests.integration.test_backup import Writers, cli
+from tests.patience import wait_until
 
 N_SLOTS = 6_000
 
@@ -45,10 +47,10 @@ def test_it_gives_space_back_while_reads_and_writes_go_on(emptied: ServerProcess
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        wait_for(lambda: len(writers.acknowledged) > 5)
+        wait_until(lambda: len(writers.acknowledged) > 5)
         done = cli("compact", "--json", endpoint=emptied.address)
         n_acknowledged = len(writers.acknowledged)
-        wait_for(lambda: len(writers.acknowledged) > n_acknowledged + 5)
+        wait_until(lambda: len(writers.acknowledged) > n_acknowledged + 5)
     finally:
         stop.set()
         reader.join()
@@ -75,9 +77,11 @@ def test_a_kill_meanwhile_leaves_the_old_file_or_the_new_one(emptied: ServerProc
             def begun(at_least: int = at_least) -> bool:
                 # One that is over before it is looked at counts too.
                 small = (emptied.data_dir / "data.mdb").stat().st_size < 20_000_000
-                return small or (new.exists() and new.stat().st_size >= at_least)
+                with suppress(FileNotFoundError):
+                    return small or new.stat().st_size >= at_least
+                return False
 
-            wait_for(begun)
+            wait_until(begun)
             emptied.kill()
         emptied.start()
         with adamem.Client(emptied.address) as client:

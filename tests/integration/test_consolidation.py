@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,10 +10,11 @@ import pytest
 import adamem
 from tests.integration.conftest import NewServer
 from tests.integration.process import ServerProcess
+from tests.integration.test_erasure import content
 from tests.integration.test_jobs import cli, lines
+from tests.patience import wait_until
 from tests.unit.lifecycle.endpoints import completion, endpoint
 
-PATIENCE_S = 30
 TALK = (
     "Ann: We are moving to Riga in June, all four of us.",
     "Bob: When do you start packing?",
@@ -39,13 +39,6 @@ def say(client: adamem.Client, *contents: str, conversation_id: str = "c", **fie
 
 def summaries(client: adamem.Client) -> list[adamem.Slot]:
     return [slot for slot in client.list_slots(filter={"kind": "summary"}) if slot.sources]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
 
 
 def test_it_is_written_and_names_its_sources(client: adamem.Client) -> None:
@@ -167,7 +160,7 @@ def test_a_schedule_survives_a_restart(new_server: NewServer) -> None:
     with adamem.Client(server.address, namespace="ns") as client:
         assert summaries(client) == []
         client.update(TALK[3], conversation_id="c", created_at="2023-05-07T10:03:00Z")
-        until(lambda: len(summaries(client)) == 1)
+        wait_until(lambda: len(summaries(client)) == 1)
         (job,) = client.jobs.list(kind="consolidate")
         assert client.jobs.wait(job).result["n_summaries"] == 1
 
@@ -192,7 +185,7 @@ def test_an_erased_source_leaves_no_trace_in_summaries(new_server: NewServer) ->
 
 
 def holding(folder: Path, text: bytes) -> list[str]:
-    return [str(path) for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
+    return [str(path) for path in folder.rglob("*") if text in content(path)]
 
 
 def test_clones_packages_and_snapshots_keep_the_links(client: adamem.Client, tmp_path: Path) -> None:

@@ -98,11 +98,11 @@ def test_random_messages(server: ServerProcess, method: MethodDescriptor) -> Non
         raw = fuzzer.request(method)
         try:
             if method.name == "BulkUpdate":
-                list(channel.stream_stream(path)(iter([raw]), timeout=20))
+                list(channel.stream_stream(path)(iter([raw]), timeout=120))
             elif method.name == "WatchJob":
-                list(channel.unary_stream(path)(raw, timeout=20))
+                list(channel.unary_stream(path)(raw, timeout=120))
             else:
-                channel.unary_unary(path)(raw, timeout=20)
+                channel.unary_unary(path)(raw, timeout=120)
         except grpc.RpcError as caught:
             error: Any = caught
             assert error.code() in REFUSALS, f"{error.code()} {error.details()}: {raw!r}"

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import pytest
 from jsonschema import Draft202012Validator
 
 from adamem_server.http.examples import DEDUPLICATION, EXAMPLES, JOB, MODEL, Example
@@ -68,7 +67,6 @@ def check(api: dict[str, Any], example: Example, answer: Answer) -> None:
         assert int(answer.headers.get("content-length", len(answer.body))) == len(answer.body) > 100
 
 
-@pytest.mark.timeout(180)
 def test_every_example_succeeds(new_server: NewServer, tmp_path: Path) -> None:
     folder = tmp_path / "models" / MODEL
     folder.mkdir(parents=True)

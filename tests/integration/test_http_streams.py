@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import adamem
 from tests.integration.conftest import NewServer
 from tests.integration.http import Http, events, read_all
 from tests.integration.process import ServerProcess
+from tests.patience import PATIENCE_S, wait_until
 
 BIN = Path(sys.executable).parent
 LINES = "application/x-ndjson"
@@ -27,13 +27,6 @@ LINES = "application/x-ndjson"
 @pytest.fixture(scope="module")
 def http(server: ServerProcess) -> Http:
     return Http(server.http_port)
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def bare(http: Http, name: str) -> str:
@@ -53,7 +46,7 @@ def n_slots(http: Http, namespace: str) -> int:
 
 def begin(http: Http, path: str, content_type: str = LINES) -> socket.socket:
     """A chunked POST whose parts are sent by hand."""
-    connection = socket.create_connection(("127.0.0.1", http.port), timeout=30)
+    connection = socket.create_connection(("127.0.0.1", http.port), timeout=120)
     head = (
         f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n"
     )
@@ -117,11 +110,11 @@ def test_watchers_that_leave_free_their_streams(new_server: NewServer) -> None:
     http = Http(server.http_port)
     with closing(begin(http, "/v1/bulk_update")), closing(begin(http, "/v1/bulk_update")):
         # Both are open once the third is refused.
-        eventually(lambda: http.call("POST", "/v1/bulk_update", b"", content_type=LINES).status == 429)
+        wait_until(lambda: http.call("POST", "/v1/bulk_update", b"", content_type=LINES).status == 429)
         problem = http.call("POST", "/v1/bulk_update", b"", content_type=LINES).problem()
         assert problem["reason"] == "OVERLOADED"
         assert problem["retry_after_s"] >= 1
-    eventually(lambda: http.call("POST", "/v1/bulk_update", b"", content_type=LINES).status == 200)
+    wait_until(lambda: http.call("POST", "/v1/bulk_update", b"", content_type=LINES).status == 200)
 
 
 def test_a_watch_ends_when_the_server_stops(new_server: NewServer) -> None:
@@ -135,7 +128,7 @@ def test_a_watch_ends_when_the_server_stops(new_server: NewServer) -> None:
         assert (kind, data["job"]["id"]) == ("message", job_id)
         server.process.send_signal(signal.SIGTERM)
         *_, (kind, _, problem) = stream
-    assert server.process.wait(30) == 0
+    assert server.process.wait(PATIENCE_S) == 0
     assert (kind, problem["reason"], problem["status"]) == ("problem", "SHUTTING_DOWN", 503)
 
 
@@ -145,8 +138,8 @@ def test_who_leaves_a_watch_is_noticed(new_server: NewServer) -> None:
     job_id = slow_job(http)
     with closing(http.connect()) as connection:
         assert next(events(http.send(connection, "GET", f"/v1/jobs/{job_id}/watch")))
-    eventually(lambda: http.call("POST", "/v1/bulk_update", b"", content_type=LINES).status == 200)
-    eventually(lambda: any(
+    wait_until(lambda: http.call("POST", "/v1/bulk_update", b"", content_type=LINES).status == 200)
+    wait_until(lambda: any(
         line["method"].endswith("/WatchJob") and line["code"] == "CANCELLED" for line in server.events("call")
     ))  # fmt: skip
 
@@ -216,7 +209,7 @@ def test_who_is_cut_off_leaves_whole_batches(http: Http, server: ServerProcess) 
         while b"sequence" not in answered:
             answered += connection.recv(4096)
         connection.sendall(chunk(batch(name, "c", "d"))[:40])
-    eventually(lambda: any(
+    wait_until(lambda: any(
         line["method"].endswith("/BulkUpdate") and line["code"] == "CANCELLED" for line in server.events("call")
     ))  # fmt: skip
     assert n_slots(http, name) == 2
@@ -314,12 +307,12 @@ def test_an_upload_that_is_cut_off_leaves_nothing(http: Http, server: ServerProc
     package = http.get("/v1/export_namespace?namespace=whole").body
     with closing(begin(http, "/v1/import_namespace?namespace=part", "application/zip")) as connection:
         connection.sendall(chunk(package[:-10]))
-    eventually(lambda: any(
+    wait_until(lambda: any(
         line["method"].endswith("/ImportNamespace") and line["code"] == "CANCELLED" for line in server.events("call")
     ))  # fmt: skip
     assert http.get("/v1/namespaces/part").status == 404
     folder = server.data_dir / "packages"
-    eventually(lambda: not folder.exists() or not any(path.is_file() for path in folder.rglob("*")))
+    wait_until(lambda: not folder.exists() or not any(path.is_file() for path in folder.rglob("*")))
 
 
 def test_a_download_that_is_left_frees_its_stream(new_server: NewServer) -> None:
@@ -332,7 +325,7 @@ def test_a_download_that_is_left_frees_its_stream(new_server: NewServer) -> None
     for path in ("/v1/backup", "/v1/export_namespace?namespace=large"):
         with closing(http.connect()) as connection:
             assert http.send(connection, "GET", path).read(1000)
-        eventually(lambda: http.call("POST", "/v1/bulk_update", b"", content_type=LINES).status == 200)
+        wait_until(lambda: http.call("POST", "/v1/bulk_update", b"", content_type=LINES).status == 200)
 
 
 def test_a_backup_can_be_restored(new_server: NewServer, tmp_path: Path) -> None:
@@ -351,7 +344,7 @@ def test_a_backup_can_be_restored(new_server: NewServer, tmp_path: Path) -> None
 
 
 def test_a_stream_has_a_deadline(http: Http) -> None:
-    with closing(socket.create_connection(("127.0.0.1", http.port), timeout=30)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", http.port), timeout=120)) as connection:
         head = f"POST /v1/bulk_update HTTP/1.1\r\nhost: localhost\r\ncontent-type: {LINES}\r\nx-timeout-s: 0.2\r\n"
         connection.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
         answered = b""

@@ -21,6 +21,7 @@ from adamem.v1 import types_pb2 as types
 from tests.integration.conftest import NewServer
 from tests.integration.errors import refusal
 from tests.integration.process import ServerProcess
+from tests.patience import wait_until
 
 MODES = ["hybrid", "lexical", "dense"]
 N_INDEXED = 2_500
@@ -327,10 +328,10 @@ def test_words_after_kills_while_indexing(tmp_path: Path) -> None:
                 client.query("parcel")
                 writer = threading.Thread(target=write, args=(client,))
                 writer.start()
-                give_up_at = time.monotonic() + 60
-                while round_number == 1 and ".lex" not in files(server):
-                    assert time.monotonic() < give_up_at
-                    time.sleep(0.001)
+                n_before = len(absent)
+                wait_until(lambda: len(absent) >= n_before + 6)  # noqa: B023 - waited for here
+                if round_number == 1:
+                    wait_until(lambda: {".idx", ".lex"} <= files(server))
                 time.sleep(rng.uniform(0.05, 1.0))
                 server.kill()
                 writer.join()
@@ -339,7 +340,6 @@ def test_words_after_kills_while_indexing(tmp_path: Path) -> None:
                 check_words(client, rng.sample(sorted(present), 15), rng.sample(absent, min(10, len(absent))))
                 assert len(client.query("parcel", mode="lexical", top_k=1000)) == 1000
         assert {".idx", ".lex"} <= files(server)
-        assert len(absent) > 20
         assert not server.events("shard_apply_failed")
     finally:
         server.close()

@@ -28,7 +28,7 @@ def fill(client: adamem.Client, name: str, n: int = N_SLOTS) -> None:
 
 def cli(server: ServerProcess, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "adamem_server.cli", "--endpoint", server.address, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == code, done.stderr
     return done
 
@@ -93,7 +93,7 @@ def test_a_running_job_is_cancelled_and_a_second_one_refused(new_server: NewServ
         assert refused.value.metadata["job_id"] == job.id
         assert client.jobs.cancel(job).cancelling
         with pytest.raises(adamem.JobCancelledError):
-            client.jobs.wait(job, timeout_s=30)
+            client.jobs.wait(job, timeout_s=120)
         done = client.jobs.get(job)
         assert done.state is adamem.JobState.CANCELLED
         assert 0 < done.n_done < N_SLOTS
@@ -127,7 +127,7 @@ def test_a_killed_server_goes_on_from_the_checkpoint(new_server: NewServer) -> N
     server.stop()
     server.start(ADAMEM_JOB_CPU_SHARE="1")
     with adamem.Client(server.address) as client:
-        done = client.jobs.wait(job, timeout_s=50)
+        done = client.jobs.wait(job, timeout_s=120)
     assert done.n_resumes == 3
     # Each slot was counted once.
     assert done.result == {"n_slots": N_SLOTS, "n_problems": 0, "problems": []}

@@ -215,7 +215,7 @@ def test_what_mem0_stored_keeps_its_ids(server: ServerProcess, tmp_path: Path) -
     kept = {"id": mem0_id, "memory": "Ann likes tea", "user_id": "ann", "created_at": "2025-01-31T09:30:00+00:00"}
     (tmp_path / "mem0.json").write_text(json.dumps({"results": [kept]}))
     command = [sys.executable, "-m", "adamem_server.cli", "--endpoint", server.address]
-    subprocess.run([*command, "import", str(tmp_path / "mem0.json"), "--as", "mem0-imported"], check=True, timeout=30)
+    subprocess.run([*command, "import", str(tmp_path / "mem0.json"), "--as", "mem0-imported"], check=True, timeout=120)
     memory = Memory(endpoint=server.address, namespace="mem0-imported")
     item = memory.get(mem0_id) or {}
     assert (item["id"], item["memory"], item["user_id"]) == (mem0_id, "Ann likes tea", "ann")

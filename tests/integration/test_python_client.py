@@ -4,7 +4,6 @@ import asyncio
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.integration.conftest import NewServer
 from tests.integration.process import ServerProcess
 from tests.integration.proxy import Proxy
 from tests.integration.test_edge import certificates, tls  # noqa: F401 - a fixture
+from tests.patience import PATIENCE_S, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 TWINS = pytest.mark.parametrize("twin", ["plain", "async"])
@@ -60,13 +60,6 @@ def new_twin() -> Iterator[Callable[..., Twin]]:
         each.close()
 
 
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def n_slots(server: ServerProcess, namespace: str) -> int:
     with adamem.Client(server.address) as client:
         try:
@@ -79,7 +72,7 @@ def n_slots(server: ServerProcess, namespace: str) -> int:
 def test_it_goes_on_with_a_server_that_was_killed_and_started_again(new_server: NewServer, new_twin, twin: str) -> None:
     server = new_server().start()
     port = server.port
-    client = new_twin(twin, server.address, namespace="n", timeout_s=30.0, max_attempts=1)
+    client = new_twin(twin, server.address, namespace="n", timeout_s=PATIENCE_S, max_attempts=1)
     for n in range(2):
         client.do(lambda client, n=n: client.update(f"The code of gate {n} is {n}{n}{n}{n}"))
         server.kill()
@@ -100,7 +93,7 @@ def test_it_goes_on_with_a_server_that_was_killed_and_started_again(new_server: 
 def test_calls_outlast_a_restart_by_retries(new_server: NewServer, new_twin, twin: str) -> None:
     server = new_server().start()
     port = server.port
-    client = new_twin(twin, server.address, namespace="n", timeout_s=50.0, max_attempts=100)
+    client = new_twin(twin, server.address, namespace="n", timeout_s=PATIENCE_S, max_attempts=100)
     client.do(lambda client: client.update("first"))
     server.kill()
     with ThreadPoolExecutor(1) as pool:
@@ -140,13 +133,13 @@ def test_a_load_outlasts_a_restart_and_stores_all_once(new_server: NewServer, ne
 def test_a_mutation_whose_answer_is_lost_is_carried_out_once(server: ServerProcess, new_twin, twin: str) -> None:
     namespace = f"lost-{twin}"
     with Proxy(server.port) as proxy, ThreadPoolExecutor(1) as pool:
-        client = new_twin(twin, f"127.0.0.1:{proxy.port}", namespace=namespace, timeout_s=30.0)
+        client = new_twin(twin, f"127.0.0.1:{proxy.port}", namespace=namespace, timeout_s=PATIENCE_S)
         client.do(lambda client: client.server_info())
         proxy.hold_answers()
         answer = pool.submit(client.do, lambda client: client.update("told once"))
-        eventually(lambda: n_slots(server, namespace) == 1)
+        wait_until(lambda: n_slots(server, namespace) == 1)
         proxy.disconnect()
-        result = answer.result(30)
+        result = answer.result(PATIENCE_S)
         assert proxy.n_connections == 2
     with adamem.Client(server.address, namespace=namespace) as other:
         assert [each.id for each in other.list_slots()] == [result.slot_id]
@@ -156,23 +149,23 @@ def test_a_mutation_whose_answer_is_lost_is_carried_out_once(server: ServerProce
 def test_what_is_not_safe_to_repeat_is_not(server: ServerProcess, new_twin, twin: str) -> None:
     namespace = f"unsafe-{twin}"
     with Proxy(server.port) as proxy, ThreadPoolExecutor(1) as pool:
-        client = new_twin(twin, f"127.0.0.1:{proxy.port}", namespace=namespace, timeout_s=30.0)
+        client = new_twin(twin, f"127.0.0.1:{proxy.port}", namespace=namespace, timeout_s=PATIENCE_S)
         client.do(lambda client: client.server_info())
         proxy.hold_answers()
         answer = pool.submit(client.do, lambda client: client.update("told once", request_id=""))
-        eventually(lambda: n_slots(server, namespace) == 1)
+        wait_until(lambda: n_slots(server, namespace) == 1)
         proxy.disconnect()
         with pytest.raises(adamem.UnavailableError):
-            answer.result(30)
+            answer.result(PATIENCE_S)
         assert n_slots(server, namespace) == 1
 
         client.do(lambda client: client.server_info())
         proxy.hold_answers()
         answer = pool.submit(client.do, lambda client: client.delete_namespace(namespace))
-        eventually(lambda: n_slots(server, namespace) == 0)
+        wait_until(lambda: n_slots(server, namespace) == 0)
         proxy.disconnect()
         with pytest.raises(adamem.UnavailableError):
-            answer.result(30)
+            answer.result(PATIENCE_S)
 
 
 @TWINS
@@ -212,7 +205,7 @@ def test_a_deadline_holds_and_the_client_goes_on(server: ServerProcess, new_twin
             with pytest.raises(adamem.DeadlineExceededError):
                 client.do(call)
         proxy.release_answers()
-        assert client.do(lambda client: client.server_info(timeout_s=30.0)).version == adamem.__version__
+        assert client.do(lambda client: client.server_info(timeout_s=PATIENCE_S)).version == adamem.__version__
 
 
 @TWINS
@@ -239,7 +232,7 @@ def test_a_server_that_asks_for_a_certificate_and_a_key(
         without.do(lambda client: client.server_info())
     options = [word for name, file in files.items() for word in (f"--{name.replace('_', '-')}", str(file))]
     command = [sys.executable, "-m", "adamem_server.cli", "--endpoint", server.address, "--api-key", key, *options]
-    done = subprocess.run([*command, "namespace", "list"], capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run([*command, "namespace", "list"], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     plain = new_twin(twin, server.address, api_key=key, max_attempts=1)
     with pytest.raises(adamem.UnavailableError, match="begin the endpoint with https://"):
@@ -360,7 +353,7 @@ def test_the_wheel_works_with_grpcio_and_protobuf_alone(server: ServerProcess, t
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr

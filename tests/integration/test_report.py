@@ -43,7 +43,7 @@ def shell(server: ServerProcess, command: str, *more: str) -> subprocess.Complet
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done
@@ -81,7 +81,6 @@ def mended(server: ServerProcess, client: adamem.Client, kind: str) -> adamem.He
     return after
 
 
-@pytest.mark.timeout(180)
 def test_each_command_mends_its_finding(new_server: NewServer, tmp_path: Path) -> None:
     (tmp_path / "models" / SMALL).mkdir(parents=True)
     write_export(tmp_path / "models" / SMALL)
@@ -189,7 +188,7 @@ def test_wrong_arguments_are_named(server: ServerProcess) -> None:
         ["slots", "delete", "--finding", "secrets", "--tag", "x"],
     ):
         command = [sys.executable, "-m", "adamem_server.cli", "--endpoint", server.address, *arguments]
-        assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 2
+        assert subprocess.run(command, capture_output=True, check=False, timeout=120).returncode == 2
 
 
 def test_the_asynchronous_client_does_the_same(server: ServerProcess) -> None:

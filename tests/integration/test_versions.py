@@ -19,7 +19,7 @@ ABSENT = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 def cli(server: ServerProcess, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "adamem_server.cli", "--endpoint", server.address, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == code, done.stderr
     return done
 

@@ -166,10 +166,13 @@ class _Watched:
         self._thread.join()
 
     def _watch(self) -> None:
-        while self._taken.wait(self._stall_s):
+        # There is nothing to take before the first part.
+        limit_s: float | None = None
+        while self._taken.wait(limit_s):
             if self._over:
                 return
             self._taken.clear()
+            limit_s = self._stall_s
         if not self._over:
             self.stop()
             self._cancel()

@@ -33,7 +33,7 @@ def test_every_scenario_runs(vectors: Vectors, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.run", "index", "--vectors", str(vectors.folder), "--out", str(out)]
     command += ["--peers", "", "--kinds", "hnsw,flat", "--rounds", "1", "--million", "900"]
     command += ["--cache", str(tmp_path / "cache"), "--min-s", "0"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     report = json.loads(out.read_text())
     assert {"commit", "machine", "versions", "parameters", "curves", "qps_at", "churn", "filters"} <= set(report)

@@ -207,7 +207,7 @@ def test_grpc_logs_nothing_beside_the_error(endpoint: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 1
     assert done.stderr.startswith("Error: what listens there speaks no TLS")

@@ -21,6 +21,7 @@ from adamem.v1 import admin_service_pb2_grpc as admin_grpc
 from adamem.v1 import memory_service_pb2 as memory_pb
 from adamem.v1 import memory_service_pb2_grpc as memory_grpc
 from adamem.v1 import types_pb2 as pb
+from tests.patience import PATIENCE_S
 
 
 def packed(message) -> AnyMessage:
@@ -96,7 +97,7 @@ class MemoryServer(memory_grpc.MemoryServiceServicer, admin_grpc.AdminServiceSer
 
     def Query(self, request, context):
         self._enter(request, context)
-        self.awake.wait(20)
+        self.awake.wait(PATIENCE_S)
         names = list(request.namespaces) or [""]
         hits = [pb.Hit(slot=self._slot(name, each), score=1.0) for name in names for each in self.slots.get(name, {})]
         return memory_pb.QueryResponse(
@@ -262,5 +263,5 @@ def endpoint(server: MemoryServer, listening: tuple[MemoryServer, str]) -> str:
 
 @pytest.fixture
 def client(endpoint: str) -> Iterator[adamem.Client]:
-    with adamem.Client(endpoint, timeout_s=20.0) as client:
+    with adamem.Client(endpoint, timeout_s=PATIENCE_S) as client:
         yield client

@@ -7,6 +7,7 @@ import pytest
 
 import adamem
 from adamem._bulk import MAX_UNANSWERED
+from tests.patience import PATIENCE_S
 from tests.unit.client.conftest import info, status
 
 TWINS = ["plain", "async", "async items"]
@@ -63,12 +64,12 @@ def test_reads_no_further_ahead_than_the_window(twin, endpoint, server) -> None:
     done: list[adamem.BulkResult] = []
     loader = threading.Thread(target=lambda: done.append(bulk_update(twin, endpoint, items(), batch_size=10)))
     loader.start()
-    assert held.wait(20)
+    assert held.wait(PATIENCE_S)
     # The window is full and nothing is answered: the reader stands still until an answer comes.
     assert n_read == MAX_UNANSWERED * 10
     assert server.slots == {}
     server.gate.release(1000)
-    loader.join(20)
+    loader.join(PATIENCE_S)
     assert done[0].n_created == 1000
 
 
@@ -132,5 +133,5 @@ def test_a_client_is_shared_by_threads(endpoint, server) -> None:
         for each in threads:
             each.start()
         for each in threads:
-            each.join(20)
+            each.join(PATIENCE_S)
     assert len(server.slots[""]) == 300

@@ -413,7 +413,7 @@ except ModuleNotFoundError as error:
 
 
 def test_without_pandas_the_extra_is_named() -> None:
-    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "No module named 'pandas': it comes with `pip install 'adamem-client[pandas]'`"
 

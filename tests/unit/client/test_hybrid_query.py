@@ -50,12 +50,12 @@ def test_the_asynchronous_client_sends_the_same(endpoint: str, server) -> None:
     }
 
     async def ask() -> None:
-        async with adamem.AsyncClient(endpoint, timeout_s=20.0) as client:
+        async with adamem.AsyncClient(endpoint, timeout_s=120.0) as client:
             await client.query("tea", **arguments)
             await client.update("tea", language="en")
             await client.update_namespace("n", ranking={"time": 2.0})
 
-    with adamem.Client(endpoint, timeout_s=20.0) as client:
+    with adamem.Client(endpoint, timeout_s=120.0) as client:
         client.query("tea", **arguments)
         client.update("tea", language="en")
         client.update_namespace("n", ranking={"time": 2.0})

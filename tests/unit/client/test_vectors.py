@@ -164,6 +164,6 @@ except ModuleNotFoundError as error:
 
 
 def test_without_numpy_it_works_and_to_numpy_names_the_extra() -> None:
-    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "No module named 'numpy': it comes with `pip install 'adamem-client[numpy]'`"

@@ -10,6 +10,7 @@ import pytest
 from adamem_server.embed.base import Window
 from adamem_server.embed.batcher import _BULK_NICE, EmbedBatcher
 from adamem_server.types import FloatVector
+from tests.patience import PATIENCE_S
 from tests.unit.memory.engines import WordEmbedder
 
 
@@ -33,8 +34,8 @@ def test_documents_are_embedded_at_a_lower_priority_than_that_of_the_server() ->
     def serve() -> None:
         os.setpriority(os.PRIO_PROCESS, get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _BULK_NICE + 1)
         batcher = EmbedBatcher(embedder, threads=1, cache_size=0)
-        batcher.embed_query("a query", timeout_s=10)
-        batcher.embed_documents(["a text"], timeout_s=10)
+        batcher.embed_query("a query", timeout_s=PATIENCE_S)
+        batcher.embed_documents(["a text"], timeout_s=PATIENCE_S)
         batcher.close()
 
     server = Thread(target=serve)

@@ -15,6 +15,7 @@ from adamem_server.errors import DeadlineExceededError, OverloadedError, Shuttin
 from adamem_server.http import calls
 from adamem_server.http.calls import CallContext, Caller, CallFailedError
 from adamem_server.rpc.interceptors import DETAILS_KEY
+from tests.patience import PATIENCE_S
 
 Work = Callable[[Caller], Coroutine[Any, Any, Any]]
 
@@ -43,7 +44,7 @@ def test_an_answer_and_an_error() -> None:
     async def work(caller: Caller) -> None:
         assert await caller.unary(lambda request, context: request + b"!", b"a", context(), nothing) == b"a!"
         with pytest.raises(ZeroDivisionError):
-            await caller.unary(fail, b"", context(10), nothing)
+            await caller.unary(fail, b"", context(PATIENCE_S), nothing)
 
     on_loop(work)
 
@@ -54,7 +55,7 @@ def test_a_call_is_not_waited_for_beyond_its_deadline() -> None:
     async def work(caller: Caller) -> None:
         call = context(0.01)
         with pytest.raises(DeadlineExceededError):
-            await caller.unary(lambda request, context: b"" * gate.wait(10), b"", call, nothing)
+            await caller.unary(lambda request, context: b"" * gate.wait(PATIENCE_S), b"", call, nothing)
         assert not call.is_active()
         gate.set()
 
@@ -67,7 +68,7 @@ def test_a_request_is_held_until_its_handler_has_ended() -> None:
 
     async def work(caller: Caller) -> None:
         with pytest.raises(DeadlineExceededError):
-            await caller.unary(lambda request, context: b"" * gate.wait(10), b"", context(0.01), done.set)
+            await caller.unary(lambda request, context: b"" * gate.wait(PATIENCE_S), b"", context(0.01), done.set)
         assert not done.is_set()
         gate.set()
         await done.wait()
@@ -81,7 +82,7 @@ def test_calls_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def work(caller: Caller) -> None:
         def wait(request: Any, context: Any) -> bytes:
-            gate.wait(10)
+            gate.wait(PATIENCE_S)
             return b""
 
         waiting = [asyncio.ensure_future(caller.unary(wait, b"", context(), nothing)) for _ in range(2)]
@@ -131,7 +132,7 @@ def test_who_waits_for_a_stream_can_do_other_things_meanwhile() -> None:
     gate = Event()
 
     def late(request: Any, context: Any) -> Iterator[bytes]:
-        gate.wait(10)
+        gate.wait(PATIENCE_S)
         yield b"a"
 
     async def work(caller: Caller) -> None:
@@ -140,7 +141,7 @@ def test_who_waits_for_a_stream_can_do_other_things_meanwhile() -> None:
             with pytest.raises(TimeoutError):
                 await stream.next(0.01)
         gate.set()
-        assert await stream.next(10) == b"a"
+        assert await stream.next(PATIENCE_S) == b"a"
         assert await stream.next() is None
         await stream.close()
 
@@ -152,14 +153,18 @@ def test_a_stream_has_a_deadline() -> None:
         over = Event()
         context.add_callback(over.set)
         yield b"a"
-        over.wait(10)
+        over.wait(PATIENCE_S)
         yield b"b"
 
     async def work(caller: Caller) -> None:
         stream = caller.stream(wait, None, context(0.05))
-        assert await stream.next(10) == b"a"
+
+        async def take_all() -> None:
+            while await stream.next(PATIENCE_S) == b"a":
+                pass
+
         with pytest.raises(DeadlineExceededError):
-            await stream.next(10)
+            await take_all()
         await stream.close()
 
     on_loop(work)
@@ -173,7 +178,7 @@ def test_a_stream_that_is_left_is_ended_wherever_it_is() -> None:
         context.add_callback(over.set)
         try:
             yield b"a"
-            assert over.wait(10)
+            assert over.wait(PATIENCE_S)
             yield b"b"
         finally:
             ended.set()

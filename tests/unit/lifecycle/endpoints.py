@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any, TypeAlias
 
+from tests.patience import PATIENCE_S
+
 Answer: TypeAlias = tuple[int, bytes]
 
 
@@ -44,7 +46,7 @@ def endpoint() -> Iterator[Endpoint]:
             told.requests.append(body)
             told.authorizations.append(self.headers["Authorization"])
             told.paths.append(self.path)
-            told.held.wait(30)
+            told.held.wait(PATIENCE_S)
             status, data = told.answer(body)
             try:
                 self.send_response(status)

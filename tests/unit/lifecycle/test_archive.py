@@ -18,11 +18,12 @@ from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.lifecycle.packaging import Packages
 from adamem_server.memory.marking import ArchiveJob
 from adamem_server.types import Job, JobState, JsonObject, NamespaceSpec, Query, QueryMode, SlotInput
+from tests.patience import wait_until
 from tests.unit.lifecycle.labs import QUICK, ended, runner
 from tests.unit.lifecycle.packs import LIMITS, MAX_PACKAGE_BYTES, Packer
 from tests.unit.memory.archives import archive, check, contents, listed
 from tests.unit.memory.engines import Lab, WordEmbedder, key
-from tests.unit.memory.support import NOW, wait_until
+from tests.unit.memory.support import NOW
 
 SECOND = 1_000_000
 OTHER = WordEmbedder("wide", 96)

@@ -12,6 +12,7 @@ from adamem_server.errors import AbortedError, OverloadedError, ShuttingDownErro
 from adamem_server.lifecycle.backup import Backups
 from adamem_server.store.manifest import decode_manifest
 from adamem_server.store.slot_store import SlotStore
+from tests.patience import PATIENCE_S
 from tests.unit.memory.support import NOW
 from tests.unit.store.test_backup import put_slots
 
@@ -24,7 +25,6 @@ MODEL = ModelInfo(
     query_prompt="",
     document_prompt="",
 )
-PATIENCE_S = 30
 
 
 @pytest.fixture

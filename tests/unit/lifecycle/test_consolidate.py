@@ -36,11 +36,12 @@ from adamem_server.types import (
     SlotInput,
     SlotKind,
 )
+from tests.patience import wait_until
 from tests.unit.lifecycle.endpoints import completion, endpoint
 from tests.unit.lifecycle.labs import ended as end_of
 from tests.unit.lifecycle.labs import runner
 from tests.unit.memory.engines import Lab, stored
-from tests.unit.memory.support import NOW, wait_until
+from tests.unit.memory.support import NOW
 
 HOUR = 3_600_000_000
 MOVE = (

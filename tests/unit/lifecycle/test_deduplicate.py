@@ -27,10 +27,10 @@ from adamem_server.types import (
     TaughtPair,
     VectorType,
 )
+from tests.patience import wait_until
 from tests.unit.lifecycle.labs import ended as end_of
 from tests.unit.lifecycle.labs import runner
 from tests.unit.memory.engines import Lab, WordEmbedder
-from tests.unit.memory.support import wait_until
 
 PEANUTS = "Ann is allergic to peanuts"
 

@@ -20,10 +20,10 @@ from adamem_server.receipt_types import DeletionReceipt
 from adamem_server.store import erasing
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.types import Condition, NamespaceSpec, Operator, QueryMode, Scope, SlotInput
+from tests.patience import wait_until
 from tests.unit.memory.engines import Lab, key, stored
 from tests.unit.store.test_codec import ADAPTER
 
-PATIENCE_S = 30
 VERSION_TABLES = ("versions", "version_vectors", "version_times", "superseded", "cue_rows", "snapshots", "histories")
 
 
@@ -113,16 +113,9 @@ def test_it_is_noted_until_it_is_complete_and_taken_up_after_a_stop(lab: Lab) ->
     assert pending(lab) == [1]
     erasure = Erasure(lab.engine)
     erasure.start()
-    wait_for(lambda: not pending(lab))
+    wait_until(lambda: not pending(lab))
     assert b"gate code" not in text(lab)
     erasure.close()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def test_it_waits_for_a_backup_that_reads_old_pages(lab: Lab, erasure: Erasure) -> None:
@@ -134,7 +127,7 @@ def test_it_waits_for_a_backup_that_reads_old_pages(lab: Lab, erasure: Erasure) 
             erasure.delete_slots("anna", slot_ids=[slot_id], erase=True, deadline_s=time.monotonic() + 0.2)
         assert pending(lab) == [1]
         assert b"gate code" in b"".join(copy.chunks())
-    wait_for(lambda: not pending(lab))
+    wait_until(lambda: not pending(lab))
     assert b"gate code" not in text(lab)
 
 
@@ -147,7 +140,7 @@ def test_a_full_disk_refuses_it_and_the_next_one_is_complete(lab: Lab, erasure: 
     assert lab.contents("anna") == ["the gate code is 4711"]
     assert erasure.delete_slots("anna", slot_ids=[slot_id], erase=True).n_deleted == 1
     assert b"gate code" not in text(lab)
-    wait_for(lambda: not pending(lab))
+    wait_until(lambda: not pending(lab))
 
 
 def test_what_is_not_there_is_refused_before_anything_is_noted(lab: Lab, erasure: Erasure) -> None:

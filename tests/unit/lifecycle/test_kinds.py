@@ -13,9 +13,9 @@ from adamem_server.lifecycle.jobs import JobKind
 from adamem_server.lifecycle.verify import Verify
 from adamem_server.store import keys
 from adamem_server.types import Condition, IndexKind, Job, JobState, NamespaceSpec, Operator, SlotInput
+from tests.patience import wait_until
 from tests.unit.lifecycle.labs import Meanwhile, StoppedAtCheckpoint, ended, runner
 from tests.unit.memory.engines import Lab
-from tests.unit.memory.support import wait_until
 
 DIM = 16
 N = 10_000

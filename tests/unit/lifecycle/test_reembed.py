@@ -38,10 +38,10 @@ from adamem_server.types import (
     SlotView,
     VectorType,
 )
+from tests.patience import wait_until
 from tests.unit.lifecycle.labs import QUICK, Meanwhile, StoppedAtCheckpoint, ended, runner
 from tests.unit.memory import lessons
 from tests.unit.memory.engines import WORD_DIM, Lab, WordEmbedder, key
-from tests.unit.memory.support import wait_until
 
 DAY_US = 86_400_000_000
 OTHER = "wide"

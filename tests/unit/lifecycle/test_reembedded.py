@@ -38,10 +38,10 @@ from adamem_server.types import (
     QueryMode,
     SlotInput,
 )
+from tests.patience import wait_until
 from tests.unit.lifecycle.labs import ended, runner
 from tests.unit.lifecycle.packs import NAME, Packer, unpack
 from tests.unit.memory.engines import Lab, WordEmbedder
-from tests.unit.memory.support import wait_until
 
 OTHER = "wide"
 OTHER_DIM = 96

@@ -35,10 +35,10 @@ from adamem_server.types import (
     SlotInput,
     VectorType,
 )
+from tests.patience import wait_until
 from tests.unit.lifecycle.labs import StoppedAtCheckpoint, ended, runner
 from tests.unit.lifecycle.packs import LIMITS, MAX_PACKAGE_BYTES
 from tests.unit.memory.engines import Lab, WordEmbedder
-from tests.unit.memory.support import wait_until
 
 DAY = 86_400 * 1_000_000
 CARD = "4539 1488 0343 " + "6467"

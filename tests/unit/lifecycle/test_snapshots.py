@@ -34,10 +34,11 @@ from adamem_server.store.snapshot_types import DiffKind
 from adamem_server.store.snapshots import put_snapshot
 from adamem_server.store.version_types import Ending, Trace
 from adamem_server.types import NO_EXPIRY, Condition, Job, JobState, NamespaceSpec, Operator, QueryMode, SlotInput
+from tests.patience import wait_until
 from tests.unit.lifecycle.labs import StoppedAtCheckpoint, StoppedAtItsEnd, ended, runner
 from tests.unit.lifecycle.packs import LIMITS, MAX_PACKAGE_BYTES
 from tests.unit.memory.engines import Lab, WordEmbedder, key
-from tests.unit.memory.support import slot_id, wait_until
+from tests.unit.memory.support import slot_id
 
 State = dict[str, tuple[bytes, bytes, bytes]]
 SECOND = 1_000_000

@@ -64,7 +64,7 @@ def test_hosts_are_all_tested() -> None:
 def test_the_command_of_a_configuration_starts_it() -> None:
     entry = configured("mcp", "config", "cursor")["mcpServers"]["adamem"]
     done = subprocess.run(
-        [entry["command"], *entry["args"], "--help"], capture_output=True, text=True, timeout=30, check=False
+        [entry["command"], *entry["args"], "--help"], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0
     assert "Model Context Protocol" in done.stdout
@@ -101,7 +101,7 @@ def test_without_the_package_it_says_what_to_install(tmp_path: Path) -> None:
         env={"PYTHONPATH": str(tmp_path), "PATH": ""},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

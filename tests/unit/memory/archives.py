@@ -9,8 +9,8 @@ from adamem_server.store.codec import vector_bytes
 from adamem_server.store.keys import row_key
 from adamem_server.store.verification import problems_of
 from adamem_server.types import Filter, QueryMode, SlotView
+from tests.patience import wait_until
 from tests.unit.memory.engines import Lab
-from tests.unit.memory.support import wait_until
 
 _EXACT = 1_000
 

@@ -1,7 +1,6 @@
 """What the tests of this room build on: namespaces, slots and vectors in a real store whose reads can be held."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +22,10 @@ from adamem_server.types import (
     SlotInput,
     VectorType,
 )
+from tests.patience import PATIENCE_S
 
 DIM = 8
 NOW = 1_700_000_000_000_000
-PATIENCE_S = 30
 
 PLAN = Namespace(
     number=0,
@@ -124,11 +123,3 @@ def delete_job(registry: ShardRegistry, namespace: Namespace, rows: Sequence[int
 
 def delete_namespace_job(registry: ShardRegistry, namespace: Namespace) -> DeleteNamespaceJob:
     return DeleteNamespaceJob(registry, namespace.name)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread is about to do and cannot tell."""
-    give_up_at = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.0005)

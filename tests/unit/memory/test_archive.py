@@ -14,9 +14,10 @@ from adamem_server.memory.touching import NewExpiry
 from adamem_server.policies import DuplicateAction, DuplicatePolicyChange, RecalledAction
 from adamem_server.store.history import read_versions
 from adamem_server.types import Condition, NamespaceSpec, Operator, Query, QueryMode, SlotInput
+from tests.patience import wait_until
 from tests.unit.memory.archives import archive, check, contents, listed
 from tests.unit.memory.engines import Lab, key, stored
-from tests.unit.memory.support import NOW, slot_id, wait_until
+from tests.unit.memory.support import NOW, slot_id
 
 MODES = [QueryMode.DENSE, QueryMode.LEXICAL, QueryMode.HYBRID]
 TAGGED = Condition("tags", Operator.EQ, "x")

@@ -42,8 +42,9 @@ from adamem_server.types import (
     VectorType,
     WriteResult,
 )
+from tests.patience import wait_until
 from tests.unit.memory.engines import WORD_DIM, Lab, WordEmbedder, key, stored
-from tests.unit.memory.support import NOW, Gate, slot_id, wait_until
+from tests.unit.memory.support import NOW, Gate, slot_id
 from tests.unit.rpc.support import LIMITS
 
 AXES = np.eye(4, dtype=np.float32)

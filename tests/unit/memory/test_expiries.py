@@ -11,6 +11,7 @@ from adamem_server.memory import expiries as module
 from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.expiries import NEVER, Expiries, best_unexpired
 from adamem_server.types import Slot
+from tests.patience import PATIENCE_S
 from tests.unit.memory.test_turns import slot
 
 
@@ -94,14 +95,14 @@ def test_what_is_written_while_the_rows_are_read_is_not_lost() -> None:
 
     def scan() -> np.ndarray:
         reading.set()
-        assert go_on.wait(20)
+        assert go_on.wait(PATIENCE_S)
         return np.array([1, 2], np.uint32)
 
     held = Expiries(np.array([1], np.uint32), np.array([5], np.int64), scan)
     found: list[list[int]] = []
     reader = Thread(target=lambda: found.append(held.unexpired(5).tolist()))
     reader.start()
-    assert reading.wait(20)
+    assert reading.wait(PATIENCE_S)
     held.apply([SlotChange(3, None, slot()), SlotChange(2, slot(), None)])
     go_on.set()
     reader.join()

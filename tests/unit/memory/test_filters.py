@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from adamem_server.memory.columns import FilterColumns, SlotChange
 from adamem_server.memory.filters import matches
 from adamem_server.types import AllOf, AnyOf, Condition, Filter, Not, Operator, Slot
-from tests.unit.memory.support import PATIENCE_S
+from tests.patience import PATIENCE_S
 from tests.unit.store.strategies import slots
 
 scalars = st.none() | st.booleans() | st.sampled_from([0.0, 1.0, 2.5, "a", "b", ""])

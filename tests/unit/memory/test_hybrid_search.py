@@ -33,8 +33,9 @@ from adamem_server.types import (
     Scope,
     SlotInput,
 )
+from tests.patience import PATIENCE_S, wait_until
 from tests.unit.memory.engines import WORD_DIM, Lab, WordEmbedder, stored
-from tests.unit.memory.support import NOW, PATIENCE_S, wait_until
+from tests.unit.memory.support import NOW
 
 DAY_US = 86_400_000_000
 BY_WORDS = [QueryMode.HYBRID, QueryMode.LEXICAL]
@@ -448,14 +449,13 @@ def test_use_is_counted_for_what_is_returned_alone(lab: Lab) -> None:
 def test_a_vector_that_comes_too_late_leaves_the_words(lab: Lab) -> None:
     lab.put("anna", "green tea", "black coffee", "no leaf")
     with lab.embedder.held():
-        started = time.monotonic()
-        result = ask(lab, "teas of yesterday", deadline_s=started + 0.3)
-        assert 0.05 < time.monotonic() - started < 5.0
+        result = ask(lab, "teas of yesterday", deadline_s=soon_for_the_vector(lab))
     assert result.skipped == (DENSE,)
     assert contents(result)[0] == "green tea"
     assert [(hit.dense, "dense" in hit.parts) for hit in result.hits] == [(None, False)] * len(result.hits)
     assert result.hits[0].lexical is not None
     assert result.hits[0].lexical > 0.0
+    usual(lab, **{LEXICAL: 0.0, CONTEXT: 0.0})
     assert ask(lab, "teas of yesterday", deadline_s=time.monotonic() + PATIENCE_S).skipped == ()
 
 
@@ -463,11 +463,17 @@ def usual(lab: Lab, **seconds: float) -> None:
     lab.engine._hybrid._clock._usual_s.update(seconds)
 
 
+def soon_for_the_vector(lab: Lab) -> float:
+    """A deadline that leaves a moment for the vector, and more than enough time for what comes behind it."""
+    usual(lab, **{LEXICAL: PATIENCE_S, CONTEXT: PATIENCE_S})
+    return time.monotonic() + lab.engine._hybrid._clock.reserve_s(LEXICAL, CONTEXT) + 0.2
+
+
 def test_stages_that_do_not_fit_are_skipped_and_named(lab: Lab) -> None:
     lab.put("anna", "green tea", scope=Scope(conversation_id="talk"))
     lab.put("anna", "with milk", scope=Scope(conversation_id="talk"))
     ask(lab, "tea")
-    usual(lab, **{CONTEXT: 100.0})
+    usual(lab, **{CONTEXT: 1e6})
     # The time that is kept for the context leaves none for the vector: so that comes from the cache of the encoder.
     vector = lab.engine._encoder.embed_query("tea")
     lab.engine._encoder.embed_query = lambda text, timeout_s=None: vector  # type: ignore[method-assign]
@@ -475,7 +481,7 @@ def test_stages_that_do_not_fit_are_skipped_and_named(lab: Lab) -> None:
     result = ask(lab, "tea", deadline_s=soon)
     assert result.skipped == (CONTEXT,)
     assert not {"neighbours", "session", "time"} & result.hits[0].parts.keys()
-    usual(lab, **{CONTEXT: 100.0, LEXICAL: 100.0, DIVERSITY: 100.0})
+    usual(lab, **{CONTEXT: 1e6, LEXICAL: 1e6, DIVERSITY: 1e6})
     result = ask(lab, "tea", deadline_s=soon, diversity=0.5)
     assert result.skipped == (LEXICAL, CONTEXT, DIVERSITY)
     assert contents(result)[0] == "green tea"
@@ -489,7 +495,7 @@ def test_turns_are_read_where_words_were_left_out(lab: Lab) -> None:
         lab.put("anna", content, scope=Scope(conversation_id="talk"))
     vector = lab.engine._encoder.embed_query("tea")
     lab.engine._encoder.embed_query = lambda text, timeout_s=None: vector  # type: ignore[method-assign]
-    usual(lab, **{LEXICAL: 100.0})
+    usual(lab, **{LEXICAL: 1e6})
     result = ask(lab, "tea", deadline_s=time.monotonic() + PATIENCE_S)
     assert result.skipped == (LEXICAL,)
     assert "neighbours" in result.hits[0].parts
@@ -497,7 +503,7 @@ def test_turns_are_read_where_words_were_left_out(lab: Lab) -> None:
 
 def test_turns_that_take_too_long_to_read_are_read_aside(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first query of a large namespace goes without context if it has no time for that; a later one has it."""
-    monkeypatch.setattr(shard_module, "_READ_TURN_S", 60.0)
+    monkeypatch.setattr(shard_module, "_READ_TURN_S", 1e6)
     for content in ("green tea", "with milk"):
         lab.put("anna", content, scope=Scope(conversation_id="talk"))
     result = ask(lab, "tea of yesterday", deadline_s=time.monotonic() + PATIENCE_S)
@@ -513,7 +519,7 @@ def test_turns_that_take_too_long_to_read_are_read_aside(lab: Lab, monkeypatch: 
 
 
 def test_words_that_take_too_long_to_open_are_opened_aside(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shard_module, "_INDEX_WORDS_S", 60.0)
+    monkeypatch.setattr(shard_module, "_INDEX_WORDS_S", 1e6)
     lab.put("anna", "green tea", "black coffee")
     ask(lab, "tea", mode=QueryMode.DENSE)
     result = ask(lab, "green tea", deadline_s=time.monotonic() + PATIENCE_S)
@@ -528,10 +534,10 @@ def test_words_that_take_too_long_to_open_are_opened_aside(lab: Lab, monkeypatch
 
 def test_words_alone_are_waited_for(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a vector there is nothing else."""
-    monkeypatch.setattr(shard_module, "_INDEX_WORDS_S", 60.0)
+    monkeypatch.setattr(shard_module, "_INDEX_WORDS_S", 1e6)
     lab.put("anna", "green tea")
     with lab.embedder.held():
-        result = ask(lab, "teas", deadline_s=time.monotonic() + 1.0)
+        result = ask(lab, "teas", deadline_s=soon_for_the_vector(lab))
     assert result.skipped == (DENSE, CONTEXT)
     assert contents(result) == ["green tea"]
 
@@ -548,9 +554,9 @@ def test_a_query_without_a_deadline_waits_for_the_turns(lab: Lab, monkeypatch: p
 
 def test_words_are_looked_for_where_nothing_else_is_left(lab: Lab) -> None:
     lab.put("anna", "green tea")
-    usual(lab, **{CONTEXT: 100.0, LEXICAL: 100.0})
+    usual(lab, **{CONTEXT: 1e6, LEXICAL: 1e6})
     with lab.embedder.held():
-        result = ask(lab, "teas", deadline_s=time.monotonic() + 0.5)
+        result = ask(lab, "teas", deadline_s=time.monotonic() + PATIENCE_S)
     assert result.skipped == (DENSE, CONTEXT)
     assert contents(result) == ["green tea"]
 
@@ -604,9 +610,8 @@ def test_queries_beside_writers_see_no_slot_twice_and_none_that_was_deleted_befo
     for thread in threads:
         thread.start()
     try:
-        end = time.monotonic() + 3.0
         n_queries = 0
-        while time.monotonic() < end and not problems:
+        while not problems and (n_queries < 100 or len(gone) < 100):
             before = set(gone)
             result = ask(lab, "what did Bob say of tea yesterday", *names, top_k=200, diversity=0.3 * (n_queries % 2))
             found = [hit.view.slot.id for hit in result.hits]
@@ -619,8 +624,6 @@ def test_queries_beside_writers_see_no_slot_twice_and_none_that_was_deleted_befo
         for thread in threads:
             thread.join(PATIENCE_S)
     assert not problems
-    assert n_queries > 10
-    assert len(gone) > 10
 
 
 def test_a_namespace_that_is_emptied_under_a_query(lab: Lab) -> None:
@@ -660,8 +663,7 @@ def test_a_namespace_that_is_deleted_under_queries(lab: Lab, mode: QueryMode) ->
     writer.start()
     n_found = n_gone = 0
     try:
-        end = time.monotonic() + 10.0
-        while not problems and time.monotonic() < end and (n_found < 20 or n_gone < 20):
+        while not problems and (n_found < 20 or n_gone < 20):
             try:
                 result = ask(lab, "teas", mode=mode)
             except NamespaceNotFoundError:
@@ -673,8 +675,6 @@ def test_a_namespace_that_is_deleted_under_queries(lab: Lab, mode: QueryMode) ->
         stop.set()
         writer.join(PATIENCE_S)
     assert not problems
-    assert n_found
-    assert n_gone
 
 
 def test_a_copy_of_the_query_has_the_best_score(lab: Lab) -> None:

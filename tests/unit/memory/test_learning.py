@@ -31,9 +31,10 @@ from adamem_server.types import (
     TrainingOutcome,
     TrainingReport,
 )
+from tests.patience import PATIENCE_S, wait_until
 from tests.unit.memory.engines import WORD_DIM, Lab, WordEmbedder, key
 from tests.unit.memory.lessons import N_TOPICS, fill, n_found, questions, teach
-from tests.unit.memory.support import PATIENCE_S, slot_id, wait_until
+from tests.unit.memory.support import slot_id
 from tests.unit.store.test_codec import ADAPTER
 
 ASKED_ONLY = LearningSettings(auto_pairs=0, cpu_share=1.0)
@@ -395,7 +396,7 @@ def test_a_namespace_deleted_meanwhile(taught: Lab) -> None:
     number = stored(taught).number
     taught.engine.delete_namespace("n")
     with pytest.raises(NamespaceNotFoundError):
-        taught.engine._learner.train(number).result(30)
+        taught.engine._learner.train(number).result(PATIENCE_S)
     fill(taught, "n")
     assert taught.engine.adaptation.list_adapter_versions("n") == ([], 0)
     assert taught.engine.adaptation.get_adapter("n").n_pairs == 0

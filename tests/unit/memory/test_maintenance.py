@@ -26,16 +26,8 @@ from adamem_server.store.codec import Request
 from adamem_server.store.environment import TABLES
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.types import Access, Namespace
-from tests.unit.memory.support import (
-    NOW,
-    PATIENCE_S,
-    GatedStore,
-    create,
-    delete_job,
-    delete_namespace_job,
-    update_job,
-    vector,
-)
+from tests.patience import PATIENCE_S
+from tests.unit.memory.support import NOW, GatedStore, create, delete_job, delete_namespace_job, update_job, vector
 
 INTERVAL_S = 60.0
 FLUSH_S = maintenance._ACCESS_FLUSH_S

@@ -24,8 +24,8 @@ from adamem_server.memory.shard import Applied, Shard
 from adamem_server.memory.writer import Writer
 from adamem_server.store import keys
 from adamem_server.types import Condition, IndexKind, Namespace, Operator, VectorType
+from tests.patience import PATIENCE_S, wait_until
 from tests.unit.memory.support import (
-    PATIENCE_S,
     PLAN,
     Gate,
     GatedStore,
@@ -35,7 +35,6 @@ from tests.unit.memory.support import (
     slot_id,
     update_job,
     vector,
-    wait_until,
 )
 
 N_STEPS = 150

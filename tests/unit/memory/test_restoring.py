@@ -21,7 +21,8 @@ from adamem_server.memory.jobs import DeleteNamespaceJob
 from adamem_server.memory.restoring import lexical_path, remove_snapshots
 from adamem_server.memory.shard import Probe, Shard
 from adamem_server.types import IndexKind
-from tests.unit.memory.support import PATIENCE_S, Gate, create, vector
+from tests.patience import PATIENCE_S
+from tests.unit.memory.support import Gate, create, vector
 from tests.unit.memory.test_maintenance import Rooms
 from tests.unit.memory.test_shard import EVERYTHING, Memory, cut, empty, flip, garble, lengthen, make_folder, make_newer
 

@@ -21,8 +21,9 @@ from adamem_server.types import (
     SlotKind,
     SlotView,
 )
+from tests.patience import wait_until
 from tests.unit.memory.engines import Lab
-from tests.unit.memory.support import NOW, wait_until
+from tests.unit.memory.support import NOW
 
 DAY = 86_400_000_000
 ANN = Scope(user_id="ann")

@@ -19,8 +19,9 @@ from adamem_server.types import (
     SlotInput,
     TouchResult,
 )
+from tests.patience import wait_until
 from tests.unit.memory.engines import Lab, key, stored
-from tests.unit.memory.support import NOW, slot_id, wait_until
+from tests.unit.memory.support import NOW, slot_id
 
 RENEW = NewExpiry()
 MODES = [QueryMode.DENSE, QueryMode.LEXICAL, QueryMode.HYBRID]

@@ -17,7 +17,8 @@ from adamem_server.memory.ranking import NO_CONVERSATION
 from adamem_server.memory.traits import traits_of
 from adamem_server.memory.turns import TurnTable, distinct, is_question, speaker_of
 from adamem_server.types import Scope, Slot, SlotKind
-from tests.unit.memory.support import NOW, PATIENCE_S, Gate
+from tests.patience import PATIENCE_S
+from tests.unit.memory.support import NOW, Gate
 
 REACH = 3
 LEXICAL = _index.LexicalIndex()

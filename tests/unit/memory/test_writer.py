@@ -19,18 +19,8 @@ from adamem_server.store import keys
 from adamem_server.store.codec import Head, Request
 from adamem_server.store.slot_store import SlotStore, WriteBatch
 from adamem_server.types import UpdateResult, VectorType, WriteResult
-from tests.unit.memory.support import (
-    DIM,
-    NOW,
-    PATIENCE_S,
-    PLAN,
-    Gate,
-    GatedStore,
-    create,
-    slot_id,
-    update_job,
-    vector,
-)
+from tests.patience import PATIENCE_S
+from tests.unit.memory.support import DIM, NOW, PLAN, Gate, GatedStore, create, slot_id, update_job, vector
 from tests.unit.store.test_codec import SLOT
 
 NUMBER = 1

@@ -1,8 +1,7 @@
 """The bulk stream over an engine whose encoder and writer the test moves by hand."""
 
 import queue
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from threading import Thread
 from typing import Any
@@ -17,16 +16,10 @@ from adamem_server.memory.pending import PendingUpdate
 from adamem_server.rpc import bulk
 from adamem_server.rpc.bulk import BulkStream
 from adamem_server.rpc.convert import RequestDecoder
+from tests.patience import PATIENCE_S, wait_until
 from tests.unit.rpc.support import LIMITS
 
 END = object()
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 class Engine:
@@ -104,10 +97,10 @@ class Client:
         self._sent.put(END)
 
     def join(self) -> None:
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
         self._sent.put(END)
-        eventually(self.stream.finished)
+        wait_until(self.stream.finished)
 
     def names(self) -> list[str]:
         return [answer.results[0].slot_id for answer in self.answers]
@@ -137,7 +130,7 @@ def test_each_batch_is_answered_without_waiting_for_the_next() -> None:
     client = Client(Engine())
     for i in range(3):
         client.send(str(i))
-        eventually(lambda n=i: len(client.answers) == n + 1)
+        wait_until(lambda n=i: len(client.answers) == n + 1)
     client.end()
     client.join()
 
@@ -148,12 +141,12 @@ def test_batches_are_embedded_together_up_to_the_bound(monkeypatch: pytest.Monke
     client = Client(engine)
     for i in range(6):
         client.send(str(i))
-    eventually(lambda: len(engine.submitted) == 4)
+    wait_until(lambda: len(engine.submitted) == 4)
     engine.embeddings["1"].set_result(None)
     assert engine.written == [], "in order: the first is not embedded yet"
     engine.embeddings["0"].set_result(None)
-    eventually(lambda: client.names() == ["0", "1"])
-    eventually(lambda: len(engine.submitted) == 6)
+    wait_until(lambda: client.names() == ["0", "1"])
+    wait_until(lambda: len(engine.submitted) == 6)
     for name in "2345":
         engine.embeddings[name].set_result(None)
     client.end()
@@ -170,9 +163,9 @@ def test_slots_and_bytes_are_bounded_and_a_large_batch_goes_alone(
     client = Client(engine)
     client.send("large", "2", "3", "4", "5")
     client.send("next")
-    eventually(lambda: engine.submitted == ["large"])
+    wait_until(lambda: engine.submitted == ["large"])
     engine.embeddings["large"].set_result(None)
-    eventually(lambda: engine.submitted == ["large", "next"])
+    wait_until(lambda: engine.submitted == ["large", "next"])
     engine.embeddings["next"].set_result(None)
     client.end()
     client.join()
@@ -197,7 +190,7 @@ def test_a_batch_that_is_wrong_ends_the_stream_after_those_before_it() -> None:
     client.send("b")
     client.send()
     client.send("never")
-    eventually(lambda: len(engine.submitted) == 2)
+    wait_until(lambda: len(engine.submitted) == 2)
     for name in "ab":
         engine.embeddings[name].set_result(None)
     client.join()
@@ -211,7 +204,7 @@ def test_a_write_that_fails_ends_the_stream() -> None:
     engine.failures["b"] = StorageFullError("full")
     client = Client(engine)
     client.send("a")
-    eventually(lambda: len(client.answers) == 1)
+    wait_until(lambda: len(client.answers) == 1)
     client.send("b")
     client.join()
     assert client.names() == ["a"]
@@ -224,7 +217,7 @@ def test_an_embedding_that_fails_ends_the_stream_even_after_its_end() -> None:
     client.send("a")
     client.send("b")
     client.end()
-    eventually(lambda: len(engine.submitted) == 2)
+    wait_until(lambda: len(engine.submitted) == 2)
     engine.embeddings["a"].set_exception(ShuttingDownError())
     client.join()
     assert isinstance(client.error, ShuttingDownError)
@@ -237,9 +230,9 @@ def test_nothing_more_is_embedded_for_a_client_that_went_away() -> None:
     client = Client(engine)
     for name in "abc":
         client.send(name)
-    eventually(lambda: len(engine.submitted) == 3)
+    wait_until(lambda: len(engine.submitted) == 3)
     engine.embeddings["a"].set_result(None)
-    eventually(lambda: client.names() == ["a"])
+    wait_until(lambda: client.names() == ["a"])
     client.fail(grpc.RpcError())
     client.stream.stop()
     client.join()
@@ -253,7 +246,7 @@ def test_a_stream_drains_at_shutdown() -> None:
     engine = Engine(by_hand=True)
     client = Client(engine)
     client.send("a")
-    eventually(lambda: engine.submitted == ["a"])
+    wait_until(lambda: engine.submitted == ["a"])
     client.stream.drain()
     client.send("too late")
     engine.embeddings["a"].set_result(None)

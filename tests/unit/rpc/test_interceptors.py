@@ -1,6 +1,5 @@
 """All four kinds of handler through the interceptor, on a real server of tiny methods."""
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -17,6 +16,7 @@ from structlog.testing import capture_logs
 from adamem_server.errors import SlotNotFoundError
 from adamem_server.rpc import interceptors
 from adamem_server.rpc.interceptors import Authenticator, EdgeInterceptor
+from tests.patience import PATIENCE_S, wait_until
 
 KEY = "the-key-of-the-tests"
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
@@ -39,7 +39,7 @@ class Methods:
                 raise RuntimeError("the secret cause")
             case "wait":
                 self.entered.set()
-                assert self.leave.wait(10)
+                assert self.leave.wait(PATIENCE_S)
         return StringValue(value=text)
 
     def unary_unary(self, request: StringValue, context: grpc.ServicerContext) -> StringValue:
@@ -206,7 +206,7 @@ def test_request_ids_are_made_when_none_or_too_long(channel: grpc.Channel) -> No
 @pytest.mark.parametrize("kind", ["unary_stream", "stream_stream"])
 def test_streams_are_limited(channel: grpc.Channel, methods: Methods, kind: str) -> None:
     running = begin(channel, kind, StringValue(value="wait").SerializeToString())
-    assert methods.entered.wait(10)
+    assert methods.entered.wait(PATIENCE_S)
     error = failure(channel, kind, "hello")
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (error_info(error).reason, error_info(error).metadata["limit"]) == ("OVERLOADED", "1")
@@ -240,14 +240,11 @@ def test_a_stream_that_is_cancelled_gives_its_place_back(channel: grpc.Channel, 
     with capture_logs() as lines:
         running = begin(channel, "unary_stream", StringValue(value="wait").SerializeToString())
         assert next(running).value == "first"
-        assert methods.entered.wait(10)
+        assert methods.entered.wait(PATIENCE_S)
         running.cancel()
-        assert methods.ended.wait(10)
+        assert methods.ended.wait(PATIENCE_S)
         methods.leave.set()
-        deadline = time.monotonic() + 10
-        while not lines:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        wait_until(lambda: bool(lines))
     assert [line["code"] for line in lines] == ["CANCELLED"]
     assert call(channel, "unary_stream", "hello")[0][-1] == "hello"
 
@@ -257,14 +254,11 @@ def test_a_client_that_goes_away_between_its_requests_is_no_fault_of_ours(
 ) -> None:
     with capture_logs() as lines:
         running = begin(channel, "stream_unary", StringValue(value="wait").SerializeToString())
-        assert methods.entered.wait(10)
+        assert methods.entered.wait(PATIENCE_S)
         running.cancel()
-        assert methods.ended.wait(10)
+        assert methods.ended.wait(PATIENCE_S)
         methods.leave.set()
-        deadline = time.monotonic() + 10
-        while not lines:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        wait_until(lambda: bool(lines))
     assert [(line["code"], line["log_level"]) for line in lines] == [("CANCELLED", "info")]
 
 
@@ -273,7 +267,7 @@ def test_a_draining_server_takes_no_new_calls(
     channel: grpc.Channel, methods: Methods, edge: EdgeInterceptor, kind: str
 ) -> None:
     running = begin(channel, "unary_unary", StringValue(value="wait").SerializeToString())
-    assert methods.entered.wait(10)
+    assert methods.entered.wait(PATIENCE_S)
     edge.drain()
     error = failure(channel, kind, "hello")
     assert error.code() is grpc.StatusCode.UNAVAILABLE

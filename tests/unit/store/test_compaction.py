@@ -5,7 +5,8 @@ from threading import Event, Thread
 
 import pytest
 
-from tests.unit.store.test_scrub import PATIENCE_S, Database
+from tests.patience import PATIENCE_S
+from tests.unit.store.test_scrub import Database
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from adamem_server.errors import DataCorruptError
 from adamem_server.store.environment import Environment
 from adamem_server.store.scrub import scrub
 from adamem_server.types import Durability
+from tests.patience import PATIENCE_S
 
 SECRET = b"the secret of "
-PATIENCE_S = 30
 
 
 class Database:

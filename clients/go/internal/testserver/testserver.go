@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-const startTimeout = 60 * time.Second
+const startTimeout = 2 * time.Minute
 
 // Python is the interpreter that has the server: ADAMEM_TEST_PYTHON, which make sets, else that of `make setup`. Empty:
 // there is none.
