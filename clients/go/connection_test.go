@@ -190,7 +190,7 @@ func TestTheConfigsTimeoutLimitsCallsWithoutADeadline(t *testing.T) {
 }
 
 func TestWhereNoServerIsTheErrorSaysWhatToLookAt(t *testing.T) {
-	serve := func(answer string, reset bool) string {
+	serve := func(answer string, n int, reset bool) string {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -202,7 +202,7 @@ func TestWhereNoServerIsTheErrorSaysWhatToLookAt(t *testing.T) {
 				if err != nil {
 					return
 				}
-				_, _ = connection.Read(make([]byte, 4096))
+				_, _ = connection.Read(make([]byte, n))
 				_, _ = connection.Write([]byte(answer))
 				if tcp := connection.(*net.TCPConn); reset {
 					_ = tcp.SetLinger(0)
@@ -215,15 +215,16 @@ func TestWhereNoServerIsTheErrorSaysWhatToLookAt(t *testing.T) {
 		}()
 		return listener.Addr().String()
 	}
-	http := serve("HTTP/1.1 400 Bad Request\r\n\r\n", false)
+	http := serve("HTTP/1.1 400 Bad Request\r\n\r\n", 4096, false)
 	for endpoint, said := range map[string]string{
-		"127.0.0.1:1":     "is the server running (adamem serve)",
-		http:              "is it the port of HTTP?",
-		"https://" + http: "begin the endpoint with http://",
-		serve("", false):  "begin the endpoint with https://",
-		serve("", true):   "begin the endpoint with https://",
+		"127.0.0.1:1":          "is the server running (adamem serve)",
+		http:                   "is it the port of HTTP?",
+		"https://" + http:      "begin the endpoint with http://",
+		serve("", 4096, false): "begin the endpoint with https://",
+		serve("", 4096, true):  "begin the endpoint with https://",
+		serve("", 24, true):    "begin the endpoint with https://", // While the client still writes.
 	} {
-		_, err := connect(t, adamem.Config{Endpoint: endpoint, Timeout: time.Minute}).ServerInfo(t.Context())
+		_, err := connect(t, adamem.Config{Endpoint: endpoint, Timeout: time.Minute, MaxAttempts: 1}).ServerInfo(t.Context())
 		if err == nil || !strings.Contains(err.Error(), said) {
 			t.Errorf("%s: %v", endpoint, err)
 		}

@@ -183,11 +183,9 @@ func errorFromRPC(err error) *Error {
 		return known
 	}
 	failure := errorFromStatus(status.Convert(err).Proto())
-	if failure.Code == codes.Unavailable && strings.HasPrefix(failure.Message, "connection error: ") {
-		for part, hint := range connectionHints {
-			if strings.Contains(failure.Message, part) {
-				failure.Message = hint + " (" + failure.Message + ")"
-			}
+	if failure.Code == codes.Unavailable {
+		if hint := connectionHint(failure.Message); hint != "" {
+			failure.Message = hint + " (" + failure.Message + ")"
 		}
 	}
 	return failure
@@ -203,7 +201,23 @@ var connectionHints = map[string]string{
 	"not look like a TLS handshake":  "what listens there speaks no TLS; begin the endpoint with http://",
 	"server preface: EOF":            endedConnection,
 	"preface: connection reset":      endedConnection,
+	"failed to write client preface": endedConnection,
 	"unknown authority":              "the server's certificate is not trusted; Config.CAFile names the file that signs it",
+}
+
+// connectionHint is that for what gRPC says; empty where a server was reached, or it cannot be told.
+func connectionHint(message string) string {
+	if strings.HasPrefix(message, "write ") { // The connection was reset before all of the preface was written.
+		return endedConnection
+	}
+	if strings.HasPrefix(message, "connection error: ") {
+		for part, hint := range connectionHints {
+			if strings.Contains(message, part) {
+				return hint
+			}
+		}
+	}
+	return ""
 }
 
 func errorFromContext(ctx context.Context) *Error {
