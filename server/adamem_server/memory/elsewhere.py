@@ -1,5 +1,6 @@
 """What all namespaces learned of the ranking, for one that begins: sums of numbers, none of a text or a slot."""
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -8,7 +9,7 @@ from adamem_server.adapt.adapter import Adapter
 from adamem_server.adapt.ranker import Seen
 from adamem_server.errors import DataCorruptError
 from adamem_server.memory.signals import SIGNALS
-from adamem_server.store.slot_store import SlotStore
+from adamem_server.store.slot_store import ReadView
 
 # The namespaces that are asked, those that were trained last.
 _MOST: Final = 64
@@ -17,24 +18,38 @@ _MAX_TOLD: Final = 1e6
 _TOLERANCE: Final = 1e-3
 
 
-def seen_elsewhere(store: SlotStore, number: int) -> Seen:
+def seen_elsewhere(view: ReadView, number: int, on_damage: Callable[[int, DataCorruptError], None]) -> Seen:
     """What the serving adapters of other namespaces have seen of the ranking's signals, summed.
+
+    A namespace whose records are damaged is left out, and told to `on_damage` by its number.
 
     Cost: the serving adapters of at most 64 namespaces are read, some 100 kB each.
     """
     total = Seen.nothing(len(SIGNALS))
-    with store.read() as view:
-        trained = [
-            (view.namespace(other), learning.report()) for other, learning in view.all_learning() if other != number
-        ]
-        ages = [(report.finished_at, space) for space, report in trained if space and report and space.adapter_version]
-        latest = sorted(ages, key=lambda each: each[0], reverse=True)[:_MOST]
-        for _, namespace in latest:
-            stored = view.adapter(namespace.number, namespace.adapter_version)
-            seen = None if stored is None else _seen(stored[1])
-            if seen is not None:
-                total += seen
+    found: list[tuple[int, int, int]] = []
+    for other in view.taught():
+        try:
+            found += _trained(view, other) if other != number else ()
+        except DataCorruptError as error:
+            on_damage(other, error)
+    for _, other, version in sorted(found, reverse=True)[:_MOST]:
+        try:
+            stored = view.adapter(other, version)
+        except DataCorruptError as error:
+            on_damage(other, error)
+            continue
+        seen = None if stored is None else _seen(stored[1])
+        if seen is not None:
+            total += seen
     return total
+
+
+def _trained(view: ReadView, number: int) -> list[tuple[int, int, int]]:
+    """(time of its last training, number, version that serves) of a namespace, if one does."""
+    namespace, report = view.namespace(number), view.learning(number).report()
+    if namespace is None or report is None or not namespace.adapter_version:
+        return []
+    return [(report.finished_at, number, namespace.adapter_version)]
 
 
 def _seen(data: bytes) -> Seen | None:

@@ -8,15 +8,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from threading import Condition, Event, Thread
 from typing import Final
 
 import structlog
 
 from adamem_server.adapt.pairs import retained
+from adamem_server.adapt.ranker import Seen
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.errors import (
     AdaMemError,
+    DataCorruptError,
     GenerationChangedError,
     NamespaceNotFoundError,
     ShuttingDownError,
@@ -30,7 +33,7 @@ from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.training import Trained, Training
 from adamem_server.memory.writer import Writer
 from adamem_server.store.codec import Learning
-from adamem_server.store.slot_store import SlotStore, WriteBatch
+from adamem_server.store.slot_store import ReadView, SlotStore, WriteBatch
 from adamem_server.types import FloatVector, Namespace, TaughtPair, TrainingOutcome, TrainingReport
 
 # Texts that are embedded together: some 20 ms of a core, behind whatever else is asked of the encoder.
@@ -91,6 +94,8 @@ class Learner:
         # Namespaces to look at; those with a future are trained whatever they were taught.
         self._queue: OrderedDict[int, Future[TrainingReport] | None] = OrderedDict()
         self._training = 0
+        # Namespaces of which it was logged that their records are damaged.
+        self._damaged: set[int] = set()
         self._thread = Thread(target=self._loop, name="learning", daemon=True)
 
     def start(self) -> None:
@@ -152,14 +157,22 @@ class Learner:
 
     def _look_back(self) -> None:
         """What was taught and not learned before the last stop."""
-        try:
-            with self._store.read() as view:
-                numbers = [number for number, learning in view.all_learning() if self._is_due(learning)]
-        except AdaMemError as error:
-            _log.warning("learning_delayed", problem=error.message)
+        with self._store.read() as view:
+            for number in view.taught():
+                try:
+                    if self._is_due(view.learning(number)):
+                        self.notice(number)
+                except DataCorruptError as error:
+                    self._tell_damage(view, number, error)
+
+    def _tell_damage(self, view: ReadView, number: int, error: DataCorruptError) -> None:
+        """Log once that a namespace's records are damaged: others learn without them."""
+        if number in self._damaged:
             return
-        for number in numbers:
-            self.notice(number)
+        self._damaged.add(number)
+        # By the names, as the namespace's own record may be the one that is damaged.
+        names = (name for name in view.namespace_names("", "") if view.namespace_number(name) == number)
+        _log.warning("learning_damaged", namespace=next(names, ""), number=number, problem=error.message)
 
     def _is_due(self, learning: Learning) -> bool:
         n_new = min(learning.next_pair - 1 - learning.trained_to, learning.n_pairs)
@@ -215,7 +228,7 @@ class Learner:
                     n_tokens=encoder.n_tokens,
                     should_stop=pacer,
                     now=self._now,
-                    elsewhere=seen_elsewhere(self._store, number) if self._settings.across_namespaces else None,
+                    elsewhere=self._seen_elsewhere(number),
                 )
                 trained = training.run()
             if trained is None:
@@ -240,6 +253,13 @@ class Learner:
             cpu_s=round(report.cpu_s, 2),
         )
         return report
+
+    def _seen_elsewhere(self, number: int) -> Seen | None:
+        """What other namespaces tell, if that is wanted."""
+        if not self._settings.across_namespaces:
+            return None
+        with self._store.read() as view:
+            return seen_elsewhere(view, number, partial(self._tell_damage, view))
 
     def _forget(self, number: int) -> None:
         """Cut the pairs of a namespace back to their bounds; feedback and cues have one each."""

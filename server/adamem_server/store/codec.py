@@ -240,9 +240,15 @@ class Learning(msgspec.Struct, array_like=True, frozen=True):
     version: int = 0
 
     def report(self) -> TrainingReport | None:
-        """The last training."""
+        """The last training.
+
+        Raises:
+            DataCorruptError: It ended as no training ends.
+        """
         if not self.outcome:
             return None
+        if self.outcome not in tuple(TrainingOutcome):
+            raise DataCorruptError(f"a stored record has the unknown outcome {self.outcome!r} of a training")
         return TrainingReport(
             outcome=TrainingOutcome(self.outcome),
             finished_at=self.finished_at,

@@ -216,10 +216,9 @@ class ReadView:
         value = self._txn.get(keys.number_key(number), db=self._tables["learning"])
         return Learning() if value is None else codec.decode_learning(value)
 
-    def all_learning(self) -> Iterator[tuple[int, Learning]]:
-        """(number, learning) of all namespaces that were taught anything."""
-        for key, value in self.scan("learning", b"", b""):
-            yield keys.decode_u32(key), codec.decode_learning(value)
+    def taught(self) -> Iterator[int]:
+        """The numbers of all namespaces that were taught anything."""
+        return (keys.decode_u32(key) for key, _ in self.scan("learning", b"", b""))
 
     def pairs(self, number: int) -> Iterator[tuple[int, TaughtPair]]:
         """(pair number, pair) of a namespace, in the order in which they were taught."""

@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
+from adamem_server.adapt.ranker import Seen
 from adamem_server.memory.elsewhere import seen_elsewhere
 from adamem_server.memory.learning import LearningSettings
+from adamem_server.store.keys import adapter_key, number_key
 from adamem_server.types import Query, QueryMode, TrainingOutcome, TrainingReport
 from tests.unit.memory.engines import Lab
 
@@ -109,15 +112,45 @@ def test_a_namespace_begins_with_what_others_learned(tmp_path: Path) -> None:
     assert found[True] > 1.2 * found[False] > 0.0
 
 
+def elsewhere(lab: Lab, number: int) -> Seen:
+    """What namespaces other than a number's tell; none is damaged."""
+    with lab.store.read() as view:
+        return seen_elsewhere(view, number, on_damage=pytest.fail)
+
+
 def test_what_is_gone_teaches_nobody(lab: Lab) -> None:
     teach(lab, "first", fill(lab, "first"), range(N_TAUGHT))
     trained(lab, "first")
     number = lab.engine.get_namespace("first").namespace.number
-    assert seen_elsewhere(lab.store, 0).curvature.any()
-    assert not seen_elsewhere(lab.store, number).curvature.any()
+    assert elsewhere(lab, 0).curvature.any()
+    assert not elsewhere(lab, number).curvature.any()
     lab.engine.adaptation.rollback_adapter("first", 0)
-    assert not seen_elsewhere(lab.store, 0).curvature.any()
+    assert not elsewhere(lab, 0).curvature.any()
     lab.engine.adaptation.rollback_adapter("first", 1)
-    assert seen_elsewhere(lab.store, 0).curvature.any()
+    assert elsewhere(lab, 0).curvature.any()
     lab.engine.delete_namespace("first")
-    assert not seen_elsewhere(lab.store, 0).curvature.any()
+    assert not elsewhere(lab, 0).curvature.any()
+
+
+@pytest.mark.parametrize("table", ["learning", "adapters", "namespaces"])
+def test_what_is_damaged_costs_only_itself(tmp_path: Path, table: str) -> None:
+    lab = Lab(tmp_path, learning=LearningSettings(auto_pairs=0, cpu_share=1.0))
+    for name in ("first", "second"):
+        teach(lab, name, fill(lab, name), range(N_TAUGHT))
+        trained(lab, name)
+    number = lab.engine.get_namespace("first").namespace.number
+    damaged = adapter_key(number, 1) if table == "adapters" else number_key(number)
+    lab.store.write(lambda batch: batch.put(table, damaged, b"\x01damaged"))
+    with structlog.testing.capture_logs() as logs:
+        lab.restart()
+        third = fill(lab, "third")
+        for start in (0, 12):
+            teach(lab, "third", third, range(start, start + 12))
+            assert trained(lab, "third").n_pairs == start + 12
+    told = [(log["namespace"], log["number"]) for log in logs if log["event"] == "learning_damaged"]
+    assert told == [("first", number)]
+    # The other one still tells what it saw.
+    with lab.store.read() as view:
+        found = seen_elsewhere(view, view.namespace_number("third") or 0, on_damage=lambda number, error: None)
+    assert found.curvature.any()
+    lab.close()

@@ -21,6 +21,7 @@ from adamem_server.errors import (
 from adamem_server.memory.adapter_jobs import NewAdapter, TrainedJob
 from adamem_server.memory.learning import LearningSettings
 from adamem_server.memory.training import Training
+from adamem_server.store.keys import number_key
 from adamem_server.types import (
     FeedbackResult,
     Namespace,
@@ -374,9 +375,9 @@ def test_a_training_that_fails_is_told_and_not_tried_again(lab: Lab, monkeypatch
     assert trained(lab).outcome is TrainingOutcome.PROMOTED
 
 
-def test_a_damaged_record_of_another_namespace_is_told_to_who_waits(lab: Lab) -> None:
+def test_a_damaged_record_is_told_to_who_waits(lab: Lab) -> None:
     lab.engine.adaptation.feedback("n", "which?", helped=lab.put("n", "thing"))
-    lab.store.write(lambda batch: batch.put("learning", b"\0\0\0\x63", b"\x09"))
+    lab.store.write(lambda batch: batch.put("learning", number_key(stored(lab).number), b"\x09"))
     lab.restart()
     with pytest.raises(DataCorruptError):
         lab.engine.adaptation.train_adapter("n", wait=True, deadline_s=time.monotonic() + PATIENCE_S)

@@ -57,7 +57,7 @@ def test_a_deleted_slot_is_forgotten_by_its_pairs(store: SlotStore) -> None:
     assert pairs(store) == {1: ("a", (1,), ()), 3: ("c", (3,), ())}
     with store.read() as view:
         assert view.learning(NUMBER).n_pairs == 2
-        assert [number for number, _ in view.all_learning()] == [NUMBER]
+        assert list(view.taught()) == [NUMBER]
     # The number of a pair that went is not given again.
     assert store.write(lambda batch: batch.teach(NUMBER, pair("d", (1,)))) == 4
 
@@ -144,5 +144,5 @@ def test_a_purge_leaves_nothing(store: SlotStore) -> None:
     with store.read() as view:
         assert list(view.adapters(NUMBER)) == []
         assert view.pairs_of(NUMBER, 1) == []
-        assert [number for number, _ in view.all_learning()] == [NUMBER + 1]
+        assert list(view.taught()) == [NUMBER + 1]
         assert [each.query for _, each in view.pairs(NUMBER + 1)] == ["kept"]
