@@ -36,8 +36,13 @@ _FORGET_AT_ONCE: Final = 1_000
 # How long a step waits for queries to end, and how often that is looked at.
 _MOST_PATIENCE_S: Final = 0.005
 _LOOK_S: Final = 0.0005
+# How long it is put off for reads that take long.
+_MOST_LONG_READS_S: Final = 60.0
 # How often it is looked whether what is waited for has ended.
 _WAIT_S: Final = 0.05
+# A pass that failed is begun again after this, then after twice as long each time, up to the most.
+_AGAIN_S: Final = 1.0
+_MOST_AGAIN_S: Final = 300.0
 
 _T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
@@ -56,7 +61,7 @@ class Erasure:
         # Namespaces to erase in, and those who wait for that: their futures hold (time, bytes overwritten).
         self._numbers: set[int] = set()
         self._waiting: list[Future[tuple[int, int]]] = []
-        # Of passes that failed; the next one takes them along.
+        # Of passes that failed; the next one takes them along, and begins by itself.
         self._unfinished: set[int] = set()
         # Erasures that are noted in the store, and not handed to the thread yet.
         self._n_deleting = 0
@@ -205,10 +210,10 @@ class Erasure:
             write(self._writer, partial(erasing.forget_requests, request_keys=some), frees=True)
 
     def _loop(self) -> None:
+        again_s: float | None = None
         while True:
             with self._wake:
-                while not self._numbers and not self._stop.is_set():
-                    self._wake.wait()
+                self._wake.wait_for(lambda: self._numbers or self._stop.is_set(), again_s)
                 if self._stop.is_set():
                     return
                 numbers, self._numbers = self._numbers, set()
@@ -217,16 +222,17 @@ class Erasure:
                 done = self._erase(numbers | self._unfinished)
             except Exception as error:  # noqa: BLE001 - the thread must live on
                 self._unfinished |= numbers
+                again_s = _AGAIN_S if again_s is None else min(2 * again_s, _MOST_AGAIN_S)
                 if isinstance(error, ShuttingDownError):
                     pass
                 elif isinstance(error, AdaMemError):
-                    _log.warning("erasure_failed", problem=error.message)
+                    _log.warning("erasure_failed", problem=error.message, again_s=again_s)
                 else:
-                    _log.exception("erasure_failed")
+                    _log.exception("erasure_failed", again_s=again_s)
                 for future in waiting:
                     future.set_exception(error)
             else:
-                self._unfinished = set()
+                self._unfinished, again_s = set(), None
                 for future in waiting:
                     future.set_result(done)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 
 from adamem_server.errors import (
     DeadlineExceededError,
@@ -202,3 +203,23 @@ def test_what_a_slot_was_is_erased_too(lab: Lab, erasure: Erasure) -> None:
     for word in (b"Reykjavik", b"Valparaiso", b"parakeets", b"budgerigars", b"canaries"):
         assert word not in text(lab)
     assert b"Bob's dog" in text(lab)
+
+
+def test_a_pass_that_failed_is_begun_again_by_itself(
+    lab: Lab, erasure: Erasure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adamem_server.lifecycle.erasure._AGAIN_S", 0.01)
+    (slot_id,) = lab.put("anna", "the gate code is 4711")
+    # What cannot be removed as a file.
+    in_the_way = lab.store.path / "index" / "1.graph"
+    in_the_way.mkdir(parents=True)
+    with structlog.testing.capture_logs() as logs:
+        with pytest.raises(OSError, match="directory"):
+            erasure.delete_slots("anna", slot_ids=[slot_id], erase=True)
+        wait_for(lambda: len(logs) >= 3)
+        assert pending(lab) == [1]
+        in_the_way.rmdir()
+        wait_for(lambda: not pending(lab))
+    assert b"gate code" not in text(lab)
+    waits = [log["again_s"] for log in logs if log["event"] == "erasure_failed"]
+    assert waits == [0.01 * 2**n for n in range(len(waits))]
