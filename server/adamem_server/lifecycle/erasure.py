@@ -249,6 +249,7 @@ class Erasure:
         while not self._store.file.lock.acquire(timeout=_WAIT_S):
             self._pause(0)
         try:
+            self._let_long_reads_end()
             last = self._alone(self._store.file.renew)
             # A copying process that was killed may be on its way out.
             while self._store.file.oldest_read() < last:
@@ -300,6 +301,12 @@ class Erasure:
         """Work on the file beside which nothing is written."""
         self._pause(0)
         return self._writer.submit_exclusive(work).result()
+
+    def _let_long_reads_end(self) -> None:
+        """What is done without readers would hold up writes as long; there may always be one, so only for a while."""
+        give_up_at = time.monotonic() + _MOST_LONG_READS_S
+        while self._store.file.has_long_read() and time.monotonic() < give_up_at:
+            self._pause(_WAIT_S)
 
     def _let_queries_go_first(self) -> None:
         give_up_at = time.monotonic() + _MOST_PATIENCE_S

@@ -43,6 +43,10 @@ class DataFile:
         """See `Environment.renew`; by the thread that writes."""
         return self._environment.renew()
 
+    def has_long_read(self) -> bool:
+        """See `Environment.has_long_read`."""
+        return self._environment.has_long_read()
+
     def oldest_read(self) -> int:
         """See `Environment.oldest_read`."""
         return self._environment.oldest_read()

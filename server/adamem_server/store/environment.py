@@ -7,9 +7,11 @@ memory/). The table `meta` holds `format`, the version of everything stored, as 
 
 import errno
 import fcntl
+import math
 import os
 import resource
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -72,12 +74,20 @@ TABLES: Final = (
 )
 
 _MIN_MAP_BYTES: Final = 16 << 20
-_FIRST_MAP_BYTES: Final = 1 << 30
+# A map is only address space, and to grow it all reads must end: it is so large that it hardly ever grows, or as large
+# as the system lets it be.
+_FIRST_MAP_BYTES: Final = 256 << 30
+_LEAST_MAP_BYTES: Final = 1 << 30
 _MAX_READERS: Final = 1024
 # LMDB's table of readers: a cache line for each, and a head.
 _READER_TABLE_BYTES: Final = 64 * _MAX_READERS + 4096
-# A grown map is only address space: the file itself grows by the pages that are used.
+# The file itself grows by the pages that are used.
 _GROWTH: Final = 2
+# What is to be done without readers waits for a read that has lasted so long before it holds up others, but only so
+# long: there may always be one.
+_LONG_READ_S: Final = 0.05
+_PATIENCE_S: Final = 60.0
+_LOOK_S: Final = 0.01
 _SCARCE_BYTES: Final = 4 << 20
 # LMDB writes new pages before it frees old ones: what a deletion may take beyond the limit of the data file.
 _RESERVE_BYTES: Final = 4 << 20
@@ -121,7 +131,9 @@ class Environment:
                 raise StartupError(f"cannot open the data directory {path}: {error}", path=str(path)) from error
             raise
         self._gate = Condition()
-        self._n_readers = 0
+        # When each read began that is under way, by its number; the oldest first.
+        self._reads: dict[int, float] = {}
+        self._n_reads = 0
         self._resizing = False
 
     def close(self) -> None:
@@ -144,13 +156,14 @@ class Environment:
         with self._gate:
             while self._resizing:
                 self._gate.wait()
-            self._n_readers += 1
+            self._n_reads = number = self._n_reads + 1
+            self._reads[number] = time.monotonic()
         try:
             with self._env.begin() as txn:
                 yield txn
         finally:
             with self._gate:
-                self._n_readers -= 1
+                del self._reads[number]
                 # A resize that began meanwhile waits for the last reader.
                 self._gate.notify_all()
 
@@ -301,12 +314,20 @@ class Environment:
         with self._without_readers():
             self._env.set_mapsize(size)
 
+    def has_long_read(self) -> bool:
+        """Whether something reads for long in this process: what needs it to end is better done later."""
+        with self._gate:
+            return time.monotonic() - next(iter(self._reads.values()), math.inf) > _LONG_READ_S
+
     @contextmanager
     def _without_readers(self) -> Iterator[None]:
         """Inside, nothing is read in this process; others may read."""
+        give_up_at = time.monotonic() + _PATIENCE_S
         with self._gate:
+            while self.has_long_read() and time.monotonic() < give_up_at:
+                self._gate.wait(_LOOK_S)
             self._resizing = True
-            while self._n_readers:
+            while self._reads:
                 self._gate.wait()
             try:
                 yield
@@ -333,10 +354,21 @@ class Environment:
         # What a compaction or a restore wrote that was cut short.
         for name in (_COMPACTED, RESTORING):
             (self.path / name).unlink(missing_ok=True)
-        size = max(_FIRST_MAP_BYTES, _GROWTH * data.stat().st_size if data.exists() else 0)
+        needed = _GROWTH * data.stat().st_size if data.exists() else 0
+        size = max(_FIRST_MAP_BYTES, needed)
         if self._max_bytes:
             size = max(min(size, self._max_bytes), _MIN_MAP_BYTES)
         _reserve(self.path / "lock.mdb", _READER_TABLE_BYTES)
+        while True:
+            try:
+                return self._mapped(size)
+            except lmdb.MemoryError:
+                # RLIMIT_AS, or few bits in an address.
+                if size // 2 < max(_LEAST_MAP_BYTES, needed):
+                    raise
+                size //= 2
+
+    def _mapped(self, size: int) -> lmdb.Environment:
         return lmdb.Environment(
             str(self.path),
             map_size=size,

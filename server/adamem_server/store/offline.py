@@ -76,21 +76,30 @@ class OfflineDatabase:
     """
 
     def __init__(self, path: Path, *, shared: bool) -> None:
-        self._env = lmdb.Environment(
-            str(path),
-            subdir=path.is_dir(),
-            readonly=True,
-            create=False,
-            lock=shared,
+        try:
             # As great as the file says: nothing grows here.
-            map_size=0,
-            max_dbs=max(len(TABLES), 64),
-        )
+            self._env = self._open(path, shared, 0)
+        except lmdb.MemoryError:
+            # That is more than this system gives.
+            data = path / "data.mdb" if path.is_dir() else path
+            self._env = self._open(path, shared, data.stat().st_size)
         self.tables: dict[str, Any] = {}
         with self._env.begin() as txn:
             names = [bytes(name).decode() for name in txn.cursor().iternext(values=False)]
         for name in names:
             self.tables[name] = self._env.open_db(name.encode(), create=False)
+
+    @staticmethod
+    def _open(path: Path, shared: bool, map_size: int) -> lmdb.Environment:
+        return lmdb.Environment(
+            str(path),
+            subdir=path.is_dir(),
+            readonly=True,
+            create=False,
+            lock=shared,
+            map_size=map_size,
+            max_dbs=max(len(TABLES), 64),
+        )
 
     def __enter__(self) -> Self:
         """Itself."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from adamem_server.store.slot_store import WriteBatch
 from adamem_server.types import Condition, NamespaceSpec, Operator, QueryMode, Scope, SlotInput
 from tests.patience import wait_until
 from tests.unit.memory.engines import Lab, key, stored
+from tests.unit.memory.support import Gate
 from tests.unit.store.test_codec import ADAPTER
 
 VERSION_TABLES = ("versions", "version_vectors", "version_times", "superseded", "cue_rows", "snapshots", "histories")
@@ -223,3 +225,27 @@ def test_a_pass_that_failed_is_begun_again_by_itself(
     assert b"gate code" not in text(lab)
     waits = [log["again_s"] for log in logs if log["event"] == "erasure_failed"]
     assert waits == [0.01 * 2**n for n in range(len(waits))]
+
+
+def test_reads_and_writes_go_on_while_it_waits_for_a_long_read(lab: Lab, erasure: Erasure) -> None:
+    (slot_id,) = lab.put("anna", "the gate code is 4711")
+    gate = Gate()
+
+    def read() -> None:
+        with lab.store.read():
+            gate.stop()
+
+    with ThreadPoolExecutor(2) as pool:
+        reading = pool.submit(read)
+        gate.wait_reached()
+        wait_for(lab.store.file.has_long_read)
+        erasing_it = pool.submit(erasure.delete_slots, "anna", slot_ids=[slot_id], erase=True)
+        wait_for(lambda: bool(pending(lab)) and not lab.contents("anna"))
+        for i in range(50):
+            lab.put("anna", f"note {i}")
+        assert len(lab.contents("anna")) == 50
+        assert not erasing_it.done()
+        gate.open()
+        reading.result(PATIENCE_S)
+        assert erasing_it.result(PATIENCE_S).n_deleted == 1
+    assert b"gate code" not in text(lab)

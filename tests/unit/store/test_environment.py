@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from adamem_server.store import environment as module
 from adamem_server.store.environment import Environment
 from adamem_server.store.keys import encode_u32
 from adamem_server.types import Durability
+
+PATIENCE_S = 30
 
 
 def open_environment(path: Path, max_bytes: int = 0) -> Environment:
@@ -109,6 +112,62 @@ def test_map_grows_while_readers_come_and_go(tmp_path: Path, monkeypatch: pytest
     assert environment.data_bytes() > 8 << 20
     assert max(seen) <= 200
     environment.close()
+
+
+class Growing(Environment):
+    """Tells when its map is about to grow."""
+
+    grows: threading.Event
+
+    def _resize(self, size: int) -> None:
+        self.grows.set()
+        super()._resize(size)
+
+
+def test_a_long_read_holds_up_no_others_while_the_map_waits_to_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_FIRST_MAP_BYTES", 1 << 20)
+    environment = Growing(tmp_path, durability=Durability.SYNC, max_bytes=0)
+    environment.grows = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        with environment.read() as txn:
+            while not environment.has_long_read():
+                pass
+            written = pool.submit(fill, environment, 0, 100, 80_000)
+            assert environment.grows.wait(PATIENCE_S)
+            for _ in range(100):
+                assert pool.submit(count, environment).result(PATIENCE_S) == 0
+            assert not written.done()
+            assert txn.stat(environment.tables["slots"])["entries"] == 0
+        written.result(PATIENCE_S)
+    assert not environment.has_long_read()
+    assert count(environment) == 100
+    environment.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS is not kept elsewhere")
+def test_the_map_is_as_large_as_the_system_lets_it_be(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from adamem_server.store.environment import Environment\n"
+        "from adamem_server.store.offline import OfflineDatabase\n"
+        "from adamem_server.types import Durability\n"
+        "path = Path(sys.argv[1])\n"
+        "def size():\n"
+        "    environment = Environment(path, durability=Durability.SYNC, max_bytes=0)\n"
+        "    found = environment._env.info()['map_size']\n"
+        "    environment.close()\n"
+        "    return found\n"
+        "print(size())\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))\n"
+        "print(size())\n"
+        "with OfflineDatabase(path, shared=False) as offline, offline.read(): pass\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True).stdout.split()
+    free, bounded = map(int, found)
+    assert free == 256 << 30
+    assert 1 << 30 <= bounded < 16 << 30
 
 
 def test_limit_of_the_file_is_kept_and_changes_nothing(tmp_path: Path) -> None:
