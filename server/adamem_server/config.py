@@ -159,7 +159,12 @@ class Settings(BaseSettings):
         description="How often it is looked which namespaces are beyond their limits and archive slots; 0: slots are"
         " archived only when that is asked for.",
     )
-    n_rpc_threads: int = Field(32, ge=2, le=1024, description="Calls worked on at once.")
+    n_rpc_threads: int = Field(
+        32,
+        ge=2,
+        le=1024,
+        description="Calls worked on at once; half of those beside streams may wait for a training or an erasure.",
+    )
     max_bulk_streams: int = Field(
         8,
         ge=1,

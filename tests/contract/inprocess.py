@@ -22,6 +22,7 @@ from adamem_server.rpc.lifecycle_service import LifecycleService
 from adamem_server.rpc.memory_service import MemoryService
 from adamem_server.rpc.package_service import PackageService
 from adamem_server.rpc.version_service import VersionService
+from adamem_server.rpc.waits import Waits
 from tests.contract.canonical import bulk_totals, error_of_status, of_message, with_bytes
 from tests.contract.listing import METHODS
 
@@ -51,11 +52,13 @@ class EngineFace:
         self._resources = ExitStack()
         engine, lifecycle = open_engine(settings, self._resources)
         decoder = RequestDecoder(settings.limits(), settings.default_namespace)
-        self._memory = MemoryService(engine, decoder, lifecycle.erasure)
+        waits = Waits(settings.n_rpc_threads - settings.max_bulk_streams)
+        self._memory = MemoryService(engine, decoder, lifecycle.erasure, waits)
         admin = AdminService(
             engine,
             decoder,
             lifecycle.erasure,
+            waits,
             limits=settings.limits(),
             default_namespace=settings.default_namespace,
             version=__version__,

@@ -74,13 +74,14 @@ class Erasure:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop after the step under way; what is not complete goes on at the next start."""
+        """Stop after the step under way, once or again; what is not complete goes on at the next start."""
         with self._wake:
             self._stop.set()
             self._wake.notify()
         if self._thread.is_alive():
             self._thread.join()
-        for future in self._waiting:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
             future.set_exception(ShuttingDownError())
 
     def delete_slots(

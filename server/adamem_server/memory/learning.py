@@ -103,13 +103,14 @@ class Learner:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop after the step under way; what is asked for and not begun fails with ShuttingDownError."""
+        """Stop after the step under way, once or again; what is asked for and not done fails with ShuttingDownError."""
         with self._wake:
             self._stop.set()
             self._wake.notify()
         if self._thread.is_alive():
             self._thread.join()
-        for future in self._queue.values():
+        while self._queue:
+            _, future = self._queue.popitem()
             if future is not None:
                 future.set_exception(ShuttingDownError())
 

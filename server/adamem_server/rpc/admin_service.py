@@ -16,6 +16,7 @@ from adamem_server.rpc.convert import RequestDecoder, encode_namespace, encode_s
 from adamem_server.rpc.deadline import deadline_s
 from adamem_server.rpc.pages import decode_page_token, encode_page_token, fitting
 from adamem_server.rpc.receipts import encode_receipt
+from adamem_server.rpc.waits import ERASE_LATER, Waits
 from adamem_server.types import Limits
 
 _MAX_PREFIX_BYTES: Final = 128
@@ -29,6 +30,7 @@ class AdminService(AdminServiceServicer):
         engine: MemoryEngine,
         decoder: RequestDecoder,
         erasure: Erasure,
+        waits: Waits,
         *,
         limits: Limits,
         default_namespace: str,
@@ -36,6 +38,7 @@ class AdminService(AdminServiceServicer):
     ) -> None:
         self._engine = engine
         self._erasure = erasure
+        self._waits = waits
         self._decoder = decoder
         self._limits = limits
         self._default_namespace = default_namespace
@@ -110,9 +113,9 @@ class AdminService(AdminServiceServicer):
         context: grpc.ServicerContext,
     ) -> pb.DeleteNamespaceResponse:
         """Delete a namespace with all its slots."""
-        n_slots, receipt = self._erasure.delete_namespace(
-            check_namespace(request.name, "name"), erase=request.erase, deadline_s=deadline_s(context)
-        )
+        name = check_namespace(request.name, "name")
+        with self._waits.place(needed=request.erase, otherwise=ERASE_LATER):
+            n_slots, receipt = self._erasure.delete_namespace(name, erase=request.erase, deadline_s=deadline_s(context))
         return pb.DeleteNamespaceResponse(n_slots=n_slots, receipt=encode_receipt(receipt))
 
     def GetAdapter(self, request: pb.GetAdapterRequest, context: grpc.ServicerContext) -> pb.GetAdapterResponse:  # noqa: ARG002
@@ -133,7 +136,8 @@ class AdminService(AdminServiceServicer):
     def TrainAdapter(self, request: pb.TrainAdapterRequest, context: grpc.ServicerContext) -> pb.TrainAdapterResponse:
         """Start a training."""
         namespace = self._decoder.namespace(request.namespace)
-        status = self._engine.adaptation.train_adapter(namespace, wait=request.wait, deadline_s=deadline_s(context))
+        with self._waits.place(needed=request.wait, otherwise="train without wait, and ask GetAdapter for the end"):
+            status = self._engine.adaptation.train_adapter(namespace, wait=request.wait, deadline_s=deadline_s(context))
         return pb.TrainAdapterResponse(adapter=encode_status(status))
 
     def RollbackAdapter(

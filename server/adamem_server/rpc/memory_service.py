@@ -25,6 +25,7 @@ from adamem_server.rpc.deadline import deadline_s
 from adamem_server.rpc.duplicates import encode_absorbed
 from adamem_server.rpc.pages import decode_row, encode_page_token, fitting
 from adamem_server.rpc.slots import encode_slot
+from adamem_server.rpc.waits import ERASE_LATER, Waits
 from adamem_server.store.version_types import Trace
 from adamem_server.types import UpdateResult
 
@@ -32,9 +33,10 @@ from adamem_server.types import UpdateResult
 class MemoryService(MemoryServiceServicer):
     """The service over an engine. Thread-safe."""
 
-    def __init__(self, engine: MemoryEngine, decoder: RequestDecoder, erasure: Erasure) -> None:
+    def __init__(self, engine: MemoryEngine, decoder: RequestDecoder, erasure: Erasure, waits: Waits) -> None:
         self._engine = engine
         self._erasure = erasure
+        self._waits = waits
         self._decoder = decoder
         self._lock = Lock()
         self._streams: set[BulkStream] = set()
@@ -111,15 +113,16 @@ class MemoryService(MemoryServiceServicer):
         namespace = self._decoder.namespace(request.namespace)
         slot_ids, condition, key = self._decoder.delete_slots(request)
         trace = Trace.HISTORY if request.keep_history else Trace.NOTHING
-        result = self._erasure.delete_slots(
-            namespace,
-            slot_ids=slot_ids,
-            filter=condition,
-            request=key,
-            erase=request.erase,
-            deadline_s=deadline_s(context),
-            trace=trace,
-        )
+        with self._waits.place(needed=request.erase, otherwise=ERASE_LATER):
+            result = self._erasure.delete_slots(
+                namespace,
+                slot_ids=slot_ids,
+                filter=condition,
+                request=key,
+                erase=request.erase,
+                deadline_s=deadline_s(context),
+                trace=trace,
+            )
         return encode_delete_result(result)
 
     def TouchSlots(

@@ -43,6 +43,7 @@ from adamem_server.rpc.memory_service import MemoryService
 from adamem_server.rpc.methods import MethodTable
 from adamem_server.rpc.package_service import PackageService
 from adamem_server.rpc.version_service import VersionService
+from adamem_server.rpc.waits import Waits
 from adamem_server.types import Limits
 
 SERVICES: Final = (
@@ -124,17 +125,21 @@ class RpcServer:
             options=_channel_options(options.limits.max_message_bytes),
             maximum_concurrent_rpcs=options.n_threads + _MAX_WAITING,
         )
-        self._memory = MemoryService(engine, decoder, lifecycle.erasure)
+        waits = Waits(options.n_threads - options.max_bulk_streams)
+        self._memory = MemoryService(engine, decoder, lifecycle.erasure, waits)
         admin = AdminService(
             engine,
             decoder,
             lifecycle.erasure,
+            waits,
             limits=options.limits,
             default_namespace=options.default_namespace,
             version=options.version,
         )
         self._jobs = lifecycle.jobs
         self._backup = BackupService(lifecycle.backups)
+        # What calls wait for that has no end within the grace.
+        self._end_waits = (engine.parts.learner.close, lifecycle.erasure.close)
         self._health = HealthService(self._pool)
         # Of a server it has what the generated code uses.
         methods: Any = MethodTable(self._server)
@@ -167,10 +172,15 @@ class RpcServer:
         self._backup.drain()
 
     def stop(self, grace_s: float) -> None:
-        """Drain, give the calls under way `grace_s` to finish, and wait for their threads."""
+        """Drain, give the calls under way `grace_s` to finish, and wait for their threads.
+
+        Trainings and erasures stop then: their calls wait for them on these threads.
+        """
         self.drain()
         time.sleep(_LAME_DUCK_S)
         self._server.stop(grace_s).wait()
+        for end in self._end_waits:
+            end()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._memory.join()
 
