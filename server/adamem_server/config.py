@@ -66,8 +66,9 @@ class Settings(BaseSettings):
         30.0,
         gt=0,
         le=3600,
-        description="How long an HTTP client may take over the head of a request, or a part of the answer, and how long"
-        " the server waits for its body in all, with a second more for each 16 KiB of it that came.",
+        description="How long an HTTP client may take over a TLS handshake, the head of a request, or a part of the"
+        " answer, and how long the server waits for its body in all, with a second more for each 16 KiB of it that"
+        " came.",
     )
     data_dir: Path = Field(Path("adamem-data"), description="Folder of the data, made when missing.")
     models_dir: Path = Field(Path("~/.cache/adamem/models"), description="Folder of downloaded encoders.")

@@ -3,10 +3,12 @@
 import json
 import re
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from select import select
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ import adamem
 from tests.integration.conftest import NewServer
 from tests.integration.http import Answer, Http, read_all
 from tests.integration.process import ServerProcess
+from tests.integration.test_edge import certificates, tls  # noqa: F401 - a fixture
 from tests.patience import wait_until
 
 JSON = "application/json"
@@ -296,6 +299,25 @@ def test_too_many_connections(new_server: NewServer) -> None:
         answer = http.get("/v1/server_info")
         assert answer.problem()["reason"] == "TOO_MANY_CONNECTIONS"
         assert answer.headers["retry-after"] == "1"
+    wait_until(lambda: http.get("/v1/server_info").status == 200)
+
+
+def test_handshakes_that_do_not_go_on(new_server: NewServer, certificates: Path) -> None:  # noqa: F811 - the fixture
+    """Half of a TLS handshake was no connection that counted, and one could be open for a minute."""
+    limits = {"ADAMEM_HTTP_MAX_CONNECTIONS": "4", "ADAMEM_HTTP_TIMEOUT_S": "3"}
+    server = new_server(**limits, **tls(certificates)).start()
+    with ExitStack() as stack:
+        opened = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.http_port), timeout=30))
+            for _ in range(200)
+        ]
+        # Some more than the limit are let in, to be told of it.
+        wait_until(lambda: len(select(opened, [], [], 0)[0]) >= 200 - 4 - 64)
+        for connection in opened:
+            with suppress(ConnectionError):
+                assert connection.recv(1) == b""
+    trusting = ssl.create_default_context(cafile=certificates / "server.pem")
+    http = Http(server.http_port, tls=trusting)
     wait_until(lambda: http.get("/v1/server_info").status == 200)
 
 

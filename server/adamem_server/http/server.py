@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from adamem_server.errors import StartupError
 from adamem_server.http.app import Edge, Gateway
+from adamem_server.http.listener import Listener, Loop
 from adamem_server.http.page import Page
 from adamem_server.http.protocol import guarded
 from adamem_server.rpc.server import Dispatch
@@ -128,19 +129,21 @@ class HttpServer:
         return config
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        with asyncio.Runner(loop_factory=lambda: Loop(self._options.timeout_s)) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         asyncio.get_running_loop().call_soon(self._started.set)
         await self._server.serve(sockets=[self._socket])
 
 
-def _bind(options: HttpOptions) -> socket.socket:
+def _bind(options: HttpOptions) -> Listener:
     address = f"{options.host}:{options.port}"
     try:
         found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, where = found[0]
-        sock = socket.socket(family, kind, protocol)
+        sock = Listener(family, kind, protocol)
+        sock.limit(options.max_connections)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(where)
