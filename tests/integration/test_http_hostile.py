@@ -243,6 +243,14 @@ def test_a_body_that_is_too_large(new_server: NewServer) -> None:
         assert received.startswith(b"HTTP/1.1 413 ")
 
 
+def test_a_body_that_takes_far_more_than_its_bytes(http: Http) -> None:
+    """2 MB of empty objects took 150 MB, and 64 MB some 5 GB."""
+    body = b'{"slots": [' + b"{}," * 700_000 + b"{}]}"
+    problem = http.call("POST", "/v1/batch_update", body, content_type=JSON).problem()
+    assert (problem["status"], problem["reason"]) == (400, "INVALID_ARGUMENT")
+    assert problem["metadata"]["limit"] == "20 times its bytes"
+
+
 def test_an_answer_that_is_too_large(new_server: NewServer) -> None:
     http = Http(new_server(ADAMEM_MAX_MESSAGE_BYTES=str(1 << 20)).start().http_port)
     for _ in range(3):

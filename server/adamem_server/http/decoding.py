@@ -18,6 +18,7 @@ from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from adamem_server.errors import InvalidArgumentError
+from adamem_server.http.weighing import check_weight
 
 # Messages in messages, as protobuf has it on the wire.
 MAX_DEPTH: Final = 100
@@ -44,8 +45,11 @@ def parse_json(text: bytes | str, field: str = "body") -> Any:
     """The value of a JSON text.
 
     Raises:
-        InvalidArgumentError: It is none, is no UTF-8, has half of a surrogate pair, or is nested beyond measure.
+        InvalidArgumentError: It is none, is no UTF-8, has half of a surrogate pair, is nested beyond measure, or takes
+            far more memory than its bytes.
     """
+    if isinstance(text, bytes):
+        check_weight(text, field)
     try:
         return msgspec.json.decode(text)
     except RecursionError:
