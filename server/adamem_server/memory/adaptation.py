@@ -10,7 +10,7 @@ from adamem_server.memory.learning import Learner
 from adamem_server.memory.models import Models
 from adamem_server.memory.reading import find_namespace, remaining_s
 from adamem_server.memory.writer import Writer
-from adamem_server.store.slot_store import SlotStore
+from adamem_server.store.slot_store import ReadView, SlotStore
 from adamem_server.types import AdapterStatus, AdapterVersion, FeedbackResult, Namespace, RequestKey
 
 
@@ -62,7 +62,7 @@ class Adaptation:
         with self._store.read() as view:
             target = find_namespace(view, namespace)
             learning = view.learning(target.number)
-            stored = view.adapter(target.number, target.adapter_version)
+            weights = _learned_weights(view, target)
         return AdapterStatus(
             namespace=target.name,
             enabled=target.adapter_enabled,
@@ -71,7 +71,7 @@ class Adaptation:
             n_new_pairs=min(learning.next_pair - 1 - learning.trained_to, learning.n_pairs),
             training=self._learner.is_training(target.number),
             last=learning.report(),
-            learned_weights={} if stored is None else _learned_weights(stored[1]),
+            learned_weights=weights,
         )
 
     def list_adapter_versions(self, namespace: str) -> tuple[list[AdapterVersion], int]:
@@ -117,10 +117,11 @@ class Adaptation:
         self._models.of(namespace)
 
 
-def _learned_weights(data: bytes) -> dict[str, float]:
-    """Of an adapter's file; none where it is damaged, as it does not serve then."""
+def _learned_weights(view: ReadView, namespace: Namespace) -> dict[str, float]:
+    """Of the adapter that serves; none where it is damaged, as it does not serve then."""
     try:
-        ranker = Adapter.from_bytes(data).ranker
+        stored = view.adapter(namespace.number, namespace.adapter_version)
+        ranker = None if stored is None else Adapter.from_bytes(stored[1]).ranker
     except DataCorruptError:
         return {}
     return {} if ranker is None else ranker.named()

@@ -119,11 +119,11 @@ def load_adapter(store: SlotStore, namespace: Namespace, version: int) -> Adapte
     """A version of a namespace's adapter; None where there is none, or it is damaged or of another encoder."""
     if version == 0:
         return None
-    with store.read() as view:
-        stored = view.adapter(namespace.number, version)
-    if stored is None:
-        return None
     try:
+        with store.read() as view:
+            stored = view.adapter(namespace.number, version)
+        if stored is None:
+            return None
         adapter = Adapter.from_bytes(stored[1])
     except DataCorruptError as error:
         _log.warning("adapter_unusable", namespace=namespace.name, version=version, problem=error.message)

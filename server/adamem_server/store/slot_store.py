@@ -602,7 +602,9 @@ class WriteBatch(ReadView):
         """Store a version of an adapter and its safetensors file; of more than `most` the oldest go, but not `keep`."""
         key = keys.adapter_key(number, version.version)
         self._txn.put(key, codec.encode_adapter(version, data), db=self._tables["adapters"])
-        versions = [other.version for other, _ in self.adapters(number) if other.version not in (version.version, keep)]
+        prefix = keys.number_key(number)
+        found = [keys.version_of(key) for key, _ in self.scan("adapters", prefix, prefix)]
+        versions = [other for other in found if other not in (version.version, keep)]
         n_others = most - 1 - (keep not in (0, version.version))
         for other in versions[: max(len(versions) - max(n_others, 0), 0)]:
             self._txn.delete(keys.adapter_key(number, other), db=self._tables["adapters"])

@@ -21,7 +21,7 @@ from adamem_server.errors import (
 from adamem_server.memory.adapter_jobs import NewAdapter, TrainedJob
 from adamem_server.memory.learning import LearningSettings
 from adamem_server.memory.training import Training
-from adamem_server.store.keys import number_key
+from adamem_server.store.keys import adapter_key, number_key
 from adamem_server.types import (
     FeedbackResult,
     Namespace,
@@ -249,6 +249,20 @@ def test_an_adapter_that_is_damaged_is_left_out(taught: Lab, data: bytes) -> Non
     query = Query(namespaces=("n",), top_k=1, text="ask1", mode=QueryMode.HYBRID)
     assert taught.engine.query(query).adapter_version == 0
     assert n_found(taught, "n", NEW, mode=QueryMode.HYBRID) == bare
+
+
+def test_a_record_of_an_adapter_that_is_damaged_is_left_out(taught: Lab) -> None:
+    bare = n_found(taught, "n", NEW, mode=QueryMode.HYBRID, use_adapter=False)
+    key = adapter_key(stored(taught).number, 1)
+    taught.store.write(lambda batch: batch.put("adapters", key, b"\x01damaged"))
+    taught.restart()
+    assert n_found(taught, "n", NEW, mode=QueryMode.HYBRID) == bare
+    status = taught.engine.adaptation.get_adapter("n")
+    assert (status.version, status.learned_weights) == (1, {})
+    # The next one takes its place.
+    teach(taught, "n", [view.slot.id for view in taught.slots("n")[:N_TOPICS]], range(3, 4))
+    assert trained(taught).version == 2
+    assert n_found(taught, "n", NEW, mode=QueryMode.HYBRID) > bare
 
 
 def test_feedback_is_taught_once(lab: Lab) -> None:
