@@ -131,6 +131,12 @@ def prefix(system: str, dataset: str) -> str:
     return dataset if system == "hybrid" else f"{dataset}_{system}"
 
 
+def collection(conversation: Conversation) -> tuple[Sequence[str], list[tuple[str, Sequence[int]]]]:
+    """The turns, and each answerable question with the positions of its evidence."""
+    texts = [turn.text for turn in conversation.turns]
+    return texts, [(question.text, question.evidence) for question in conversation.answerable]
+
+
 def _peers(conversation: Conversation, encoder: Encoder) -> dict[str, peers.Rankings]:
     texts = [turn.text for turn in conversation.turns]
     queries = [question.text for question in conversation.answerable]

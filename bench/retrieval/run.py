@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.ingest import MODEL
 from bench.report import commit, machine, versions, write_report
-from bench.retrieval import adaptation, learning, locomo, peers, show, speed, xquad
+from bench.retrieval import adaptation, few, learning, locomo, peers, show, speed, xquad
 from bench.retrieval.datasets import Conversation, Paragraphs
 from bench.retrieval.encode import Encoder, encoder
 from bench.retrieval.service import MODES, Service, service
@@ -62,6 +62,9 @@ class Run:
                 assert self.options.xquad
                 _say("xquad")
                 self.figures |= xquad.run(server, self.options.xquad, modes, own)
+                if "hybrid" in modes:
+                    for each in self.options.xquad:
+                        self.figures |= few.run(server, f"xquad_{each.language}", [xquad.collection(each)])
             if "adapter" in self.options.parts:
                 self._adapter(server, stored, modes)
 
@@ -93,6 +96,8 @@ class Run:
         conversations = self.options.locomo
         found = locomo.run(server, stored, modes, own)
         self.figures |= locomo.figures(found) | adaptation.of_peers(found, conversations)
+        if "hybrid" in modes:
+            self.figures |= few.run(server, "locomo", [locomo.collection(each) for each in conversations])
         self.results["locomo"] = {
             "questions": sum(len(each.answerable) for each in conversations),
             "adversarial": sum(len(each.adversarial) for each in conversations),

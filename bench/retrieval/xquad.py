@@ -58,5 +58,10 @@ def across(asked: Paragraphs, searched: Paragraphs) -> tuple[list[str], list[int
     return [text for text, _ in both], [position for _, position in both]
 
 
+def collection(paragraphs: Paragraphs) -> tuple[Sequence[str], list[tuple[str, Sequence[int]]]]:
+    """The paragraphs, and each question with the position of its paragraph."""
+    return paragraphs.texts, [(text, [position]) for _, text, position in paragraphs.questions]
+
+
 def _namespace(paragraphs: Paragraphs) -> str:
     return f"xquad-{paragraphs.language}"

@@ -65,5 +65,7 @@ def test_every_part_runs(tmp_path: Path) -> None:
     assert figures["dense_ms_p50"] > 0
     peer = "peer_dense" if "peer_chroma" in missing else "peer_chroma"
     assert figures[f"{peer}_locomo_r20"] == 1
+    assert 0 <= figures["locomo_of_1_falsely_sure"] <= figures["locomo_of_1_sure"] == 1
+    assert figures["xquad_en_of_1_confidence_auc"] == 1
     assert report["locomo"]["questions"] == len(SUBJECTS)
     assert "AdaMem, dense" in done.stdout

@@ -37,7 +37,8 @@ fn oracle(documents: &BTreeMap<u64, Vec<usize>>, query: &[usize]) -> HashMap<u64
     let mut scores = HashMap::new();
     for term in terms {
         let df = documents.values().filter(|words| count(words, term) > 0.0).count() as f64;
-        let idf = (1.0 + (n - df + 0.5) / (df + 0.5)).ln();
+        // Rarity is judged among a hundred documents at least.
+        let idf = (1.0 + (n.max(100.0) - df + 0.5) / (df + 0.5)).ln();
         for (&id, words) in documents {
             let tf = count(words, term);
             if tf > 0.0 {

@@ -34,7 +34,7 @@ def confidence(candidates: Candidates, ranked: Ranked, query: QueryFeatures) -> 
     if len(ranked.score) == 0:
         return 0.0
     fused = ranked.parts["dense"] + ranked.parts["lexical"]
-    gap = dense_gap(candidates.dense) if query.cosine else _USUAL_GAP
+    gap = dense_gap(candidates.dense, query) if query.cosine else _USUAL_GAP
     limit = query.lexical_limit
     coverage = float(candidates.lexical[np.argmax(fused)]) / limit if limit > 0.0 else 0.0
     mismatch = 0.0

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
 from adamem_server.adapt.adapter import Adapter
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.embed.cross_encoder import CrossEncoder
+from adamem_server.embed.unrelated import Unrelated
 from adamem_server.errors import DeadlineExceededError, FailedPreconditionError
 from adamem_server.memory.archive_search import pasts_of
 from adamem_server.memory.as_of import Source
@@ -29,12 +31,15 @@ from adamem_server.memory.hybrid import (
 )
 from adamem_server.memory.maintenance import AccessCounter
 from adamem_server.memory.policy import adapted, learned, weights
-from adamem_server.memory.ranking import REACH, QueryFeatures, language_trust
+from adamem_server.memory.ranking import FEW, REACH, QueryFeatures, language_trust
 from adamem_server.memory.reading import adapter_for, check_state, first_version, is_shown, remaining_s
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Gathered, Probe, Shard
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.types import FloatVector, Hit, Metric, Namespace, Query, QueryResult, SlotView
+
+# The trust in a language that an encoder knows is so high at least.
+_KNOWN_LANGUAGE: Final = 0.8
 
 
 class HybridSearch:
@@ -54,6 +59,7 @@ class HybridSearch:
         self._now = now
         self._cross_encoder = cross_encoder
         self._clock = StageClock()
+        self._unrelated = Unrelated()
 
     def query(self, query: Query, namespaces: list[Namespace], started: float, encoder: EmbedBatcher) -> QueryResult:
         """Answer a query of HYBRID mode.
@@ -81,6 +87,9 @@ class HybridSearch:
             lexical_limit=pool.lexical_limit,
             time_ranges=times,
         )
+        if vector is not None and len(pool.rows) < FEW:
+            asked = vector if adapters[0] is None else adapters[0].apply(vector)
+            features = self._with_unrelated(features, query, encoder, asked)
         shares = weights(namespaces[0].ranking, query.ranking)
         if "dense" not in query.ranking:
             shares = adapted(shares, adapters[0])
@@ -113,6 +122,17 @@ class HybridSearch:
             tuple(skipped),
             first_version(adapters),
         )
+
+    def _with_unrelated(
+        self, features: QueryFeatures, query: Query, encoder: EmbedBatcher, vector: FloatVector
+    ) -> QueryFeatures:
+        """The same with what stands for the candidates that a small namespace lacks."""
+        assert query.text is not None
+        # To an encoder that does not know the language, all texts of that language are alike, and unlike these.
+        if not features.cosine or features.language_trust < _KNOWN_LANGUAGE:
+            return features
+        scores = self._unrelated.scores(encoder, query.text, vector, remaining_s(query.deadline_s))
+        return replace(features, unrelated=scores)
 
     def _gather_all(
         self, query: Query, namespaces: list[Namespace], vector: FloatVector | None, now: int, skipped: list[str]

@@ -21,6 +21,8 @@ NO_CONVERSATION: Final = -1
 REACH: Final = 3
 # Turns so near are compared with a candidate for `Context.nearby`.
 _NEARBY: Final = 2
+# Fewer candidates than these tell neither what the encoder gives to any text nor how far it varies.
+FEW: Final = 16
 
 # A candidate this many deviations below its side's best rows is as good as one that the side has never seen.
 _FLOOR: Final = -1.5
@@ -129,12 +131,15 @@ class QueryFeatures:
         lexical_limit: The most that the lexical score can be for the query: what its terms weigh together. 0 is
             unknown; the lexical side then counts fully.
         time_ranges: Ranges [start, end) in microseconds that the query names.
+        unrelated: Its similarities to texts that have nothing to do with it, up to FEW: they stand for the candidates
+            that a small namespace lacks.
     """
 
     language_trust: float = 1.0
     cosine: bool = True
     lexical_limit: float = 0.0
     time_ranges: tuple[tuple[int, int], ...] = ()
+    unrelated: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,8 @@ def rank(candidates: Candidates, query: QueryFeatures, weights: Weights, now_us:
         now_us: Microseconds since 1970, for recency.
     """
     share = _dense_share(candidates, query, weights)
-    dense = np.float32(share) * _normalised(candidates.dense, min(weights.pool, len(candidates.dense)))
+    known = _filled_up(candidates.dense, query)
+    dense = np.float32(share) * _normalised(known, min(weights.pool, len(known)))[: len(candidates.dense)]
     lexical = np.float32(1.0 - share) * _normalised(candidates.lexical, weights.pool)
     fused = dense + lexical
     context = _context(candidates, fused, weights)
@@ -216,11 +222,20 @@ def _deviations(scores: Floats) -> Floats:
     return (scores - scores.mean()) / np.float32(spread) if spread > 1e-6 else np.zeros(len(scores), np.float32)
 
 
-def dense_gap(dense: Floats) -> float:
+def _filled_up(dense: Floats, query: QueryFeatures) -> Floats:
+    """Some candidates' similarities and, where they are few, behind them those of unrelated texts: float32."""
+    n_missing = FEW - len(dense)
+    if n_missing <= 0 or len(dense) == 0 or not query.unrelated:
+        return dense
+    return np.concatenate((dense, np.array(query.unrelated[:n_missing], np.float32)))
+
+
+def dense_gap(dense: Floats, query: QueryFeatures) -> float:
     """How far the best cosine is above what the encoder gives to any text, as a share of what is possible, 0..1."""
     if len(dense) == 0:
         return 0.0
-    lowest = np.partition(dense, len(dense) // _BASE_SHARE)[: len(dense) // _BASE_SHARE + 1]
+    known = _filled_up(dense, query)
+    lowest = np.partition(known, len(known) // _BASE_SHARE)[: len(known) // _BASE_SHARE + 1]
     base = float(lowest.mean())
     return min(max((float(dense.max()) - base) / max(1.0 - base, 1e-6), 0.0), 1.0)
 
@@ -230,7 +245,7 @@ def dense_trust(dense: Floats, query: QueryFeatures, weights: Weights) -> float:
     if not query.cosine:
         return query.language_trust
     width = max(weights.trust_full - weights.trust_from, 1e-6)
-    return query.language_trust * min(max((dense_gap(dense) - weights.trust_from) / width, 0.0), 1.0)
+    return query.language_trust * min(max((dense_gap(dense, query) - weights.trust_from) / width, 0.0), 1.0)
 
 
 def lexical_trust(lexical: Floats, query: QueryFeatures, weights: Weights) -> float:
@@ -257,7 +272,8 @@ def _dense_share(candidates: Candidates, query: QueryFeatures, weights: Weights)
     """A side that tells nothing leaves all to the other, however little that is trusted."""
     if not candidates.lexical.any():
         return 1.0
-    if len(candidates.dense) == 0 or candidates.dense.min() == candidates.dense.max():
+    known = _filled_up(candidates.dense, query)
+    if len(known) == 0 or known.min() == known.max():
         return 0.0
     dense = weights.dense * dense_trust(candidates.dense, query, weights)
     lexical = (1.0 - weights.dense) * lexical_trust(candidates.lexical, query, weights)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adamem_server.memory.confidence import confidence
-from adamem_server.memory.ranking import QueryFeatures, Weights, rank
+from adamem_server.memory.ranking import FEW, QueryFeatures, Weights, rank
 from tests.unit.memory.test_ranking import QUERY, candidates, plain
 
 N = 40
@@ -36,6 +36,17 @@ def test_both_sides_raise_it():
 def test_what_somebody_else_said_lowers_it():
     first = np.arange(N) == 0
     assert told(0.5, 4.0, ~first) < told(0.5, 4.0) < told(0.5, 4.0, first)
+
+
+def test_one_slot_is_told_from_none_by_meaning_too():
+    unrelated = QueryFeatures(lexical_limit=10.0, unrelated=tuple(np.linspace(0.0, 0.2, FEW)))
+
+    def of_one(dense: float, lexical: float, query: QueryFeatures) -> float:
+        slot = plain([dense], [lexical])
+        return confidence(slot, rank(slot, query, Weights(), 0), query)
+
+    assert of_one(0.1, 0.0, unrelated) < 0.05 < of_one(0.6, 3.0, unrelated)
+    assert of_one(0.6, 3.0, unrelated) > 2 * of_one(0.6, 3.0, QueryFeatures(lexical_limit=10.0))
 
 
 def test_nothing_found_is_no_confidence():

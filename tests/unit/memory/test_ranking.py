@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from adamem_server.memory.ranking import (
+    FEW,
     NO_CONVERSATION,
     Candidates,
     QueryFeatures,
@@ -136,9 +137,27 @@ def test_shares_are_shares_and_more_trust_is_not_less_share(n, seed, trust, limi
     assert 0.0 <= share <= full <= 1.0
 
 
-@given(st.lists(st.floats(-1, 1, width=32), max_size=50))
-def test_the_gap_is_a_share(dense):
-    assert 0.0 <= dense_gap(np.array(dense, dtype=np.float32)) <= 1.0
+@given(st.lists(st.floats(-1, 1, width=32), max_size=50), st.lists(st.floats(-1, 1), max_size=FEW))
+def test_the_gap_is_a_share(dense, unrelated):
+    query = QueryFeatures(unrelated=tuple(unrelated))
+    assert 0.0 <= dense_gap(np.array(dense, dtype=np.float32), query) <= 1.0
+
+
+def test_a_slot_alone_is_compared_with_texts_that_have_nothing_to_do_with_the_query():
+    query = QueryFeatures(unrelated=tuple(np.linspace(0.0, 0.2, FEW)))
+    score = [float(rank(plain([dense], [0.0]), query, Weights(), 0).score[0]) for dense in (0.05, 0.1, 0.3, 0.6)]
+    assert score == sorted(score)
+    assert score[1] < 0.5 < 2.0 < score[2]
+    assert dense_gap(np.array([0.6], np.float32), query) > 0.5
+    # Words do not count alone where the meaning tells something too.
+    assert 0.0 < rank(plain([0.6], [2.0]), query, Weights(), 0).dense_share < 1.0
+
+
+@given(st.integers(FEW, 200), st.integers(0, 10**6))
+def test_many_candidates_need_no_other_texts(n, seed):
+    given_ = candidates(n, seed)
+    alone, beside = (rank(given_, query, ALL_ON, 0) for query in (QUERY, QueryFeatures(unrelated=(0.5,) * FEW)))
+    assert (alone.score == beside.score).all()
 
 
 @pytest.mark.parametrize(("n_tokens", "n_words", "least", "most"), [(10, 10, 1, 1), (12, 9, 1, 1), (50, 10, 0.5, 0.5)])

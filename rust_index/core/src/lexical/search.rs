@@ -17,6 +17,9 @@ use super::{LexicalHit, LexicalParams};
 /// What a term counts because it occurs at all, however long the document is, as a share of what it counts for often it
 /// does. Between 0.1 and 0.4 little changes.
 const PRESENCE: f32 = 0.2;
+/// Among how many documents a term's rarity is judged at least: of a few, what they have weighs less than what they lack,
+/// and a document with all that a query asks for but a usual word would seem to have little of it.
+const MIN_DOCUMENTS: usize = 100;
 /// What a row that passes costs, as against a posting: a binary search for each term.
 const ROW_COST: usize = 24;
 
@@ -33,9 +36,9 @@ impl Scratch {
     }
 }
 
-/// The inverse document frequency of a term in `df` of `n` documents; above 0.
+/// The inverse document frequency of a term in `df` of `n` documents, or of `MIN_DOCUMENTS` if these are more; above 0.
 pub(super) fn idf(n: usize, df: usize) -> f32 {
-    let (n, df) = (n as f64, df as f64);
+    let (n, df) = (n.max(MIN_DOCUMENTS) as f64, df as f64);
     ((n - df + 0.5) / (df + 0.5)).ln_1p() as f32
 }
 
