@@ -33,6 +33,18 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f"adamem_server.cli.{module}"), attribute)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """The command; an option of all commands that stands behind it is told its place."""
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            if any(error.option_name in parameter.opts for parameter in self.params):
+                place = (
+                    f"it stands before the command: {ctx.command_path} {error.option_name} ... {ctx.invoked_subcommand}"
+                )
+                raise click.NoSuchOption(error.option_name, f"{error.message} {place}", ctx=error.ctx) from error
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The names with their help, without importing anything."""
         with formatter.section("Commands"):

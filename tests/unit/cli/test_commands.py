@@ -247,6 +247,13 @@ def test_a_wrong_command_is_exit_code_2_and_sends_nothing(run, server, arguments
     assert server.seen == []
 
 
+def test_an_option_of_all_commands_behind_one_is_told_its_place(run) -> None:
+    result = run("slots", "list", "--endpoint", "localhost:1")
+    assert result.exit_code == 2
+    assert "before the command: adamem --endpoint ... slots" in result.stderr
+    assert "before" not in run("slots", "list", "--no-such").stderr
+
+
 def test_what_the_server_calls_invalid_is_exit_code_2(run, server) -> None:
     server.failures = [status(grpc.StatusCode.INVALID_ARGUMENT, "top_k: too large", info("INVALID_ARGUMENT"))]
     assert run("query", "x").exit_code == 2
