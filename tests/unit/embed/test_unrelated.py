@@ -8,8 +8,8 @@ import pytest
 from adamem_server.embed import catalog
 from adamem_server.embed.batcher import EmbedBatcher
 from adamem_server.embed.unrelated import Unrelated
+from tests.patience import PATIENCE_S, wait_until
 from tests.unit.memory.engines import WordEmbedder
-from tests.unit.memory.support import PATIENCE_S, wait_until
 
 
 def test_they_are_far_from_a_query_as_the_bundled_encoder_sees_it(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from adamem_server.receipt_types import DeletionReceipt
 from adamem_server.store import erasing
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.types import Condition, NamespaceSpec, Operator, QueryMode, Scope, SlotInput
-from tests.patience import wait_until
+from tests.patience import PATIENCE_S, wait_until
 from tests.unit.memory.engines import Lab, key, stored
 from tests.unit.memory.support import Gate
 from tests.unit.store.test_codec import ADAPTER
@@ -218,10 +218,10 @@ def test_a_pass_that_failed_is_begun_again_by_itself(
     with structlog.testing.capture_logs() as logs:
         with pytest.raises(OSError, match="directory"):
             erasure.delete_slots("anna", slot_ids=[slot_id], erase=True)
-        wait_for(lambda: len(logs) >= 3)
+        wait_until(lambda: len(logs) >= 3)
         assert pending(lab) == [1]
         in_the_way.rmdir()
-        wait_for(lambda: not pending(lab))
+        wait_until(lambda: not pending(lab))
     assert b"gate code" not in text(lab)
     waits = [log["again_s"] for log in logs if log["event"] == "erasure_failed"]
     assert waits == [0.01 * 2**n for n in range(len(waits))]
@@ -238,9 +238,9 @@ def test_reads_and_writes_go_on_while_it_waits_for_a_long_read(lab: Lab, erasure
     with ThreadPoolExecutor(2) as pool:
         reading = pool.submit(read)
         gate.wait_reached()
-        wait_for(lab.store.file.has_long_read)
+        wait_until(lab.store.file.has_long_read)
         erasing_it = pool.submit(erasure.delete_slots, "anna", slot_ids=[slot_id], erase=True)
-        wait_for(lambda: bool(pending(lab)) and not lab.contents("anna"))
+        wait_until(lambda: bool(pending(lab)) and not lab.contents("anna"))
         for i in range(50):
             lab.put("anna", f"note {i}")
         assert len(lab.contents("anna")) == 50
