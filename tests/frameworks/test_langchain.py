@@ -171,5 +171,5 @@ def test_its_own_connection(server) -> None:
     store.add_texts(["x"])
     assert len(store.similarity_search("x")) == 1
     store.close()
-    with pytest.raises(ValueError, match="closed"):
+    with pytest.raises(adamem.ClientClosedError):
         store.similarity_search("x")

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
@@ -83,9 +84,10 @@ def export(
     **about: Any,
 ) -> None:
     """Write NAMESPACE, as it is at one moment, into the package FILE: a zip that can be read without AdaMem."""
-    partial = file.with_name(file.name + ".partial")
+    # A name of its own: another export to the same file may be under way.
+    partial = file.with_name(f".{file.name}.{token_hex(4)}.partial")
     try:
-        with session.client() as client, partial.open("wb") as target, _Stages("export") as stages:
+        with session.client() as client, partial.open("xb") as target, _Stages("export") as stages:
             client.packages.export_namespace(target, namespace=namespace, tags=tag, on_progress=stages.tell, **about)
         if sign is not None:
             _sign(partial, sign)

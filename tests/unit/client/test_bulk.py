@@ -99,6 +99,35 @@ def test_an_error_of_the_items_reaches_the_caller(twin, endpoint) -> None:
         bulk_update(twin, endpoint, items())
 
 
+class OtherServerError(grpc.RpcError):
+    """What another client over gRPC raises, such as that of a database that the items are read from."""
+
+    def code(self):
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self):
+        return "the other one is gone"
+
+    def trailing_metadata(self):
+        return ()
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("place", ["items", "batch_key", "on_progress"])
+def test_an_error_of_another_server_is_not_taken_for_one_of_ours(twin, place, endpoint) -> None:
+    def fail(_):
+        raise OtherServerError
+
+    def items():
+        yield "a"
+        if place == "items":
+            fail(None)
+
+    options = {} if place == "items" else {place: fail}
+    with pytest.raises(OtherServerError):
+        bulk_update(twin, endpoint, items(), **options)
+
+
 @pytest.mark.parametrize("twin", TWINS)
 def test_nothing_to_store_opens_no_stream_that_is_answered(twin, endpoint, server) -> None:
     assert bulk_update(twin, endpoint, []).n_items == 0

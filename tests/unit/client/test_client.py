@@ -95,7 +95,7 @@ EXPORTED = sorted(
     SlotVersionNotFoundError SnapshotNotFoundError SnapshotExistsError
     GenerationChangedError
     AbortedError AdaMemError AdapterStatus AdapterVersion AdapterVersionNotFoundError FeedbackResult TrainingOutcome
-    BackupInvalidError BackupResult DeleteNamespaceResult DeletionReceipt StructureCount
+    BackupInvalidError ClientClosedError BackupResult DeleteNamespaceResult DeletionReceipt StructureCount
     TrainingReport ImportMode ImportResult PackageError PackageFormatError PackageInfo PackageModelError
     PackageProgress PackageSignatureError PackageTooLargeError
     AlreadyExistsError AsyncClient BatchUpdateResult BulkFailure BulkResult Client
@@ -156,6 +156,26 @@ def test_endpoints(endpoint, address, tls) -> None:
 def test_endpoints_that_are_none(endpoint, tls) -> None:
     with pytest.raises(adamem.InvalidArgumentError):
         parse_endpoint(endpoint, tls)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"endpoint": 50051}, "endpoint: text is expected, not int"),
+        ({"namespace": 7}, "namespace: one name is expected, not int"),
+        ({"namespace": ["a", "b"]}, "namespace: one name is expected, not list"),
+        ({"timeout_s": "60"}, "timeout_s: a number of seconds is expected, not '60'"),
+        ({"timeout_s": float("nan")}, "timeout_s: a number of seconds is expected, not nan"),
+        ({"max_attempts": 0}, "max_attempts: at least 1 is expected, not 0"),
+        ({"max_attempts": 1.5}, "max_attempts: a whole number is expected, not 1.5"),
+        ({"max_attempts": None}, "max_attempts: at least 1 is expected, not None"),
+    ],
+)
+def test_settings_are_checked_when_a_client_is_made(settings, told) -> None:
+    for kind in (adamem.Client, adamem.AsyncClient):
+        with pytest.raises(adamem.InvalidArgumentError) as caught:
+            kind(**settings)
+        assert caught.value.message == told
 
 
 def test_the_endpoint_comes_from_the_environment(monkeypatch) -> None:

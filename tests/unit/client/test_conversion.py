@@ -197,7 +197,7 @@ def test_metadata_as_deep_as_allowed_fits_into_any_message() -> None:
         (lambda client: client.query("x", top_k=2**32), "top_k", "is 4294967296, the range is 0 to 4294967295"),
         (lambda client: client.query("x", top_k="3"), "top_k", "a whole number is expected, not '3'"),
         (lambda client: client.query("x", min_score=10**400), "min_score", "too large"),
-        (lambda client: client.create_namespace("x", dim=-1), "dim", "is -1, the range is 0 to"),
+        (lambda client: client.create_namespace("x", dim=-1), "dim", "is -1, it cannot be negative"),
         (
             lambda client: client.create_namespace("x", index_params=adamem.IndexParams(m=2**40)),
             "index_params.m",
@@ -214,8 +214,13 @@ def test_metadata_as_deep_as_allowed_fits_into_any_message() -> None:
             "page_size",
             "is 2147483648, the range is -2147483648",
         ),
-        (lambda client: client.rollback_adapter(-2), "version", "is -2, the range is 0"),
+        (lambda client: client.rollback_adapter(-2), "version", "is -2, it cannot be negative"),
         (lambda client: client.update("x", importance="much"), "slot.importance", "a number is expected, not str"),
+        (lambda client: client.delete_slots(7), "slot_ids", "ids are expected, not int"),
+        (lambda client: client.archive.pin(7), "slot_ids", "ids are expected, not int"),
+        (lambda client: client.archive.restore([7]), "slot_ids[0]", "an id is expected, not int"),
+        (lambda client: client.feedback("x", helped=7), "helped_slot_ids", "ids are expected, not int"),
+        (lambda client: client.query("x", timeout_s="5"), "timeout_s", "a number of seconds is expected, not '5'"),
     ],
 )
 def test_what_protobuf_cannot_hold_is_named_with_its_limit(call: Any, field: str, says: str) -> None:

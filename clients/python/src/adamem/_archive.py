@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from adamem._archive_types import MarkResult
-from adamem._base import BaseClient, new_request_id
+from adamem._base import BaseClient, ids_or_filter, new_request_id
 from adamem._codec import building
-from adamem._convert import invalid
 from adamem._jobs import job_from_proto
 from adamem.filters import filter_to_proto
 from adamem.types import NOT_GIVEN, FilterLike, Job, NotGiven
@@ -39,7 +38,7 @@ def _restore_request(
     with building("slot_ids"):
         return pb.RestoreArchivedRequest(
             namespace=client._namespace_or_own(namespace),
-            slot_ids=_ids(slot_ids, filter),
+            slot_ids=ids_or_filter(slot_ids, filter),
             filter=None if filter is None else filter_to_proto(filter),
             request_id=new_request_id() if request_id is None else request_id,
         )
@@ -57,20 +56,11 @@ def _pin_request(
     with building("slot_ids"):
         return pb.PinSlotsRequest(
             namespace=client._namespace_or_own(namespace),
-            slot_ids=_ids(slot_ids, filter),
+            slot_ids=ids_or_filter(slot_ids, filter),
             filter=None if filter is None else filter_to_proto(filter),
             unpin=unpin,
             request_id=new_request_id() if request_id is None else request_id,
         )
-
-
-def _ids(slot_ids: str | Iterable[str] | None, filter: FilterLike | None) -> list[str]:  # noqa: A002
-    if (slot_ids is None) == (filter is None):
-        raise invalid("slot_ids", "exactly one of slot_ids and filter is expected")
-    ids = [slot_ids] if isinstance(slot_ids, str) else list(slot_ids or ())
-    if filter is None and not ids:
-        raise invalid("slot_ids", "holds no id")
-    return ids
 
 
 def _marked(message: pb.RestoreArchivedResponse | pb.PinSlotsResponse) -> MarkResult:

@@ -30,6 +30,13 @@ class _BrokenStreamError(grpc.RpcError):
         return ()
 
 
+async def _begun(call: Any) -> None:
+    """Waits for the connection: gRPC's own wait, also that of a first write, outlasts a call that is cancelled."""
+    waiting = asyncio.ensure_future(call.wait_for_connection())
+    call.add_done_callback(lambda _: waiting.cancel() if call.cancelled() else None)
+    await waiting
+
+
 async def _write(call: Any, batch: Batch) -> None:
     try:
         await call.write(batch.request)
@@ -45,6 +52,7 @@ async def _read(call: Any) -> Any:
 async def send(call: Any, load: BulkLoad[ItemT], batches: AsyncIterator[Batch], attempts: Attempts) -> None:
     """Sends the batches over one stream, `call`; first, one by one, those that a broken stream left unanswered."""
     try:
+        await _begun(call)
         for batch in tuple(load.unanswered):
             await _write(call, batch)
             load.receive(await _read(call))

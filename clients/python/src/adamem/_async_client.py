@@ -289,8 +289,11 @@ class AsyncClient(AsyncGroups, AsyncAdapterCalls):
         while not load.is_done():
             try:
                 call = self._memory.BulkUpdate(timeout=attempts.remaining_s(), metadata=self._metadata)
-                await send(call, load, batches, attempts)
+                with self._telling_close():
+                    await send(call, load, batches, attempts)
             except grpc.RpcError as error:
+                if error is load.callers_error:
+                    raise
                 await asyncio.sleep(attempts.delay_s(error))
         return load.result()
 

@@ -8,9 +8,11 @@ import json
 import os
 import shutil
 import struct
+from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Any, Final
 
 from adamem.errors import BackupInvalidError
@@ -24,7 +26,7 @@ _MAGIC: Final = b"adamem-backup-1\n"
 
 
 class BackupWriter:
-    """Writes one backup. After `finish` it is whole; `abort` leaves nothing.
+    """Writes one backup. After `finish` it is whole; `abort` leaves nothing else.
 
     Args:
         path: Where it shall be; must not exist.
@@ -40,12 +42,11 @@ class BackupWriter:
         self.n_bytes = 0
         if self.path.exists() or self.path.is_symlink():
             raise FileExistsError(17, "there is something already", str(path))
-        self._part = self.path.with_name(f".{self.path.name}.part")
+        # A name of its own: another backup to the same path may be under way.
+        self._part = self.path.with_name(f".{self.path.name}.{token_hex(4)}.part")
         self._single_file = single_file
         self._digest = sha256()
         self._manifest = bytearray()
-        # What a backup that was killed left.
-        self._remove()
         if single_file:
             self._file = self._create(self._part)
         else:
@@ -91,9 +92,14 @@ class BackupWriter:
         return result
 
     def abort(self) -> None:
-        """Removes what was written."""
-        self._file.close()
-        self._remove()
+        """Removes what was written beside its place, if anything; also after `finish`."""
+        # What is in its buffer goes to the disk now, which may be full.
+        with suppress(OSError):
+            self._file.close()
+        if self._part.is_dir():
+            shutil.rmtree(self._part)
+        else:
+            self._part.unlink(missing_ok=True)
 
     def _result(self) -> BackupResult:
         try:
@@ -120,12 +126,6 @@ class BackupWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-
-    def _remove(self) -> None:
-        if self._part.is_dir():
-            shutil.rmtree(self._part)
-        else:
-            self._part.unlink(missing_ok=True)
 
     @staticmethod
     def _create(path: Path) -> IO[bytes]:

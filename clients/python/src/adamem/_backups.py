@@ -4,12 +4,11 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
 from adamem._backup_file import BackupWriter
-from adamem.errors import error_from_rpc
 from adamem.receipts import BackupResult
 from adamem.v1 import backup_service_pb2 as pb
 from adamem.v1 import backup_service_pb2_grpc as backup_grpc
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 # Told the bytes of the database that came, and a number that all of them are no more than.
 OnProgress = Callable[[int, int], None]
+_T = TypeVar("_T")
 
 
 class Backups:
@@ -55,21 +55,22 @@ class Backups:
             FileExistsError: There is something at `path`.
             OSError: It cannot be written.
         """
+        limit = self._client._attempts(timeout_s, 1)
         writer = BackupWriter(Path(path), single_file=single_file)
-        call = self._stub.Backup(pb.BackupRequest(), timeout=timeout_s, metadata=self._client._metadata)
         try:
-            for response in call:
-                writer.write(response)
-                if on_progress is not None:
-                    on_progress(writer.n_bytes, response.total_bytes)
-            return writer.finish()
-        except grpc.RpcError as error:
+            call = self._stub.Backup(pb.BackupRequest(), timeout=limit.remaining_s(), metadata=self._client._metadata)
+            try:
+                for response in call:
+                    writer.write(response)
+                    if on_progress is not None:
+                        on_progress(writer.n_bytes, response.total_bytes)
+                return writer.finish()
+            except grpc.RpcError as error:
+                raise self._client._told(error) from error
+            finally:
+                call.cancel()
+        finally:
             writer.abort()
-            raise error_from_rpc(error, tls=self._client._target.tls) from error
-        except BaseException:
-            call.cancel()
-            writer.abort()
-            raise
 
 
 class AsyncBackups:
@@ -105,18 +106,32 @@ class AsyncBackups:
             FileExistsError: There is something at `path`.
             OSError: It cannot be written.
         """
-        writer = await asyncio.to_thread(BackupWriter, Path(path), single_file=single_file)
-        call = self._stub.Backup(pb.BackupRequest(), timeout=timeout_s, metadata=self._client._metadata)
+        limit = self._client._attempts(timeout_s, 1)
+        writer = BackupWriter(Path(path), single_file=single_file)
         try:
-            async for response in call:
-                await asyncio.to_thread(writer.write, response)
-                if on_progress is not None:
-                    on_progress(writer.n_bytes, response.total_bytes)
-            return await asyncio.to_thread(writer.finish)
-        except grpc.RpcError as error:
+            call = self._stub.Backup(pb.BackupRequest(), timeout=limit.remaining_s(), metadata=self._client._metadata)
+            try:
+                with self._client._telling_close():
+                    async for response in call:
+                        await _in_thread(writer.write, response)
+                        if on_progress is not None:
+                            on_progress(writer.n_bytes, response.total_bytes)
+                return await _in_thread(writer.finish)
+            except grpc.RpcError as error:
+                raise self._client._told(error) from error
+            finally:
+                call.cancel()
+        finally:
             writer.abort()
-            raise error_from_rpc(error, tls=self._client._target.tls) from error
-        except BaseException:
-            call.cancel()
-            writer.abort()
-            raise
+
+
+async def _in_thread(function: Callable[..., _T], *arguments: Any) -> _T:
+    """Calls it in a thread, which has ended when this has, cancelled or not: then what it wrote may be removed."""
+    running = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait((running,))
+        if not running.cancelled():
+            running.exception()  # is told, and no matter any more
+        raise

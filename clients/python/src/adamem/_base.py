@@ -28,9 +28,9 @@ from adamem._convert import duration_to_proto, enum_to_proto, invalid, time_to_p
 from adamem._duplicate_types import (
     DuplicatePolicyLike,
 )
-from adamem._retry import Attempts
+from adamem._retry import Attempts, checked_timeout
 from adamem._version import __version__
-from adamem.errors import DeadlineExceededError, error_from_rpc
+from adamem.errors import AdaMemError, ClientClosedError, DeadlineExceededError, error_from_rpc
 from adamem.filters import filter_to_proto
 from adamem.frames import FrameLike, is_frame, rows
 from adamem.types import (
@@ -83,6 +83,8 @@ def parse_endpoint(endpoint: str, tls: bool | None = None) -> Target:
     Raises:
         InvalidArgumentError: No address, an unknown scheme, or one that contradicts `tls`.
     """
+    if not isinstance(endpoint, str):
+        raise invalid("endpoint", f"text is expected, not {type(endpoint).__name__}")
     scheme, separator, rest = endpoint.strip().rpartition("://")
     if separator:
         if scheme not in _TLS_BY_SCHEME:
@@ -143,12 +145,33 @@ def _whole(number: Any, field: str) -> int | None:
 
 def _ids(ids: Any, field: str) -> list[str]:
     """One id of a slot, or several."""
+    if not isinstance(ids, Iterable):
+        raise invalid(field, f"ids are expected, not {type(ids).__name__}; hits and slots have theirs as .id")
     found = [ids] if isinstance(ids, str) else list(ids)
     for number, each in enumerate(found):
         if not isinstance(each, str):
             problem = f"an id is expected, not {type(each).__name__}; hits and slots have it as .id"
             raise invalid(f"{field}[{number}]", problem)
     return found
+
+
+def closed_under_call() -> ClientClosedError:
+    """The error of a call that did not end by itself."""
+    return ClientClosedError("the client was closed under the call")
+
+
+def ids_or_filter(slot_ids: Any, filter: FilterLike | None) -> list[str]:  # noqa: A002
+    """The ids of slots to change, none where a filter names them.
+
+    Raises:
+        InvalidArgumentError: Both are given or none, something is no id, or there is no id.
+    """
+    if (slot_ids is None) == (filter is None):
+        raise invalid("slot_ids", "exactly one of slot_ids and filter is expected")
+    ids = _ids(() if slot_ids is None else slot_ids, "slot_ids")
+    if filter is None and not ids:
+        raise invalid("slot_ids", "holds no id")
+    return ids
 
 
 class BaseClient:
@@ -199,17 +222,30 @@ class BaseClient:
         if client_cert is not None and client_key is not None:
             _check_pair(client_cert, client_key)
             self._client_key = Path(client_key).read_bytes()
-        self._namespace = namespace or ""
+        self._namespace = ""
+        self._namespace = self._namespace_or_own(namespace)
         self._api_key = api_key if callable(api_key) else _checked_key(api_key)
-        self._timeout_s = timeout_s
-        self._max_attempts = max_attempts
+        self._timeout_s = checked_timeout(timeout_s)
+        self._max_attempts = _whole(max_attempts, "max_attempts") or 0
+        if self._max_attempts < 1:
+            raise invalid("max_attempts", f"at least 1 is expected, not {max_attempts}")
+        self._closed = False
         self._open()
 
     @property
     def _metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        """What goes with one attempt of a call."""
+        """What goes with one attempt of a call.
+
+        Raises:
+            ClientClosedError: There can be none any more. gRPC tells it by other errors of its own.
+        """
+        self._check_open()
         key = _checked_key(self._api_key()) if callable(self._api_key) else self._api_key
         return (("authorization", f"Bearer {key}"),) if key else ()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosedError("the client is closed; make another one")
 
     def _open(self) -> None:
         """Makes the channel where that can be done before the first call."""
@@ -242,11 +278,17 @@ class BaseClient:
         return self._attempts(timeout_s, self._max_attempts * 2 if self._max_attempts > 1 else 1)
 
     def _attempts(self, timeout_s: float | None, max_attempts: int | None) -> Attempts:
-        return Attempts(timeout_s, max_attempts, tls=self._target.tls)
+        return Attempts(timeout_s, max_attempts, self._told)
+
+    def _told(self, error: grpc.RpcError) -> AdaMemError:
+        """What a failed call is raised as."""
+        if self._closed and error.code() is grpc.StatusCode.CANCELLED:
+            return closed_under_call()
+        return error_from_rpc(error, tls=self._target.tls)
 
     def _not_ready(self, late: DeadlineExceededError, last: grpc.RpcError) -> DeadlineExceededError:
         """That the server did not answer in time, with why, where that is known."""
-        why = error_from_rpc(last, tls=self._target.tls)
+        why = self._told(last)
         if why.code is not grpc.StatusCode.UNAVAILABLE:
             return late
         return DeadlineExceededError(f"{self._target.address} was not ready in time: {why.message}")
@@ -415,11 +457,7 @@ class BaseClient:
         erase: bool,
         keep_history: bool,
     ) -> memory_pb.DeleteSlotsRequest:
-        if (slot_ids is None) == (filter is None):
-            raise invalid("slot_ids", "exactly one of slot_ids and filter is expected")
-        ids = _ids(slot_ids or (), "slot_ids")
-        if filter is None and not ids:
-            raise invalid("slot_ids", "holds no id")
+        ids = ids_or_filter(slot_ids, filter)
         with building("slot_ids"):
             return memory_pb.DeleteSlotsRequest(
                 namespace=self._namespace_or_own(namespace),

@@ -3,8 +3,11 @@
 import hashlib
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
+
+import grpc
 
 from adamem._base import new_request_id
 from adamem._codec import SlotInputLike, batch_result_from_proto, building, slot_to_proto
@@ -55,6 +58,7 @@ class BulkLoad(Generic[_T]):
             raise invalid("batch_size", f"at least 1 is expected, not {batch_size}")
         self.unanswered: deque[Batch] = deque()
         self.exhausted = False
+        self.callers_error: grpc.RpcError | None = None
         self._namespace = namespace
         self._batch_size = batch_size
         self._batch_key = batch_key
@@ -72,21 +76,23 @@ class BulkLoad(Generic[_T]):
 
     def batches(self, items: Iterable[_T] | FrameLike) -> Iterator[Batch]:
         """The batches of the items, read no further than asked for."""
-        for item in self._items_of(items):
-            yield from self._add(item)
+        with self._calling():
+            for item in self._items_of(items):
+                yield from self._add(item)
         yield from self._flush()
         self.exhausted = True
 
     async def batches_async(self, items: Iterable[_T] | AsyncIterable[_T] | FrameLike) -> AsyncIterator[Batch]:
         """The same of an iterable or an asynchronous one."""
-        if isinstance(items, AsyncIterable):
-            async for item in items:
-                for batch in self._add(item):
-                    yield batch
-        else:
-            for item in self._items_of(items):
-                for batch in self._add(item):
-                    yield batch
+        with self._calling():
+            if isinstance(items, AsyncIterable):
+                async for item in items:
+                    for batch in self._add(item):
+                        yield batch
+            else:
+                for item in self._items_of(items):
+                    for batch in self._add(item):
+                        yield batch
         for batch in self._flush():
             yield batch
         self.exhausted = True
@@ -116,7 +122,8 @@ class BulkLoad(Generic[_T]):
             else:
                 self._n_replaced += 1
         if self._on_progress is not None:
-            self._on_progress(self.result())
+            with self._calling():
+                self._on_progress(self.result())
 
     def result(self) -> BulkResult:
         """The state now."""
@@ -129,6 +136,15 @@ class BulkLoad(Generic[_T]):
             sequence=self._sequence,
             n_duplicates=self._n_duplicates,
         )
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        """Marks what the caller's code raises: an error of gRPC may be of another server that the items come from."""
+        try:
+            yield
+        except grpc.RpcError as error:
+            self.callers_error = error
+            raise
 
     def _items_of(self, items: Any) -> Iterable[_T]:
         """The items, of a DataFrame its rows: their errors name row and column."""

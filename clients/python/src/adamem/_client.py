@@ -342,6 +342,8 @@ class Client(AdapterCalls):
             try:
                 self._stream(load, batches, attempts)
             except grpc.RpcError as error:
+                if error is load.callers_error:
+                    raise
                 time.sleep(attempts.delay_s(error))
         return load.result()
 

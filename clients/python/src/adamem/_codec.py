@@ -116,6 +116,9 @@ def _unfit(kind: type[Message], name: str, value: Any, cause: Exception) -> str:
         return str(cause)
     if not isinstance(value, Integral):
         return f"a whole number is expected, not {value!r}"
+    if value < bounds[0] == 0:
+        # The range of the protocol's type says nothing: the field's own, which the server knows, is smaller.
+        return f"is {value}, it cannot be negative"
     return f"is {value}, the range is {bounds[0]} to {bounds[1]}"
 
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Final, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from adamem._base import BaseClient
+from adamem._base import BaseClient, closed_under_call
 from adamem._codec import server_info_from_proto
 from adamem._retry import is_repeatable
 from adamem.errors import DeadlineExceededError
@@ -37,7 +39,8 @@ class Connection(BaseClient):
         self._admin = admin_grpc.AdminServiceStub(self._channel)
 
     def close(self) -> None:
-        """Ends the connection; calls under way fail. The client cannot be used again."""
+        """Ends the connection; calls under way fail with ClientClosedError, and so do those that begin later."""
+        self._closed = True
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -60,6 +63,9 @@ class Connection(BaseClient):
                 return method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
             except grpc.RpcError as error:
                 time.sleep(attempts.delay_s(error))
+            except ValueError:  # also of gRPC, where another thread has just closed the channel
+                self._check_open()
+                raise
 
     def wait_until_ready(self, timeout_s: float = 30.0) -> ServerInfo:
         """Waits until the server answers.
@@ -100,6 +106,7 @@ class AsyncConnection(BaseClient):
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
         # Made by the first call, for gRPC binds a channel to the running event loop.
+        self._check_open()
         credentials, options = self._credentials(), self._channel_options()
         if credentials is None:
             return grpc.aio.insecure_channel(self._target.address, options)
@@ -114,9 +121,21 @@ class AsyncConnection(BaseClient):
         return admin_grpc.AdminServiceStub(self._channel)
 
     async def close(self) -> None:
-        """Ends the connection; calls under way fail. The client cannot be used again."""
+        """Ends the connection; calls under way fail with ClientClosedError, and so do those that begin later."""
+        self._closed = True
         if "_channel" in vars(self):
             await self._channel.close()
+
+    @contextmanager
+    def _telling_close(self) -> Iterator[None]:
+        """Tells a call that the client was closed under it: gRPC's asyncio ends it as if its task was cancelled."""
+        try:
+            yield
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if self._closed and (task is None or not task.cancelling()):
+                raise closed_under_call() from error
+            raise
 
     async def __aenter__(self) -> Self:
         """The client itself."""
@@ -135,7 +154,8 @@ class AsyncConnection(BaseClient):
         attempts = self._attempts(self._limit_s(timeout_s), self._max_attempts if is_repeatable(request) else 1)
         while True:
             try:
-                return await method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
+                with self._telling_close():
+                    return await method(request, timeout=attempts.remaining_s(), metadata=self._metadata)
             except grpc.RpcError as error:
                 await asyncio.sleep(attempts.delay_s(error))
 
@@ -148,12 +168,13 @@ class AsyncConnection(BaseClient):
         attempts = self._attempts(timeout_s, None)
         while True:
             try:
-                response = await self._admin.GetServerInfo(
-                    admin_pb.GetServerInfoRequest(),
-                    timeout=attempts.remaining_s(),
-                    metadata=self._metadata,
-                    wait_for_ready=True,
-                )
+                with self._telling_close():
+                    response = await self._admin.GetServerInfo(
+                        admin_pb.GetServerInfoRequest(),
+                        timeout=attempts.remaining_s(),
+                        metadata=self._metadata,
+                        wait_for_ready=True,
+                    )
                 return server_info_from_proto(response)
             except grpc.RpcError as error:
                 try:

@@ -283,11 +283,12 @@ class AsyncJobs:
             try:
                 answers = self._stub.WatchJob(request, timeout=attempts.remaining_s(), metadata=self._client._metadata)
                 try:
-                    async for answer in answers:
-                        attempts.succeed()
-                        yield (told := job_from_proto(answer.job))
-                        if told.ended:
-                            return
+                    with self._client._telling_close():
+                        async for answer in answers:
+                            attempts.succeed()
+                            yield (told := job_from_proto(answer.job))
+                            if told.ended:
+                                return
                 finally:
                     answers.cancel()
             except grpc.RpcError as error:

@@ -11,7 +11,6 @@ from adamem._consolidation import consolidate_request, planned_from_proto, previ
 from adamem._consolidation_types import ConsolidationMethod, PlannedSummary
 from adamem._jobs import job_from_proto
 from adamem._reports import AsyncReporting, Reporting
-from adamem.errors import error_from_rpc
 from adamem.types import NOT_GIVEN, Job, NotGiven
 from adamem.v1 import lifecycle_service_pb2 as pb
 from adamem.v1 import lifecycle_service_pb2_grpc as lifecycle_grpc
@@ -193,7 +192,7 @@ class Lifecycle(Reporting):
             for answer in answers:
                 yield planned_from_proto(answer.summary)
         except grpc.RpcError as error:
-            raise error_from_rpc(error, tls=self._client._target.tls) from error
+            raise self._client._told(error) from error
         finally:
             answers.cancel()
 
@@ -336,9 +335,10 @@ class AsyncLifecycle(AsyncReporting):
         request = preview_request(self._client, namespace, method, max_chars, threshold)
         answers = self._stub.PreviewConsolidation(request, timeout=timeout_s, metadata=self._client._metadata)
         try:
-            async for answer in answers:
-                yield planned_from_proto(answer.summary)
+            with self._client._telling_close():
+                async for answer in answers:
+                    yield planned_from_proto(answer.summary)
         except grpc.RpcError as error:
-            raise error_from_rpc(error, tls=self._client._target.tls) from error
+            raise self._client._told(error) from error
         finally:
             answers.cancel()

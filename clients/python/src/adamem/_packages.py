@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, TYPE_CHECKING, Final, TypeAlias, cast
 
 import grpc
@@ -13,7 +14,7 @@ import grpc.aio
 from adamem._codec import building
 from adamem._convert import enum_from_proto, enum_to_proto, invalid, time_from_proto
 from adamem._package_types import ImportMode, ImportResult, PackageInfo, PackageProgress
-from adamem.errors import InternalError, error_from_rpc
+from adamem.errors import InternalError
 from adamem.types import Metric, VectorType
 from adamem.v1 import package_service_pb2 as pb
 from adamem.v1 import package_service_pb2_grpc as package_grpc
@@ -75,10 +76,12 @@ class Packages:
                 for answer in answers:
                     receiver.take(answer)
             except grpc.RpcError as error:
-                raise error_from_rpc(error, tls=self._client._target.tls) from error
+                raise self._client._told(error) from error
             finally:
                 answers.cancel()
-            return receiver.package()
+            package = receiver.package()
+            _sync(target, file)
+            return package
 
     def import_namespace(
         self,
@@ -111,8 +114,9 @@ class Packages:
         options = _import_options(namespace, mode, keep_vectors, verify_key)
         attempts = self._client._attempts(timeout_s, 1)
         with _read(file) as source:
+            upload = _Upload(options, source, on_progress)
             answers = self._stub.ImportNamespace(
-                _requests(options, source, on_progress),
+                upload.requests(),
                 timeout=attempts.remaining_s(),
                 metadata=self._client._metadata,
             )
@@ -121,7 +125,7 @@ class Packages:
                 for answer in answers:
                     result = _import_answer(answer, on_progress) or result
             except grpc.RpcError as error:
-                raise error_from_rpc(error, tls=self._client._target.tls) from error
+                raise upload.error or self._client._told(error) from error
             finally:
                 answers.cancel()
         return _ended(result)
@@ -170,13 +174,16 @@ class AsyncPackages:
                 request, timeout=attempts.remaining_s(), metadata=self._client._metadata
             )
             try:
-                async for answer in answers:
-                    receiver.take(answer)
+                with self._client._telling_close():
+                    async for answer in answers:
+                        receiver.take(answer)
             except grpc.RpcError as error:
-                raise error_from_rpc(error, tls=self._client._target.tls) from error
+                raise self._client._told(error) from error
             finally:
                 answers.cancel()
-            return receiver.package()
+            package = receiver.package()
+            await asyncio.to_thread(_sync, target, file)
+            return package
 
     async def import_namespace(
         self,
@@ -209,19 +216,25 @@ class AsyncPackages:
         options = _import_options(namespace, mode, keep_vectors, verify_key)
         attempts = self._client._attempts(timeout_s, 1)
         with _read(file) as source:
+            upload = _Upload(options, source, on_progress)
             accepted = asyncio.Event()
             answers = self._stub.ImportNamespace(
-                _requests_async(options, source, on_progress, accepted),
+                _requests_async(upload, accepted),
                 timeout=attempts.remaining_s(),
                 metadata=self._client._metadata,
             )
             result = None
             try:
-                async for answer in answers:
-                    accepted.set()
-                    result = _import_answer(answer, on_progress) or result
-            except grpc.RpcError as error:
-                raise error_from_rpc(error, tls=self._client._target.tls) from error
+                with self._client._telling_close():
+                    async for answer in answers:
+                        accepted.set()
+                        result = _import_answer(answer, on_progress) or result
+            except (grpc.RpcError, asyncio.CancelledError) as error:
+                if upload.error is not None:
+                    raise upload.error from None
+                if isinstance(error, grpc.RpcError):
+                    raise self._client._told(error) from error
+                raise
             finally:
                 answers.cancel()
         return _ended(result)
@@ -303,22 +316,36 @@ def _import_options(
     return options
 
 
-def _requests(
-    options: pb.ImportOptions, source: IO[bytes], on_progress: OnProgress | None
-) -> Iterator[pb.ImportNamespaceRequest]:
-    yield pb.ImportNamespaceRequest(options=options)
-    n_sent, n_total = 0, _size(source)
-    while chunk := source.read(CHUNK_BYTES):
-        yield pb.ImportNamespaceRequest(chunk=chunk)
-        n_sent += len(chunk)
-        if on_progress is not None:
-            on_progress(PackageProgress("send", n_sent, n_total))
+class _Upload:
+    """What an import sends. What is raised meanwhile is kept for the caller: gRPC tells no more than that it was."""
+
+    def __init__(self, options: pb.ImportOptions, source: IO[bytes], on_progress: OnProgress | None) -> None:
+        self.error: Exception | None = None
+        self._options = options
+        self._source = source
+        self._on_progress = on_progress
+
+    def requests(self) -> Iterator[pb.ImportNamespaceRequest]:
+        try:
+            yield pb.ImportNamespaceRequest(options=self._options)
+            yield from self._chunks()
+        except Exception as error:
+            self.error = error
+            raise
+
+    def _chunks(self) -> Iterator[pb.ImportNamespaceRequest]:
+        n_sent, n_total = 0, _size(self._source)
+        while chunk := self._source.read(CHUNK_BYTES):
+            if not isinstance(chunk, bytes):
+                raise invalid("file", f"bytes are expected, not {type(chunk).__name__}; open it in the mode 'rb'")
+            yield pb.ImportNamespaceRequest(chunk=chunk)
+            n_sent += len(chunk)
+            if self._on_progress is not None:
+                self._on_progress(PackageProgress("send", n_sent, n_total))
 
 
-async def _requests_async(
-    options: pb.ImportOptions, source: IO[bytes], on_progress: OnProgress | None, accepted: asyncio.Event
-) -> AsyncIterator[pb.ImportNamespaceRequest]:
-    for request in _requests(options, source, on_progress):
+async def _requests_async(upload: _Upload, accepted: asyncio.Event) -> AsyncIterator[pb.ImportNamespaceRequest]:
+    for request in upload.requests():
         if request.WhichOneof("part") == "chunk":
             # gRPC's asyncio forgets why a call was refused where that comes while it sends.
             await accepted.wait()
@@ -358,13 +385,21 @@ def _written(file: PackageFile) -> Iterator[IO[bytes]]:
         yield file
         return
     path = Path(file)
-    partial = path.with_name(path.name + ".partial")
+    # A name of its own: another export to the same path may be under way.
+    partial = path.with_name(f".{path.name}.{token_hex(4)}.partial")
     try:
-        with partial.open("wb") as target:
+        with partial.open("xb") as target:
             yield target
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sync(target: IO[bytes], file: PackageFile) -> None:
+    """Has what becomes the file at a path on the disk, before it takes the name."""
+    if isinstance(file, str | os.PathLike):
+        target.flush()
+        os.fsync(target.fileno())
 
 
 @contextmanager

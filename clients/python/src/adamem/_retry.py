@@ -1,15 +1,17 @@
 """When a failed call is sent again: UNAVAILABLE only, a bounded number of times, within the caller's time limit."""
 
 import random
+from collections.abc import Callable
 from math import isnan
+from numbers import Real
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from google.protobuf.message import Message
 
 from adamem._convert import invalid
-from adamem.errors import error_from_rpc
+from adamem.errors import AdaMemError
 from adamem.v1 import admin_service_pb2 as admin_pb
 from adamem.v1 import version_service_pb2 as version_pb
 
@@ -32,21 +34,33 @@ def is_repeatable(request: Message) -> bool:
     return not isinstance(request, _NOT_REPEATABLE) and bool(getattr(request, "request_id", True))
 
 
+def checked_timeout(timeout_s: Any) -> float | None:
+    """A time limit in seconds, or None.
+
+    Raises:
+        InvalidArgumentError: It is no number.
+    """
+    if timeout_s is not None and (not isinstance(timeout_s, Real) or isnan(timeout_s)):
+        raise invalid("timeout_s", f"a number of seconds is expected, not {timeout_s!r}")
+    return timeout_s  # type: ignore[return-value]
+
+
 class Attempts:
     """The attempts of one call.
 
     Args:
         timeout_s: Limit of all attempts and the waits between them. None: none.
         max_attempts: 1 never retries. None: only the time limits.
-        tls: Whether TLS is spoken, for the error's message.
+        told: What a failed call is raised as.
     """
 
-    def __init__(self, timeout_s: float | None, max_attempts: int | None, *, tls: bool = False) -> None:
-        if timeout_s is not None and isnan(timeout_s):
-            raise invalid("timeout_s", "is not a number")
-        self._deadline = None if timeout_s is None else monotonic() + min(timeout_s, LONGEST_TIMEOUT_S)
+    def __init__(
+        self, timeout_s: float | None, max_attempts: int | None, told: Callable[[grpc.RpcError], AdaMemError]
+    ) -> None:
+        limit_s = checked_timeout(timeout_s)
+        self._deadline = None if limit_s is None else monotonic() + min(limit_s, LONGEST_TIMEOUT_S)
         self._max_attempts = max_attempts
-        self._tls = tls
+        self._told = told
         self._n_failed = 0
 
     def remaining_s(self) -> float | None:
@@ -59,7 +73,7 @@ class Attempts:
         Raises:
             AdaMemError: There is no next attempt; this is what went wrong.
         """
-        failure = error_from_rpc(error, tls=self._tls)
+        failure = self._told(error)
         self._n_failed += 1
         if failure.code is not grpc.StatusCode.UNAVAILABLE or self._n_failed == self._max_attempts:
             raise failure from error

@@ -18,6 +18,7 @@
     │   ├── DimensionMismatchError      a vector of another dimension than the namespace's
     │   ├── ModelMismatchError          text for a namespace whose vectors another encoder made
     │   ├── RequestIdReusedError        a request id that was used for another request
+    │   ├── ClientClosedError           the client was closed, before the call or under it
     │   ├── JobRunningError             the namespace has an unfinished job of this kind
     │   ├── PackageFormatError          a package of a newer AdaMem
     │   ├── PackageSignatureError       a package that is not signed as it has to be
@@ -208,6 +209,12 @@ class RequestIdReusedError(FailedPreconditionError):
     """A request id that was used before, for a request with another content."""
 
     default_reason = "REQUEST_ID_REUSED"
+
+
+class ClientClosedError(FailedPreconditionError):
+    """The client was closed, before the call or under it: a change may or may not have been made. Make another one."""
+
+    default_reason = "CLIENT_CLOSED"
 
 
 class JobRunningError(FailedPreconditionError):
