@@ -45,19 +45,21 @@ func newBackupFile(path string, singleFile bool) (*backupFile, error) {
 	if _, err := os.Lstat(path); err == nil {
 		return nil, &fs.PathError{Op: "backup", Path: path, Err: fs.ErrExist}
 	}
-	part := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".part")
-	// What a backup that was killed left.
-	if err := os.RemoveAll(part); err != nil {
-		return nil, err
-	}
-	b := &backupFile{path: path, part: part, singleFile: singleFile, digest: sha256.New()}
+	b := &backupFile{path: path, singleFile: singleFile, digest: sha256.New()}
+	// A name of its own: another backup to the same path may be under way.
+	folder, pattern := filepath.Dir(path), "."+filepath.Base(path)+".*.part"
 	if singleFile {
-		b.file, err = createNew(part)
-	} else if err = os.Mkdir(part, 0o700); err == nil {
-		b.file, err = createNew(filepath.Join(part, dataMember))
+		if b.file, err = os.CreateTemp(folder, pattern); err != nil {
+			return nil, err
+		}
+		b.part = b.file.Name()
+		return b, nil
 	}
-	if err != nil {
+	if b.part, err = os.MkdirTemp(folder, pattern); err != nil {
 		return nil, err
+	}
+	if b.file, err = createNew(filepath.Join(b.part, dataMember)); err != nil {
+		return nil, errors.Join(err, os.Remove(b.part))
 	}
 	return b, nil
 }

@@ -115,6 +115,28 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+func TestAClosedClientSaysSo(t *testing.T) {
+	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t) // It takes connections, and says nothing.
+	t.Cleanup(func() { _ = listener.Close() })
+	client := must(adamem.New(adamem.Config{Endpoint: listener.Addr().String()}))(t)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := client.Query(timeout(t, time.Minute), adamem.QueryRequest{Text: "x"})
+		ended <- err
+	}()
+	connection := must(listener.Accept())(t)
+	t.Cleanup(func() { _ = connection.Close() })
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, adamem.ErrClientClosed) || errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if _, err := client.ServerInfo(t.Context()); !errors.Is(err, adamem.ErrClientClosed) {
+		t.Fatal(err)
+	}
+}
+
 type failingCredentials struct{}
 
 func (failingCredentials) RequireTransportSecurity() bool { return false }

@@ -131,6 +131,8 @@ var (
 	ErrRequestIDReused = ofReason("REQUEST_ID_REUSED", "the request id was used for another request")
 	// ErrJobRunning: the namespace has an unfinished job of this kind; Metadata["job_id"] names it.
 	ErrJobRunning = ofReason("JOB_RUNNING", "such a job is unfinished")
+	// ErrClientClosed: the client was closed, before the call or under it; then a change may or may not have been made.
+	ErrClientClosed = ofReason("CLIENT_CLOSED", "the client is closed")
 	// ErrPackageFormat: a package of a newer AdaMem.
 	ErrPackageFormat = ofReason("PACKAGE_FORMAT_UNSUPPORTED", "a package of a newer AdaMem")
 	// ErrPackageSignature: a package that is not signed as it has to be.
@@ -183,6 +185,10 @@ func errorFromRPC(err error) *Error {
 		return known
 	}
 	failure := errorFromStatus(status.Convert(err).Proto())
+	if failure.Code == codes.Canceled && strings.HasSuffix(failure.Message, closingConnection) {
+		// Not Canceled: nobody cancelled a context.
+		return &Error{Code: codes.FailedPrecondition, Reason: "CLIENT_CLOSED", Message: "the client is closed; make another one"}
+	}
 	if failure.Code == codes.Unavailable {
 		if hint := connectionHint(failure.Message); hint != "" {
 			failure.Message = hint + " (" + failure.Message + ")"
@@ -190,6 +196,9 @@ func errorFromRPC(err error) *Error {
 	}
 	return failure
 }
+
+// closingConnection is what gRPC says of calls of a client that was closed, before them or under them.
+const closingConnection = "the client connection is closing"
 
 const endedConnection = "what listens there ended the connection; if it speaks TLS, begin the endpoint with https://"
 

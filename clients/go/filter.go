@@ -91,7 +91,7 @@ func (c *checks) entry(key string, value any, path string, depth int) *pb.Filter
 		c.fail(here, fmt.Sprintf("unknown operator %q here; %s", key, hint))
 		return nil
 	case !slices.Contains(filterFields, key) && (!strings.HasPrefix(key, "metadata.") || key == "metadata."):
-		hint := fmt.Sprintf("did you mean \"metadata.%s\"?", key)
+		hint := fmt.Sprintf("did you mean %q?", similarField(key))
 		if key == "metadata" || key == "metadata." {
 			hint = "name a key of it, \"metadata.KEY\"."
 		}
@@ -100,6 +100,34 @@ func (c *checks) entry(key string, value any, path string, depth int) *pb.Filter
 		return nil
 	}
 	return c.onField(key, value, here, depth)
+}
+
+// similarField is the field that a key is probably meant for: one whose name differs by case, underscores and at most one
+// other character, else a key of the metadata.
+func similarField(key string) string {
+	plain := strings.NewReplacer("_", "", "-", "")
+	given := strings.ToLower(plain.Replace(key))
+	for _, field := range filterFields {
+		if differByOne(given, plain.Replace(field)) {
+			return field
+		}
+	}
+	return "metadata." + key
+}
+
+// differByOne tells whether two words are equal but for one character that is more, less or another one, or two of which
+// each stands in the place of the other.
+func differByOne(a, b string) bool {
+	head := 0
+	for head < len(a) && head < len(b) && a[head] == b[head] {
+		head++
+	}
+	tail := 0
+	for tail < len(a)-head && tail < len(b)-head && a[len(a)-1-tail] == b[len(b)-1-tail] {
+		tail++
+	}
+	a, b = a[head:len(a)-tail], b[head:len(b)-tail]
+	return len(a) <= 1 && len(b) <= 1 || len(a) == 2 && len(b) == 2 && a[0] == b[1] && a[1] == b[0]
 }
 
 func (c *checks) onField(field string, value any, path string, depth int) *pb.Filter {

@@ -2,6 +2,7 @@ package adamem_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -325,8 +326,14 @@ func TestBackups(t *testing.T) {
 	ctx, client, folder := timeout(t, time.Minute), connected(t), t.TempDir()
 	must(client.Update(ctx, adamem.SlotInput{Content: "something"}))(t)
 	var nBytes uint64
+	refused, cancel := context.WithCancel(ctx)
+	cancel()
 	saved := must(client.Backups.Save(ctx, filepath.Join(folder, "a"), adamem.SaveBackupRequest{
 		OnProgress: func(n, total uint64) {
+			// Another one to the same path fails meanwhile, and leaves this one alone.
+			if _, err := client.Backups.Save(refused, filepath.Join(folder, "a"), adamem.SaveBackupRequest{}); err == nil {
+				t.Error("it is whole already")
+			}
 			if nBytes = n; n > total {
 				t.Errorf("%d of %d", n, total)
 			}

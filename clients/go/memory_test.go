@@ -3,6 +3,7 @@ package adamem_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -196,6 +197,19 @@ func TestWhatCannotBeSentIsRefusedBeforeItIsSent(t *testing.T) {
 		if !errors.As(each.err, &failure) || failure.Code != codes.InvalidArgument || failure.Reason != "INVALID_ARGUMENT" ||
 			len(failure.Violations) != 1 || failure.Violations[0].Field != each.field || failure.Metadata["field"] != each.field {
 			t.Errorf("%s: %#v", name, each.err)
+		}
+	}
+}
+
+func TestAMisspeltFieldOfAFilterIsToldTheOneThatItResembles(t *testing.T) {
+	ctx, client := t.Context(), connected(t)
+	for key, meant := range map[string]string{
+		"UserID": "user_id", "userid": "user_id", "user-id": "user_id", "usr_id": "user_id", "ConversationID": "conversation_id",
+		"tag": "tags", "knid": "kind", "createdAt": "created_at", "lang": "metadata.lang", "owner": "metadata.owner",
+	} {
+		_, err := client.Query(ctx, adamem.QueryRequest{Text: "x", Filter: adamem.Filter{key: "x"}})
+		if !errors.Is(err, adamem.ErrInvalidArgument) || !strings.Contains(err.Error(), fmt.Sprintf("did you mean %q?", meant)) {
+			t.Errorf("%s: %v", key, err)
 		}
 	}
 }
