@@ -142,6 +142,17 @@ def test_commands(server: ServerProcess) -> None:
     assert [slot["id"] for slot in lines(server, "slots", "list", "--archived", "only", *named)] == stored[:3]
     (found,) = lines(server, "query", "tea number 0", "--include-archived", "-k", "1", *named)
     assert found["hits"][0]["slot"]["id"] == stored[0]
+    assert found["hits"][0]["slot"]["archived_at"]
+    heads = [
+        line
+        for line in cli(server, "query", "tea number 0", "--include-archived", *named).stdout.splitlines()
+        if line[0] != " "
+    ]
+    listed = cli(server, "slots", "list", "--archived", "include", *named).stdout.splitlines()
+    for shown in (heads, listed):
+        marked = {next(word for word in line.split() if len(word) == 26): "  archived" in line for line in shown}
+        assert {slot_id for slot_id, archived in marked.items() if archived} == set(stored[:3])
+        assert not marked[stored[3]]
     assert lines(server, "archive", "restore", stored[0], *named)[0]["n_changed"] == 1
     assert lines(server, "archive", "pin", stored[0], ABSENT, *named)[0]["n_not_found"] == 1
     assert lines(server, "archive", "unpin", "--filter", '{"importance": 0}', *named)[0]["n_changed"] == 2

@@ -51,7 +51,9 @@ def print_fields(record: "Record | Mapping[str, Any]") -> None:
 def print_hits(hits: Iterable["Hit"], *, explain: bool = False) -> None:
     """Score, id and what is known of each hit, its content below; and what the score is the sum of."""
     for rank, hit in enumerate(hits, 1):
-        about = "  ".join(filter(None, (hit.slot.kind.value, *_scope(hit.slot), *(f"#{tag}" for tag in hit.slot.tags))))
+        archived = "archived" if hit.slot.archived_at else ""
+        tags = (f"#{tag}" for tag in hit.slot.tags)
+        about = "  ".join(filter(None, (hit.slot.kind.value, archived, *_scope(hit.slot), *tags)))
         click.echo(click.style(f"{rank}. {hit.score:.4f}", bold=True) + f"  {hit.slot.id}  {about}")
         click.echo(_indented(hit.slot.content))
         if explain and hit.score_parts:
@@ -69,7 +71,8 @@ def timings_line(n_hits: int, timings: "QueryTimings") -> str:
 
 def print_slot_line(slot: "Slot") -> None:
     """A slot on one line, cut to the terminal's width."""
-    _print_cut(f"{slot.id}  {_day(slot.created_at)}  {slot.kind.value:<10}  ", slot.content)
+    archived = "archived  " if slot.archived_at else ""
+    _print_cut(f"{slot.id}  {_day(slot.created_at)}  {slot.kind.value:<10}  {archived}", slot.content)
 
 
 def print_pair(pair: "DuplicatePair") -> None:
