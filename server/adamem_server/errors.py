@@ -78,12 +78,13 @@ class InvalidArgumentError(AdaMemError):
 
 
 class NamespaceNotFoundError(AdaMemError):
-    """No namespace has this name."""
+    """No namespace has this name; `similar` is one that has a name much like it, if any."""
 
     reason = "NAMESPACE_NOT_FOUND"
 
-    def __init__(self, namespace: str) -> None:
-        super().__init__(f"namespace {namespace!r} does not exist", namespace=namespace)
+    def __init__(self, namespace: str, similar: str = "") -> None:
+        hint, told = (f"; did you mean {similar!r}?", {"similar": similar}) if similar else ("", {})
+        super().__init__(f"namespace {namespace!r} does not exist{hint}", namespace=namespace, **told)
 
 
 class NamespaceExistsError(AdaMemError):

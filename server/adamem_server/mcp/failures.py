@@ -9,6 +9,7 @@ from adamem import (
     AdaMemError,
     DeadlineExceededError,
     InvalidArgumentError,
+    NamespaceNotFoundError,
     SlotNotFoundError,
     StorageFullError,
     UnauthenticatedError,
@@ -43,6 +44,10 @@ def told(error: AdaMemError, endpoint: str) -> str:
     match error:
         case SlotNotFoundError():
             return f"there is no memory {error.metadata.get('slot_id', '')!r} here: {_ID_HINT}"
+        case NamespaceNotFoundError():
+            # Not the server's message, which may name another namespace: a model cannot leave its own.
+            name = error.metadata.get("namespace", "")
+            return f"the memory server has no namespace {name!r} and is set not to make one; the user has to create it"
         case InvalidArgumentError():
             return _told_field(error)
         case UnavailableError():

@@ -15,6 +15,7 @@ from adamem_server.errors import (
     NamespaceNotFoundError,
 )
 from adamem_server.memory.jobs import known_request, remember
+from adamem_server.memory.reading import find_namespace
 from adamem_server.memory.writer import UnseenJob
 from adamem_server.store.codec import Request
 from adamem_server.store.slot_store import ReadView, WriteBatch
@@ -125,9 +126,7 @@ class RollbackJob(UnseenJob):
 
     def run(self, batch: WriteBatch) -> Namespace:
         """See `Job.run`. Returns the namespace as it is after it."""
-        namespace = batch.find_namespace(self._name)
-        if namespace is None:
-            raise NamespaceNotFoundError(self._name)
+        namespace = find_namespace(batch, self._name)
         if self._version:
             stored = batch.adapter(namespace.number, self._version)
             if stored is None:

@@ -408,9 +408,7 @@ class MemoryEngine:
 
     def _prepare(self, name: str, items: Sequence[SlotInput], request: RequestKey | None, received_at: int) -> Prepared:
         with self._store.read() as view:
-            namespace = view.find_namespace(name)
-        if namespace is None and not self._auto_create:
-            raise NamespaceNotFoundError(name)
+            namespace = view.find_namespace(name) if self._auto_create else find_namespace(view, name)
         namespace = namespace or self._models.planned(NamespaceSpec(name=name), self._now())
         now = received_at or self._now()
         served = self._models.find(namespace) is not None

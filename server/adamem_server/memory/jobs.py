@@ -20,6 +20,7 @@ from adamem_server.memory.deduplication import WritePlan
 from adamem_server.memory.filters import is_expired, matches
 from adamem_server.memory.forms import plan_forms
 from adamem_server.memory.pacing import Gaps
+from adamem_server.memory.reading import find_namespace
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
 from adamem_server.memory.superseding import (
@@ -388,9 +389,7 @@ class UpdateNamespaceJob(UnseenJob):
 
     def run(self, batch: WriteBatch) -> Namespace:
         """See `Job.run`."""
-        namespace = batch.find_namespace(self._name)
-        if namespace is None:
-            raise NamespaceNotFoundError(self._name)
+        namespace = find_namespace(batch, self._name)
         params = namespace.index_params
         changed = replace(
             namespace,
@@ -424,9 +423,7 @@ class DeleteNamespaceJob:
 
     def run(self, batch: WriteBatch) -> tuple[int, int]:
         """See `Job.run`. Returns (number, slots it had)."""
-        namespace = batch.find_namespace(self._name)
-        if namespace is None:
-            raise NamespaceNotFoundError(self._name)
+        namespace = find_namespace(batch, self._name)
         n_slots = batch.head(namespace.number).n_slots
         batch.doom_namespace(namespace)
         return namespace.number, n_slots

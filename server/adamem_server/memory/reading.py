@@ -9,6 +9,7 @@ from adamem_server.adapt.adapter import Adapter
 from adamem_server.errors import DeadlineExceededError, GenerationChangedError, NamespaceNotFoundError
 from adamem_server.memory.filters import fields, is_expired, matches
 from adamem_server.memory.shard import Shard
+from adamem_server.memory.similar_names import similar_name
 from adamem_server.store.history import (
     all_superseded,
     all_versions,
@@ -29,11 +30,11 @@ def find_namespace(view: ReadView, name: str) -> Namespace:
     """A namespace by name.
 
     Raises:
-        NamespaceNotFoundError.
+        NamespaceNotFoundError: It has a name that is alike.
     """
     namespace = view.find_namespace(name)
     if namespace is None:
-        raise NamespaceNotFoundError(name)
+        raise NamespaceNotFoundError(name, similar_name(view, name))
     return namespace
 
 
