@@ -9,10 +9,28 @@ import click
 _PREFIXES = {"duplicates": "duplicate", "consolidation": "consolidate"}
 
 
-def with_option(message: str, field: str, command: click.Command) -> str:
-    """A message about a field, which stands before a colon, with the option or argument of a command that set it."""
-    name = option_of(field, command) if field and message.startswith(f"{field}:") else ""
-    return name + message[len(field) :] if name else message
+# How the client calls what reaches a server; in messages of its own, which have no such words for anything else.
+_CONNECTION = re.compile(r"\b(?:ca_cert|client_cert|client_key|the endpoint)\b")
+
+
+def with_option(message: str, field: str, context: click.Context) -> str:
+    """A message about a field, which stands before a colon, with the option or argument that set it.
+
+    It is of the command, or of those before it.
+    """
+    if not field or not message.startswith(f"{field}:"):
+        return message
+    at: click.Context | None = context
+    while at is not None:
+        if name := option_of(field, at.command):
+            return name + message[len(field) :]
+        at = at.parent
+    return message
+
+
+def with_connection_options(message: str) -> str:
+    """A message of the client about its connection, with the options that say how a server is reached."""
+    return _CONNECTION.sub(lambda found: "--" + found.group().removeprefix("the ").replace("_", "-"), message)
 
 
 def option_of(field: str, command: click.Command) -> str:

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import click
 
 from adamem_server.cli.options import json_option, namespace_option, option
 from adamem_server.cli.output import print_json, say
-from adamem_server.cli.session import EXIT_FAILED, EXIT_USAGE, Session, pass_session
+from adamem_server.cli.session import EXIT_FAILED, EXIT_USAGE, Session, pass_session, told
 from adamem_server.mcp.hosts import HOSTS, claude_command, configuration, encoded, http_configuration
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def mcp(context: click.Context, session: Session, /, **given: Any) -> None:
     """
     if given["data_dir"] and session.endpoint:
         raise click.UsageError("--data-dir starts a server, --endpoint or MEMORY_ENDPOINT names one: give one of them")
+    _check_scope(session, given)
     if context.invoked_subcommand is None:
         _run(session, given)
 
@@ -174,7 +176,7 @@ def _serve(session: Session, given: dict[str, Any]) -> None:
     try:
         anyio.run(serve)
     except adamem.InvalidArgumentError as error:
-        _end(error.message, EXIT_USAGE)
+        _end(told(error), EXIT_USAGE)
 
 
 def _listening(host: str, port: int) -> "socket":
@@ -214,10 +216,29 @@ def _reached(session: Session, data_dir: Path | None) -> Iterator[Session]:
         server.stop()
 
 
+def _check_scope(session: Session, given: dict[str, Any]) -> None:
+    """Refuse what would fail with each call, long after the host has started this."""
+    from adamem_server.errors import InvalidArgumentError
+    from adamem_server.rpc.checks import check_bytes, check_namespace
+    from adamem_server.types import MAX_LABEL_BYTES
+
+    try:
+        if session.namespace:
+            check_namespace(session.namespace, "--namespace")
+        check_bytes(given["user_id"], "--user-id", MAX_LABEL_BYTES)
+        check_bytes(given["agent_id"], "--agent-id", MAX_LABEL_BYTES)
+    except InvalidArgumentError as error:
+        raise click.UsageError(error.message) from error
+
+
 def _check_address(given: dict[str, Any], *, token: str | None) -> None:
     """Refuse to serve beyond this machine to everyone or in the clear."""
     if (given["tls_cert"] is None) != (given["tls_key"] is None):
         raise click.UsageError("--tls-cert and --tls-key are given together")
+    if given["tls_cert"] is not None:
+        _check_pair(given["tls_cert"], given["tls_key"])
+    if token and not (token.isascii() and token.isprintable()):
+        raise click.UsageError("--token: holds characters that cannot be sent; tokens are printable ASCII")
     if _is_loopback(given["host"]):
         return
     missing = [] if token else ["--token"]
@@ -227,6 +248,14 @@ def _check_address(given: dict[str, Any], *, token: str | None) -> None:
         missing.append("--allowed-host")
     if missing:
         raise click.UsageError(f"to listen on {given['host']}, beyond this machine, also give {', '.join(missing)}")
+
+
+def _check_pair(certificate: Path, key: Path) -> None:
+    try:
+        # A key that needs a password would be asked for in vain: there may be nobody.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, OSError) as error:
+        raise click.UsageError(f"--tls-key: {key} is no key of {certificate}: {error}") from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,13 +13,15 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import click
 
-from adamem_server.cli.field_names import with_option
+from adamem_server.cli.field_names import with_connection_options, with_option
 
 if TYPE_CHECKING:
     from adamem import Client
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+# Of the client's constructor.
+_CONNECTION_FIELDS = ("endpoint", "tls", "api_key", "ca_cert", "client_cert", "client_key")
 
 
 class Told(Protocol):
@@ -41,6 +43,14 @@ class Told(Protocol):
         ...
 
 
+def told(error: Told) -> str:
+    """The message of an error, about options rather than about fields of the protocol and of the Python client."""
+    context, field = click.get_current_context(silent=True), error.metadata.get("field", "")
+    message = error.message if context is None else with_option(error.message, field, context)
+    of_connection = error.reason == "UNAVAILABLE" or field in _CONNECTION_FIELDS
+    return with_connection_options(message) if of_connection else message
+
+
 class Failure(click.ClickException):
     """An error as it is told to the user."""
 
@@ -50,10 +60,7 @@ class Failure(click.ClickException):
         self._reason = error.reason
         self._metadata = error.metadata
         self._as_json = as_json
-        context = click.get_current_context(silent=True)
-        field = error.metadata.get("field", "")
-        # About options, not about fields of the protocol.
-        self._told = error.message if context is None else with_option(error.message, field, context.command)
+        self._told = told(error)
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Prints it to stderr; with --json as an object."""

@@ -1,7 +1,10 @@
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 
 import click
 import grpc
@@ -289,6 +292,65 @@ def test_a_value_beyond_the_protocol_names_option_value_and_limit(run, server) -
     assert result.exit_code == 2
     assert result.stderr.startswith(f"Error: --max-slots: is {2**64}, the range is 0 to {2**64 - 1}")
     assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--endpoint", "http://x", "--ca-cert", "FILE"), "--endpoint: http:// contradicts --ca-cert ["),
+        (("--endpoint", "http://x", "--client-cert", "FILE", "--client-key", "FILE"), "contradicts --client-cert ["),
+        (("--ca-cert", "FILE"), "Error: --ca-cert: "),
+        (("--client-cert", "FILE"), "--client-key: --client-cert and --client-key go together ["),
+        (("--api-key", "ключ"), "Error: --api-key: holds characters"),
+        (("--endpoint", "ftp://x"), "Error: --endpoint: unknown scheme 'ftp'"),
+    ],
+)
+def test_an_error_of_the_connection_names_options(run, tmp_path, options, told) -> None:
+    (tmp_path / "empty.pem").touch()
+    given = [str(tmp_path / "empty.pem") if each == "FILE" else each for each in options]
+    for command in (("query", "x"), ("mcp",)):
+        result = run(*given, *command)
+        assert result.exit_code == 2
+        assert told.removeprefix("Error: ").removesuffix(" [") in result.stderr
+        assert told in result.stderr or command == ("mcp",)
+
+
+def test_a_failed_connection_names_options(run) -> None:
+    """The server closes what is no gRPC over TLS, and speaks none itself."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        endpoint = f"127.0.0.1:{listener.getsockname()[1]}"
+        plain = run("--endpoint", endpoint, "--timeout-s", "5", "query", "x")
+        secure = run("--endpoint", f"https://{endpoint}", "--timeout-s", "5", "query", "x")
+        listener.shutdown(socket.SHUT_RDWR)
+    assert (plain.exit_code, secure.exit_code) == (1, 1)
+    assert "begin --endpoint with https://, or give --ca-cert (" in plain.stderr
+    assert "give --client-cert and --client-key (" in secure.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("-n", "bad ns", "mcp"), "--namespace: must be 1 to 128 characters of A-Z a-z 0-9"),
+        (("mcp", "-n", "bad ns"), "--namespace: must be 1 to 128 characters of A-Z a-z 0-9"),
+        (("-n", "bad ns", "mcp", "config", "cursor"), "--namespace: must be 1 to 128 characters of A-Z a-z 0-9"),
+        (("mcp", "--user-id", "я" * 129), "--user-id: has 258 bytes, the limit is 256"),
+        (("mcp", "--agent-id", "a" * 257), "--agent-id: has 257 bytes, the limit is 256"),
+        (("mcp", "--transport", "http", "--token", "ключ"), "--token: holds characters that cannot be sent"),
+        (("mcp", "--transport", "http", "--tls-cert", "FILE", "--tls-key", "FILE"), "--tls-key: "),
+    ],
+)
+def test_what_mcp_could_never_serve_is_refused_at_its_start(run, tmp_path, arguments, told) -> None:
+    (tmp_path / "empty.pem").touch()
+    result = run(*(str(tmp_path / "empty.pem") if each == "FILE" else each for each in arguments))
+    assert result.exit_code == 2
+    assert f"Error: {told}" in result.stderr
 
 
 def test_a_session_does_not_show_secrets_when_it_connects() -> None:

@@ -73,12 +73,13 @@ class Target:
     tls: bool
 
 
-def parse_endpoint(endpoint: str, tls: bool | None = None) -> Target:
+def parse_endpoint(endpoint: str, tls: bool | None = None, *, because: str = "") -> Target:
     """Reads HOST, HOST:PORT, SCHEME://HOST:PORT (grpc, grpcs, http, https) or unix:PATH.
 
     Args:
         endpoint: The address; the port is 50051 where none is given.
         tls: Whether TLS is spoken. None: as the scheme says, else not.
+        because: What says so, for messages. Empty: `tls` itself.
 
     Raises:
         InvalidArgumentError: No address, an unknown scheme, or one that contradicts `tls`.
@@ -90,7 +91,7 @@ def parse_endpoint(endpoint: str, tls: bool | None = None) -> Target:
         if scheme not in _TLS_BY_SCHEME:
             raise invalid("endpoint", f"unknown scheme {scheme!r}; use one of {', '.join(_TLS_BY_SCHEME)}")
         if tls not in (None, _TLS_BY_SCHEME[scheme]):
-            raise invalid("endpoint", f"{scheme}:// contradicts tls={tls}")
+            raise invalid("endpoint", f"{scheme}:// contradicts {because or f'tls={tls}'}")
         tls = _TLS_BY_SCHEME[scheme]
     address = rest.rstrip("/")
     if not address or not address.isprintable():
@@ -211,9 +212,11 @@ class BaseClient:
             raise invalid(
                 "client_key" if client_key is None else "client_cert", "client_cert and client_key go together"
             )
+        because = ""
         if tls is None and (ca_cert is not None or client_cert is not None):
-            tls = True
-        self._target = parse_endpoint(endpoint or os.environ.get(ENDPOINT_VARIABLE) or DEFAULT_ENDPOINT, tls)  # noqa: TID251
+            tls, because = True, "client_cert" if ca_cert is None else "ca_cert"
+        endpoint = endpoint or os.environ.get(ENDPOINT_VARIABLE) or DEFAULT_ENDPOINT  # noqa: TID251
+        self._target = parse_endpoint(endpoint, tls, because=because)
         if not self._target.tls and (ca_cert is not None or client_cert is not None):
             raise invalid("tls", "is off, and ca_cert or client_cert is given")
         self._root_certificates = _pem(ca_cert, "ca_cert")
