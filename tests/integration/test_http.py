@@ -146,6 +146,47 @@ def test_errors_are_those_of_grpc(
     assert {each["field"]: each["description"] for each in problem.get("violations", [])} == same.fields
 
 
+def nested(path: str, value: int) -> dict[str, Any]:
+    head, _, tail = path.partition(".")
+    return {head: nested(tail, value) if tail else value}
+
+
+@pytest.mark.parametrize("beyond", [-1, -(2**70), 2**70])
+@pytest.mark.parametrize(
+    ("path", "rest", "field", "too_much"),
+    [
+        ("/v1/query", {"text": "a"}, "top_k", 1001),
+        ("/query", {"query": "a"}, "top_k", 1001),
+        ("/v1/query", {"text": "a"}, "ef_search", 10_001),
+        ("/v1/query", {"text": "a"}, "rerank", 101),
+        ("/v1/namespaces", {"name": "x"}, "dim", 4097),
+        ("/v1/namespaces", {"name": "x"}, "history_versions", 1001),
+        ("/v1/namespaces", {"name": "x"}, "index_params.m", 65),
+        ("/v1/namespaces", {"name": "x"}, "index_params.ef_search", 10_001),
+        ("/v1/namespaces", {"name": "x"}, "archive.max_slots", 2**53 + 1),
+        ("/v1/namespaces", {"name": "x"}, "archive.max_bytes", 2**53 + 1),
+        ("/v1/namespaces", {"name": "x"}, "consolidation.after_slots", 10**9 + 1),
+        ("/v1/namespaces", {"name": "x"}, "consolidation.max_chars", 10_001),
+        ("/v1/consolidate_namespace", {}, "max_chars", 10_001),
+        ("/v1/report_namespace", {}, "stale_days", 36_501),
+        ("/v1/report_namespace", {}, "n_examples", 21),
+        ("/v1/list_slots", {}, "page_size", -1),
+    ],
+)
+def test_a_number_that_its_type_cannot_hold_is_told_the_range_of_its_field(
+    http: Http, path: str, rest: dict[str, Any], field: str, too_much: int, beyond: int
+) -> None:
+    """As of one that the type can hold, which the handler refuses."""
+    problem, other = (http.post(path, rest | nested(field, value)).problem() for value in (beyond, too_much))
+    (violation,) = problem["violations"]
+    assert violation["field"] == field == other["violations"][0]["field"]
+    assert problem["metadata"]["limit"] == other["metadata"]["limit"]
+    low, high = other["metadata"]["limit"].split("..")
+    # A page that is too large is a page of the greatest size.
+    if field != "page_size" or beyond != -1:
+        assert violation["description"] == f"is {beyond}, the range is {low} to {high}"
+
+
 def test_errors_of_short_ways_have_their_names(http: Http) -> None:
     problem = http.post("/update", {"a": "", "ns": "x"}).problem()
     assert [each["field"] for each in problem["violations"]] == ["a"]

@@ -1,7 +1,7 @@
 """The ASGI application: finds the route, lets the call pass the edge, has the handler answer, sends what it says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
 from adamem_server.errors import AdaMemError, InvalidArgumentError
 from adamem_server.http import answers, bodies
 from adamem_server.http.calls import CallContext, Caller, CallFailedError, StreamCall
-from adamem_server.http.decoding import merge, parse_json
+from adamem_server.http.decoding import merge, parse_json, within_range
 from adamem_server.http.encoding import encode
 from adamem_server.http.exchange import (
     JSON,
@@ -267,19 +267,30 @@ def _behavior(route: Route, dispatch: Dispatch) -> Callable[..., Any]:
     method = f"/{route.descriptor.containing_service.full_name}/{route.descriptor.name}"
     guard: Callable[[str, Handler], Any] = dispatch.edge.guard
     write = (lambda message: message.SerializeToString()) if route.form == "download" else encode
+    read = _reader(route, dispatch.integer_ranges)
     if route.descriptor.client_streaming:
-        read = _upload_reader(route) if route.form == "upload" else _line_reader(route)
         handler = grpc.stream_stream_rpc_method_handler(handler.stream_stream, read, write)
         return guard(method, handler).stream_stream  # type: ignore[no-any-return]
     if route.descriptor.server_streaming:
-        handler = grpc.unary_stream_rpc_method_handler(handler.unary_stream, _reader(route), write)
+        handler = grpc.unary_stream_rpc_method_handler(handler.unary_stream, read, write)
         return guard(method, handler).unary_stream  # type: ignore[no-any-return]
-    handler = grpc.unary_unary_rpc_method_handler(handler.unary_unary, _reader(route), write)
+    handler = grpc.unary_unary_rpc_method_handler(handler.unary_unary, read, write)
     return guard(method, handler).unary_unary  # type: ignore[no-any-return]
 
 
-def _reader(route: Route) -> Callable[[Any], Any]:
-    return lambda raw: decode_request(route, raw)
+def _reader(route: Route, ranges: Mapping[str, tuple[int, int]]) -> Callable[[Any], Any]:
+    """What makes a message of what comes, and tells the range of a field for a number that not even its type holds."""
+    decode: Callable[[Any], Any] = partial(decode_request, route)
+    if route.descriptor.client_streaming:
+        decode = _upload_reader(route) if route.form == "upload" else _line_reader(route)
+
+    def read(raw: Any) -> Any:
+        try:
+            return decode(raw)
+        except InvalidArgumentError as error:
+            raise within_range(error, ranges) from None
+
+    return read
 
 
 def _line_reader(route: Route) -> Callable[[Any], Any]:

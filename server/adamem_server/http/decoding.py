@@ -38,7 +38,16 @@ _RANGES: Final = {
     FieldDescriptor.TYPE_UINT32: (0, 2**32 - 1),
     FieldDescriptor.TYPE_UINT64: (0, 2**64 - 1),
 }
+_LIMITS: Final = frozenset(f"{low}..{high}" for low, high in _RANGES.values())
 _FLOATS: Final = (FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_DOUBLE)
+
+
+def within_range(error: InvalidArgumentError, ranges: Mapping[str, tuple[int, int]]) -> InvalidArgumentError:
+    """The error, with the range of its field where it told that of the protocol's type: as the handler tells it."""
+    bounds = ranges.get(error.field.rpartition(".")[2])
+    if bounds is None or error.metadata.get("limit") not in _LIMITS:
+        return error
+    return _beyond(error.field, error.metadata["received"], *bounds)
 
 
 def parse_json(text: bytes | str, field: str = "body") -> Any:
@@ -208,9 +217,14 @@ def _integer(item: Any, place: str, low: int, high: int) -> int:
     if isinstance(number, bool) or not isinstance(number, int):
         raise InvalidArgumentError(place, f"is {_named(item)}, not a whole number")
     if not low <= number <= high:
-        limit = f"{low}..{high}"
-        raise InvalidArgumentError(place, f"is {_named(item)}, the range is {limit}", limit=limit)
+        raise _beyond(place, _named(item), low, high)
     return number
+
+
+def _beyond(place: str, shown: str, low: int, high: int) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        place, f"is {shown}, the range is {low} to {high}", limit=f"{low}..{high}", received=shown
+    )
 
 
 def _float(item: Any, place: str, *, narrow: bool) -> float:

@@ -5,9 +5,9 @@ from typing import Final
 from adamem.v1 import archive_pb2 as pb
 from adamem_server.archive_types import ArchivedSlots, ArchivePolicy, ArchivePolicyChange
 from adamem_server.rpc.checks import check_enum, check_range, check_share
+from adamem_server.rpc.ranges import MAX_KEPT
 from adamem_server.rpc.slots import decode_span, encode_span
 
-_MOST: Final = 2**53
 ARCHIVED: Final = {
     pb.ARCHIVED_SLOTS_UNSPECIFIED: ArchivedSlots.EXCLUDE,
     pb.ARCHIVED_SLOTS_EXCLUDE: ArchivedSlots.EXCLUDE,
@@ -33,8 +33,8 @@ def decode_archive_policy(message: pb.ArchivePolicy, field: str) -> ArchivePolic
     """
     n_slots, n_bytes = message.max_slots, message.max_bytes
     return ArchivePolicyChange(
-        max_slots=check_range(n_slots, f"{field}.max_slots", 0, _MOST) if message.HasField("max_slots") else None,
-        max_bytes=check_range(n_bytes, f"{field}.max_bytes", 0, _MOST) if message.HasField("max_bytes") else None,
+        max_slots=check_range(n_slots, f"{field}.max_slots", 0, MAX_KEPT) if message.HasField("max_slots") else None,
+        max_bytes=check_range(n_bytes, f"{field}.max_bytes", 0, MAX_KEPT) if message.HasField("max_bytes") else None,
         min_importance=(
             check_share(message.min_importance, f"{field}.min_importance")
             if message.HasField("min_importance")

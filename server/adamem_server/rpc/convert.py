@@ -35,6 +35,7 @@ from adamem_server.rpc.consolidation import decode_consolidation_policy, encode_
 from adamem_server.rpc.duplicates import decode_policy, encode_policy
 from adamem_server.rpc.errors import error_status, relocated
 from adamem_server.rpc.filters import decode_filter
+from adamem_server.rpc.ranges import DEFAULT_M, MAX_EF_CONSTRUCTION, MAX_EF_SEARCH, MAX_M, MAX_RERANK, MIN_M
 from adamem_server.rpc.ranking import decode_ranking, encode_ranking
 from adamem_server.rpc.receipts import encode_receipt
 from adamem_server.rpc.slots import (
@@ -70,7 +71,6 @@ from adamem_server.types import (
 )
 
 DEFAULT_TOP_K: Final = 4
-MAX_EF_SEARCH: Final = 10_000
 
 _METRICS: Final = {
     types_pb2.METRIC_UNSPECIFIED: Metric.COSINE,
@@ -103,11 +103,6 @@ METRIC_NUMBERS: Final = {value: number for number, value in _METRICS.items() if 
 _INDEX_KIND_NUMBERS: Final = {value: number for number, value in _INDEX_KINDS.items() if number}
 VECTOR_TYPE_NUMBERS: Final = {value: number for number, value in _VECTOR_TYPES.items() if number}
 
-_MAX_RERANK: Final = 100
-_MIN_M: Final = 4
-_DEFAULT_M: Final = 16
-_MAX_M: Final = 64
-_MAX_EF_CONSTRUCTION: Final = 1000
 _N_FINGERPRINT: Final = 16
 _N = TypeVar("_N", int, None)
 
@@ -192,7 +187,7 @@ class RequestDecoder:
             diversity=check_share(message.diversity, "diversity"),
             asked_at=check_time(message.asked_at, "asked_at") if message.HasField("asked_at") else 0,
             use_adapter=message.use_adapter if message.HasField("use_adapter") else None,
-            rerank=check_range(message.rerank, "rerank", 0, _MAX_RERANK),
+            rerank=check_range(message.rerank, "rerank", 0, MAX_RERANK),
             as_of=check_time(message.as_of, "as_of") if message.HasField("as_of") else 0,
             include_archived=message.include_archived,
         )
@@ -504,10 +499,10 @@ def _history_versions(
 
 def _decode_index_params(message: admin_pb2.IndexParams) -> IndexParams:
     if message.m:
-        check_range(message.m, "index_params.m", _MIN_M, _MAX_M)
+        check_range(message.m, "index_params.m", MIN_M, MAX_M)
     if message.ef_construction:
-        low = message.m or _DEFAULT_M
-        check_range(message.ef_construction, "index_params.ef_construction", low, _MAX_EF_CONSTRUCTION)
+        low = message.m or DEFAULT_M
+        check_range(message.ef_construction, "index_params.ef_construction", low, MAX_EF_CONSTRUCTION)
     if message.ef_search:
         check_range(message.ef_search, "index_params.ef_search", 1, MAX_EF_SEARCH)
     return IndexParams(m=message.m, ef_construction=message.ef_construction, ef_search=message.ef_search)

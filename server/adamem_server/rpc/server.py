@@ -42,6 +42,7 @@ from adamem_server.rpc.lifecycle_service import LifecycleService
 from adamem_server.rpc.memory_service import MemoryService
 from adamem_server.rpc.methods import MethodTable
 from adamem_server.rpc.package_service import PackageService
+from adamem_server.rpc.ranges import integer_ranges
 from adamem_server.rpc.version_service import VersionService
 from adamem_server.rpc.waits import Waits
 from adamem_server.types import Limits
@@ -95,13 +96,14 @@ class Dispatch:
     """What another face of the server needs to answer calls as gRPC does.
 
     `handlers` are those of all methods, by names such as `adamem.v1.MemoryService.Query`; `edge` guards them, and they
-    run on `pool`.
+    run on `pool`. `integer_ranges` are those of whole numbers in requests, by their fields' names.
     """
 
     handlers: Mapping[str, Handler]
     edge: EdgeInterceptor
     pool: Executor
     health: HealthService
+    integer_ranges: Mapping[str, tuple[int, int]]
 
 
 class RpcServer:
@@ -154,7 +156,7 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self.dispatch = Dispatch(methods.handlers, self._edge, self._pool, self._health)
+        self.dispatch = Dispatch(methods.handlers, self._edge, self._pool, self._health, integer_ranges(options.limits))
         self.port = self._bind(options)
 
     def start(self) -> None:
