@@ -94,6 +94,8 @@ def test_deletion(store: AdaMemVectorStore) -> None:
     store.delete(filter={"room": "study"})
     assert contents(store.similarity_search("what?", k=9)) == set(TEXTS[:2])
     store.delete([])
+    with pytest.raises(adamem.InvalidArgumentError, match="filter: is empty"):
+        store.delete(filter={})
     store.delete(["oven", "missing"])
     assert contents(store.similarity_search("what?", k=9)) == {TEXTS[0]}
     with pytest.raises(ValueError, match="exclude each other"):

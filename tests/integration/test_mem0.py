@@ -266,6 +266,13 @@ def test_an_update_cannot_move_a_memory(memory: Memory) -> None:
     assert (memory.get(added["id"]) or {})["memory"] == "x"
 
 
+def test_no_more_is_reranked_than_the_server_takes(memory: Memory) -> None:
+    memory.add("Ann likes tea", user_id="ann")
+    # There is no cross-encoder, which is what is told: not that 101 are too many.
+    with pytest.raises(adamem.FailedPreconditionError):
+        memory.search("tea", filters=ANN, top_k=101, rerank=True)
+
+
 def test_unknown_arguments_are_refused(memory: Memory) -> None:
     with pytest.raises(TypeError, match="limit"):
         memory.search("x", filters=ANN, limit=3)

@@ -99,6 +99,22 @@ def test_an_error_of_the_items_reaches_the_caller(twin, endpoint) -> None:
         bulk_update(twin, endpoint, items())
 
 
+@pytest.mark.parametrize("twin", ["plain", "async"])
+@pytest.mark.parametrize(
+    ("items", "options", "told"),
+    [
+        ("Ann likes tea", {}, "items: a list of items is expected; use update"),
+        ({"content": "Ann likes tea"}, {}, "items: a list of items is expected; use update"),
+        ([], {"batch_size": 0}, "batch_size: a whole number of at least 1 is expected, not 0"),
+        ([], {"batch_size": "10"}, "batch_size: a whole number of at least 1 is expected, not '10'"),
+    ],
+)
+def test_one_item_is_not_taken_for_several(twin, items, options, told, endpoint, server) -> None:
+    with pytest.raises(adamem.InvalidArgumentError, match=told):
+        bulk_update(twin, endpoint, items, **options)
+    assert server.slots == {}
+
+
 class OtherServerError(grpc.RpcError):
     """What another client over gRPC raises, such as that of a database that the items are read from."""
 

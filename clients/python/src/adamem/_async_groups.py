@@ -26,7 +26,7 @@ class AsyncGroups:
 
     @cached_property
     def lifecycle(self) -> AsyncLifecycle:
-        """What starts it: `verify`, `compact`, `compact_data`."""
+        """What starts it: `verify`, `compact`, `compact_data`, `reembed`, `consolidate`, `report`."""
         return AsyncLifecycle(cast("AsyncClient", self))
 
     @cached_property
@@ -51,10 +51,10 @@ class AsyncGroups:
 
     @cached_property
     def backups(self) -> AsyncBackups:
-        """Backups of the whole server."""
+        """Backups of the whole server: `save`."""
         return AsyncBackups(cast("AsyncClient", self))
 
     @cached_property
     def packages(self) -> AsyncPackages:
-        """Exports namespaces as files and imports them."""
+        """A namespace as one file, and back: `export_namespace`, `import_namespace`."""
         return AsyncPackages(cast("AsyncClient", self))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -54,8 +54,9 @@ class BulkLoad(Generic[_T]):
         repeatable: bool,
         on_progress: Callable[[BulkResult], None] | None,
     ) -> None:
-        if batch_size < 1:
-            raise invalid("batch_size", f"at least 1 is expected, not {batch_size}")
+        size: Any = batch_size
+        if not isinstance(size, int) or size < 1:
+            raise invalid("batch_size", f"a whole number of at least 1 is expected, not {size!r}")
         self.unanswered: deque[Batch] = deque()
         self.exhausted = False
         self.callers_error: grpc.RpcError | None = None
@@ -148,6 +149,8 @@ class BulkLoad(Generic[_T]):
 
     def _items_of(self, items: Any) -> Iterable[_T]:
         """The items, of a DataFrame its rows: their errors name row and column."""
+        if isinstance(items, str | Mapping):
+            raise invalid("items", "a list of items is expected; use update() for one")
         if not is_frame(items):
             return items  # type: ignore[no-any-return]
         self._path = "rows"

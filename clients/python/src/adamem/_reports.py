@@ -133,8 +133,10 @@ class Reporting:
             JobRunningError: A report on the namespace is being made.
             DeadlineExceededError: It was not done in time, and goes on.
         """
-        job = self.start_report(namespace, stale_days=stale_days, n_examples=n_examples, timeout_s=timeout_s)
-        return self.get_report(self._client.jobs.wait(job, on_progress=on_progress, timeout_s=timeout_s))
+        limit = self._client._attempts(timeout_s, None)
+        job = self.start_report(namespace, stale_days=stale_days, n_examples=n_examples, timeout_s=limit.remaining_s())
+        done = self._client.jobs.wait(job, on_progress=on_progress, timeout_s=limit.remaining_s())
+        return self.get_report(done, timeout_s=limit.remaining_s())
 
     def start_report(
         self,
@@ -246,8 +248,12 @@ class AsyncReporting:
             JobRunningError: A report on the namespace is being made.
             DeadlineExceededError: It was not done in time, and goes on.
         """
-        job = await self.start_report(namespace, stale_days=stale_days, n_examples=n_examples, timeout_s=timeout_s)
-        return await self.get_report(await self._client.jobs.wait(job, on_progress=on_progress, timeout_s=timeout_s))
+        limit = self._client._attempts(timeout_s, None)
+        job = await self.start_report(
+            namespace, stale_days=stale_days, n_examples=n_examples, timeout_s=limit.remaining_s()
+        )
+        done = await self._client.jobs.wait(job, on_progress=on_progress, timeout_s=limit.remaining_s())
+        return await self.get_report(done, timeout_s=limit.remaining_s())
 
     async def start_report(
         self,

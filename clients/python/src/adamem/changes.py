@@ -29,7 +29,8 @@ def changed_fields(slot: Slot, **changes: Any) -> dict[str, Any]:
         memory.update(**changed_fields(memory.get_slot(slot_id, include_vector=True), tags=["work"]))
 
     What an update replaces as a whole stays as it was: also when the slot expires or that it never does, and a vector
-    that a client supplied, as long as the content stays and the slot was read with it.
+    that a client supplied, as long as the content stays and the slot was read with it. Only the time to live that it
+    was given, by which `touch_slots` renews it, is not kept: an update takes either that or a time of expiry.
 
     Args:
         slot: As it was read.

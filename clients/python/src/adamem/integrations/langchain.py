@@ -143,7 +143,10 @@ class AdaMemVectorStore(VectorStore):
             ids: Of the documents.
             kwargs: `filter`: deletes what passes it instead.
         """
-        condition = metadata_filter(kwargs.pop("filter", None))
+        given = kwargs.pop("filter", None)
+        condition = metadata_filter(given)
+        if given is not None and condition is None:
+            raise InvalidArgumentError("filter: is empty, and would delete everything; without it delete() does so")
         if kwargs:
             raise TypeError(f"unknown arguments: {', '.join(kwargs)}")
         if ids is not None and condition is not None:

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from math import exp
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from adamem._client import Client
@@ -28,6 +28,7 @@ from adamem.types import Hit, Slot, SlotInput
 from adamem.version_types import SlotVersion
 
 Results = dict[str, list[dict[str, Any]]]
+_MAX_RERANK: Final = 100
 
 
 class Memory:
@@ -165,7 +166,7 @@ class Memory:
                 filters. `contains` and `icontains` look into texts, take a longer search, and stand at the top or
                 within AND.
             threshold: Leaves out lower scores, 0 to 1. None: none.
-            rerank: Let the server's cross-encoder read the best; the server refuses it where there is none.
+            rerank: Let the server's cross-encoder read the best, 100 at most; refused where the server has none.
             explain: Adds `score_details`.
             reference_date: Refused, as in mem0.
             kwargs: As in `get_all`.
@@ -188,7 +189,7 @@ class Memory:
             text=_trimmed(query),
             namespace=self._namespace,
             filter=condition,
-            rerank=top_k if rerank else 0,
+            rerank=min(top_k, _MAX_RERANK) if rerank else 0,
         )
         found = [_found(hit, explain=explain) for hit in islice(hits, top_k)]
         return {"results": [item for item in found if item["score"] >= (threshold or 0.0)]}
