@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from adamem._archive_types import MarkResult
 from adamem._base import BaseClient, ids_or_filter, new_request_id
-from adamem._codec import building
+from adamem._codec import building, made
 from adamem._jobs import job_from_proto
 from adamem.filters import filter_to_proto
 from adamem.types import NOT_GIVEN, FilterLike, Job, NotGiven
@@ -21,7 +21,8 @@ def _run_request(
     client: BaseClient, namespace: str | None, dry_run: bool, request_id: str | None
 ) -> pb.ArchiveNamespaceRequest:
     with building("archive"):
-        return pb.ArchiveNamespaceRequest(
+        return made(
+            pb.ArchiveNamespaceRequest,
             namespace=client._namespace_or_own(namespace),
             dry_run=dry_run,
             request_id=new_request_id() if request_id is None else request_id,
@@ -36,7 +37,8 @@ def _restore_request(
     request_id: str | None,
 ) -> pb.RestoreArchivedRequest:
     with building("slot_ids"):
-        return pb.RestoreArchivedRequest(
+        return made(
+            pb.RestoreArchivedRequest,
             namespace=client._namespace_or_own(namespace),
             slot_ids=ids_or_filter(slot_ids, filter),
             filter=None if filter is None else filter_to_proto(filter),
@@ -54,7 +56,8 @@ def _pin_request(
     unpin: bool,
 ) -> pb.PinSlotsRequest:
     with building("slot_ids"):
-        return pb.PinSlotsRequest(
+        return made(
+            pb.PinSlotsRequest,
             namespace=client._namespace_or_own(namespace),
             slot_ids=ids_or_filter(slot_ids, filter),
             filter=None if filter is None else filter_to_proto(filter),

@@ -383,15 +383,15 @@ class BaseClient:
 
     def _get_adapter_request(self, namespace: str | None) -> admin_pb.GetAdapterRequest:
         with building("namespace"):
-            return admin_pb.GetAdapterRequest(namespace=self._namespace_or_own(namespace))
+            return made(admin_pb.GetAdapterRequest, namespace=self._namespace_or_own(namespace))
 
     def _list_adapter_versions_request(self, namespace: str | None) -> admin_pb.ListAdapterVersionsRequest:
         with building("namespace"):
-            return admin_pb.ListAdapterVersionsRequest(namespace=self._namespace_or_own(namespace))
+            return made(admin_pb.ListAdapterVersionsRequest, namespace=self._namespace_or_own(namespace))
 
     def _train_adapter_request(self, namespace: str | None, wait: bool) -> admin_pb.TrainAdapterRequest:
         with building("namespace"):
-            return admin_pb.TrainAdapterRequest(namespace=self._namespace_or_own(namespace), wait=wait)
+            return made(admin_pb.TrainAdapterRequest, namespace=self._namespace_or_own(namespace), wait=wait)
 
     def _rollback_adapter_request(self, version: int, namespace: str | None) -> admin_pb.RollbackAdapterRequest:
         with building("version"):
@@ -403,7 +403,8 @@ class BaseClient:
         self, slot: SlotInputLike, namespace: str | None, request_id: str | None
     ) -> memory_pb.UpdateRequest:
         with building("update"):
-            return memory_pb.UpdateRequest(
+            return made(
+                memory_pb.UpdateRequest,
                 namespace=self._namespace_or_own(namespace),
                 slot=slot_to_proto(slot),
                 request_id=new_request_id() if request_id is None else request_id,
@@ -418,7 +419,8 @@ class BaseClient:
         # Before the request: what the caller's own iterator raises is the caller's.
         slots = [slot_to_proto(item, f"{name}[{index}]") for index, item in enumerate(read)]
         with building("batch_update"):
-            return memory_pb.BatchUpdateRequest(
+            return made(
+                memory_pb.BatchUpdateRequest,
                 namespace=self._namespace_or_own(namespace),
                 slots=slots,
                 request_id=new_request_id() if request_id is None else request_id,
@@ -426,8 +428,11 @@ class BaseClient:
 
     def _get_slot_request(self, slot_id: str, namespace: str | None, include_vector: bool) -> memory_pb.GetSlotRequest:
         with building("slot_id"):
-            return memory_pb.GetSlotRequest(
-                namespace=self._namespace_or_own(namespace), slot_id=slot_id, include_vector=include_vector
+            return made(
+                memory_pb.GetSlotRequest,
+                namespace=self._namespace_or_own(namespace),
+                slot_id=slot_id,
+                include_vector=include_vector,
             )
 
     def _list_slots_request(
@@ -462,7 +467,8 @@ class BaseClient:
     ) -> memory_pb.DeleteSlotsRequest:
         ids = ids_or_filter(slot_ids, filter)
         with building("slot_ids"):
-            return memory_pb.DeleteSlotsRequest(
+            return made(
+                memory_pb.DeleteSlotsRequest,
                 namespace=self._namespace_or_own(namespace),
                 slot_ids=ids,
                 filter=None if filter is None else filter_to_proto(filter),
@@ -486,7 +492,8 @@ class BaseClient:
         named = self._delete_slots_request(slot_ids, filter, namespace, request_id, erase=False, keep_history=False)
         with building("touch_slots"):
             never = ttl_s == inf
-            return memory_pb.TouchSlotsRequest(
+            return made(
+                memory_pb.TouchSlotsRequest,
                 namespace=named.namespace,
                 slot_ids=named.slot_ids,
                 filter=None if filter is None else named.filter,
@@ -518,6 +525,8 @@ class BaseClient:
         with building("namespace"):
             params = None
             if index_params is not None:
+                if not isinstance(index_params, IndexParams):
+                    raise invalid("index_params", f"IndexParams are expected, not {type(index_params).__name__}")
                 params = made(
                     admin_pb.IndexParams,
                     "index_params",
@@ -547,7 +556,7 @@ class BaseClient:
 
     def _get_namespace_request(self, name: str | None) -> admin_pb.GetNamespaceRequest:
         with building("name"):
-            return admin_pb.GetNamespaceRequest(name=self._namespace_or_own(name))
+            return made(admin_pb.GetNamespaceRequest, name=self._namespace_or_own(name))
 
     def _list_namespaces_request(
         self, prefix: str, page_size: int | None, page_token: str
@@ -588,4 +597,4 @@ class BaseClient:
 
     def _delete_namespace_request(self, name: str, erase: bool) -> admin_pb.DeleteNamespaceRequest:
         with building("name"):
-            return admin_pb.DeleteNamespaceRequest(name=name, erase=erase)
+            return made(admin_pb.DeleteNamespaceRequest, name=name, erase=erase)

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 import grpc
 
 from adamem._base import new_request_id
-from adamem._codec import SlotInputLike, batch_result_from_proto, building, slot_to_proto
+from adamem._codec import SlotInputLike, batch_result_from_proto, building, made, slot_to_proto
 from adamem._convert import invalid
 from adamem.errors import InternalError, InvalidArgumentError
 from adamem.frames import FrameLike, is_frame, rows
@@ -178,7 +178,7 @@ class BulkLoad(Generic[_T]):
         if not self._slots:
             return
         with building("bulk_update"):
-            request = pb.BulkUpdateRequest(namespace=self._namespace, slots=self._slots)
+            request = made(pb.BulkUpdateRequest, namespace=self._namespace, slots=self._slots)
         if self._repeatable:
             request.request_id = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
         else:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from math import inf
 from numbers import Integral, Real
+from types import UnionType
 from typing import Any, Final, TypeAlias, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -73,6 +74,13 @@ _BOUNDS: Final = {
     FieldDescriptor.TYPE_UINT32: (0, 2**32 - 1),
     FieldDescriptor.TYPE_UINT64: (0, 2**64 - 1),
 }
+_EXPECTED: Final[dict[int, tuple[type | UnionType, str]]] = {
+    FieldDescriptor.TYPE_STRING: (str, "text"),
+    FieldDescriptor.TYPE_BYTES: (bytes, "bytes"),
+    FieldDescriptor.TYPE_BOOL: (bool, "True or False"),
+    FieldDescriptor.TYPE_FLOAT: (Real, "a number"),
+    FieldDescriptor.TYPE_DOUBLE: (Real, "a number"),
+}
 _SLOT_FIELDS: Final = frozenset(each.name for each in fields(SlotInput))
 _CONSOLIDATION_FIELDS: Final = tuple(each.name for each in fields(ConsolidationPolicy))
 _ARCHIVE_FIELDS: Final = tuple(each.name for each in fields(ArchivePolicy))
@@ -110,9 +118,15 @@ def made(kind: type[_M], path: str = "", /, **values: Any) -> _M:
 
 
 def _unfit(kind: type[Message], name: str, value: Any, cause: Exception) -> str:
-    """Why a field cannot hold a value."""
-    bounds = _BOUNDS.get(kind.DESCRIPTOR.fields_by_name[name].type)
-    if bounds is None:
+    """Why a field cannot hold a value; protobuf names neither what it expects nor what it got."""
+    field = kind.DESCRIPTOR.fields_by_name[name]
+    expected = None if field.is_repeated else _EXPECTED.get(field.type)
+    if expected is not None and not isinstance(value, expected[0]):
+        return f"{expected[1]} is expected, not {type(value).__name__}"
+    if isinstance(value, str) and not _is_unicode(value):
+        return "holds half a character, a lone surrogate"
+    bounds = _BOUNDS.get(field.type)
+    if bounds is None or field.is_repeated:
         return str(cause)
     if not isinstance(value, Integral):
         return f"a whole number is expected, not {value!r}"
@@ -167,7 +181,7 @@ def slot_to_proto(item: SlotInputLike, field: str = "slot") -> memory_pb.SlotInp
                 language=slot.language,
                 pinned=slot.pinned,
             )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise _wrong_field(slot, field, error) from error
         if slot.kind is not None:
             name = enum_to_proto(slot.kind, SlotKind, "SLOT_KIND_", f"{field}.kind")
@@ -190,6 +204,7 @@ def _wrong_field(slot: SlotInput, field: str, error: Exception) -> InvalidArgume
     """Which field protobuf does not take; it does not say."""
     tags: Any = slot.tags
     importance: Any = slot.importance
+    pinned: Any = slot.pinned
     for name in _TEXT_FIELDS:
         if not isinstance(value := getattr(slot, name), str):
             return invalid(f"{field}.{name}", f"text is expected, not {type(value).__name__}")
@@ -200,6 +215,8 @@ def _wrong_field(slot: SlotInput, field: str, error: Exception) -> InvalidArgume
             return invalid(f"{field}.tags[{index}]", f"text is expected, not {type(tag).__name__}")
     if not isinstance(importance, Real | None):
         return invalid(f"{field}.importance", f"a number is expected, not {type(importance).__name__}")
+    if not isinstance(pinned, bool):
+        return invalid(f"{field}.pinned", f"True or False is expected, not {type(pinned).__name__}")
     return invalid(field, str(error))
 
 
@@ -381,8 +398,8 @@ def _archive_from_proto(message: archive_pb.ArchivePolicy) -> ArchivePolicy:
 
 def scope_to_proto(scope: Any, field: str = "scope") -> list[str]:
     """What must agree between duplicates."""
-    if isinstance(scope, str):
-        raise invalid(field, "a list of names is expected, not one text")
+    if isinstance(scope, str) or not isinstance(scope, Iterable | None):
+        raise invalid(field, f"a list of names is expected, not {type(scope).__name__}")
     return [
         enum_to_proto(each, DuplicateScope, "DUPLICATE_SCOPE_", f"{field}[{i}]") for i, each in enumerate(scope or ())
     ]

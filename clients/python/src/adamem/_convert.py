@@ -84,7 +84,10 @@ def duration_to_proto(seconds: float, field: str) -> Duration:
     except (TypeError, ValueError, OverflowError) as error:
         raise invalid(field, f"a finite number of seconds is expected, not {seconds!r}") from error
     duration = Duration()
-    duration.FromNanoseconds(nanoseconds)
+    try:
+        duration.FromNanoseconds(nanoseconds)
+    except ValueError as error:
+        raise invalid(field, f"{seconds!r} seconds are more than 10,000 years") from error
     return duration
 
 

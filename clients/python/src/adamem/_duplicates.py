@@ -52,10 +52,11 @@ def _merge_request(
 def _undo_request(
     client: BaseClient, job_id: str, slot_id: str, namespace: str | None, request_id: str | None
 ) -> pb.UndoDeduplicationRequest:
-    if bool(job_id) == bool(slot_id):
+    if (job_id == "") == (slot_id == ""):
         raise invalid("job_id", "exactly one of job_id and slot_id is expected")
     with building("undo"):
-        return pb.UndoDeduplicationRequest(
+        return made(
+            pb.UndoDeduplicationRequest,
             namespace=client._namespace_or_own(namespace),
             job_id=job_id,
             slot_id=slot_id,

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -11,6 +11,7 @@ from adamem._codec import building, enum_name, made
 from adamem._convert import (
     enum_from_proto,
     enum_to_proto,
+    invalid,
     struct_from_proto,
     time_from_proto,
 )
@@ -46,9 +47,9 @@ def job_from_proto(message: pb.Job) -> Job:
 
 
 def _list_request(
-    namespace: str, kind: str, states: Iterable[JobState | str], page_size: int | None, page_token: str
+    namespace: str, kind: str, states: Iterable[JobState | str] | JobState | str, page_size: int | None, page_token: str
 ) -> pb.ListJobsRequest:
-    names = [enum_to_proto(state, JobState, "JOB_STATE_", "states") for state in states]
+    names = [enum_to_proto(state, JobState, "JOB_STATE_", "states") for state in _several(states)]
     with building("list"):
         return made(
             pb.ListJobsRequest,
@@ -59,6 +60,13 @@ def _list_request(
             page_size=page_size,
             page_token=page_token,
         )
+
+
+def _several(states: Any) -> tuple[JobState | str, ...]:
+    """One state, or several."""
+    if not isinstance(states, Iterable):
+        raise invalid("states", f"states are expected, not {type(states).__name__}")
+    return (states,) if isinstance(states, str) else tuple(states)
 
 
 def _page(response: pb.ListJobsResponse) -> JobPage:
@@ -92,7 +100,7 @@ class Jobs:
             JobNotFoundError: There is none of this id, or it ended long ago.
         """
         with building("job_id"):
-            request = pb.GetJobRequest(job_id=_id(job))
+            request = made(pb.GetJobRequest, job_id=_id(job))
         return job_from_proto(self._client._call(self._stub.GetJob, request, timeout_s).job)
 
     def list_page(
@@ -100,7 +108,7 @@ class Jobs:
         *,
         namespace: str = "",
         kind: str = "",
-        states: Iterable[JobState | str] = (),
+        states: Iterable[JobState | str] | JobState | str = (),
         page_size: int | None = None,
         page_token: str = "",
         timeout_s: float | NotGiven | None = NOT_GIVEN,
@@ -114,7 +122,7 @@ class Jobs:
         *,
         namespace: str = "",
         kind: str = "",
-        states: Iterable[JobState | str] = (),
+        states: Iterable[JobState | str] | JobState | str = (),
         page_size: int | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> Iterator[Job]:
@@ -123,11 +131,11 @@ class Jobs:
         Args:
             namespace: Of one namespace. "": of all, and of the server.
             kind: Of one kind. "": of all.
-            states: In one of these. (): in any.
+            states: In this one, or in one of these. (): in any.
             page_size: Most jobs of one page.
             timeout_s: Limit of each page. None: none. Left out: the client's.
         """
-        states, token = tuple(states), ""
+        states, token = _several(states), ""
         while True:
             page = self.list_page(
                 namespace=namespace,
@@ -148,7 +156,7 @@ class Jobs:
             JobNotFoundError: There is none of this id, or it ended long ago.
         """
         with building("job_id"):
-            request = pb.CancelJobRequest(job_id=_id(job))
+            request = made(pb.CancelJobRequest, job_id=_id(job))
         return job_from_proto(self._client._call(self._stub.CancelJob, request, timeout_s).job)
 
     def watch(self, job: Job | str, *, timeout_s: float | None = None) -> Iterator[Job]:
@@ -161,7 +169,7 @@ class Jobs:
             DeadlineExceededError: It had not ended in time.
         """
         with building("job_id"):
-            request = pb.WatchJobRequest(job_id=_id(job))
+            request = made(pb.WatchJobRequest, job_id=_id(job))
         attempts = self._client._bulk_attempts(timeout_s)
         while True:
             try:
@@ -207,7 +215,7 @@ class AsyncJobs:
             JobNotFoundError: There is none of this id, or it ended long ago.
         """
         with building("job_id"):
-            request = pb.GetJobRequest(job_id=_id(job))
+            request = made(pb.GetJobRequest, job_id=_id(job))
         return job_from_proto((await self._client._call(self._stub.GetJob, request, timeout_s)).job)
 
     async def list_page(
@@ -215,7 +223,7 @@ class AsyncJobs:
         *,
         namespace: str = "",
         kind: str = "",
-        states: Iterable[JobState | str] = (),
+        states: Iterable[JobState | str] | JobState | str = (),
         page_size: int | None = None,
         page_token: str = "",
         timeout_s: float | NotGiven | None = NOT_GIVEN,
@@ -229,7 +237,7 @@ class AsyncJobs:
         *,
         namespace: str = "",
         kind: str = "",
-        states: Iterable[JobState | str] = (),
+        states: Iterable[JobState | str] | JobState | str = (),
         page_size: int | None = None,
         timeout_s: float | NotGiven | None = NOT_GIVEN,
     ) -> AsyncIterator[Job]:
@@ -238,11 +246,11 @@ class AsyncJobs:
         Args:
             namespace: Of one namespace. "": of all, and of the server.
             kind: Of one kind. "": of all.
-            states: In one of these. (): in any.
+            states: In this one, or in one of these. (): in any.
             page_size: Most jobs of one page.
             timeout_s: Limit of each page. None: none. Left out: the client's.
         """
-        states, token = tuple(states), ""
+        states, token = _several(states), ""
         while True:
             page = await self.list_page(
                 namespace=namespace,
@@ -264,7 +272,7 @@ class AsyncJobs:
             JobNotFoundError: There is none of this id, or it ended long ago.
         """
         with building("job_id"):
-            request = pb.CancelJobRequest(job_id=_id(job))
+            request = made(pb.CancelJobRequest, job_id=_id(job))
         return job_from_proto((await self._client._call(self._stub.CancelJob, request, timeout_s)).job)
 
     async def watch(self, job: Job | str, *, timeout_s: float | None = None) -> AsyncIterator[Job]:
@@ -277,7 +285,7 @@ class AsyncJobs:
             DeadlineExceededError: It had not ended in time.
         """
         with building("job_id"):
-            request = pb.WatchJobRequest(job_id=_id(job))
+            request = made(pb.WatchJobRequest, job_id=_id(job))
         attempts = self._client._bulk_attempts(timeout_s)
         while True:
             try:

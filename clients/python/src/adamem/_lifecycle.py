@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from adamem._base import BaseClient, new_request_id
-from adamem._codec import building
+from adamem._codec import building, made
 from adamem._consolidation import consolidate_request, planned_from_proto, preview_request
 from adamem._consolidation_types import ConsolidationMethod, PlannedSummary
 from adamem._jobs import job_from_proto
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def _verify_request(client: BaseClient, namespace: str | None, request_id: str | None) -> pb.VerifyNamespaceRequest:
     with building("verify"):
-        return pb.VerifyNamespaceRequest(
+        return made(
+            pb.VerifyNamespaceRequest,
             namespace=client._namespace_or_own(namespace),
             request_id=new_request_id() if request_id is None else request_id,
         )
@@ -30,7 +31,8 @@ def _verify_request(client: BaseClient, namespace: str | None, request_id: str |
 
 def _compact_request(client: BaseClient, namespace: str | None, request_id: str | None) -> pb.CompactNamespaceRequest:
     with building("compact"):
-        return pb.CompactNamespaceRequest(
+        return made(
+            pb.CompactNamespaceRequest,
             namespace=client._namespace_or_own(namespace),
             request_id=new_request_id() if request_id is None else request_id,
         )
@@ -38,14 +40,15 @@ def _compact_request(client: BaseClient, namespace: str | None, request_id: str 
 
 def _compact_data_request(request_id: str | None) -> pb.CompactDataRequest:
     with building("compact_data"):
-        return pb.CompactDataRequest(request_id=new_request_id() if request_id is None else request_id)
+        return made(pb.CompactDataRequest, request_id=new_request_id() if request_id is None else request_id)
 
 
 def _reembed_request(
     client: BaseClient, namespace: str | None, model: str, rollback: bool, request_id: str | None
 ) -> pb.ReembedNamespaceRequest:
     with building("reembed"):
-        return pb.ReembedNamespaceRequest(
+        return made(
+            pb.ReembedNamespaceRequest,
             namespace=client._namespace_or_own(namespace),
             request_id=new_request_id() if request_id is None else request_id,
             model=model,
@@ -187,7 +190,8 @@ class Lifecycle(Reporting):
         Arguments and errors are those of `consolidate`; `timeout_s` limits the whole. None: none.
         """
         request = preview_request(self._client, namespace, method, max_chars, threshold)
-        answers = self._stub.PreviewConsolidation(request, timeout=timeout_s, metadata=self._client._metadata)
+        limit_s = self._client._attempts(timeout_s, 1).remaining_s()
+        answers = self._stub.PreviewConsolidation(request, timeout=limit_s, metadata=self._client._metadata)
         try:
             for answer in answers:
                 yield planned_from_proto(answer.summary)
@@ -333,7 +337,8 @@ class AsyncLifecycle(AsyncReporting):
         Arguments and errors are those of `consolidate`; `timeout_s` limits the whole. None: none.
         """
         request = preview_request(self._client, namespace, method, max_chars, threshold)
-        answers = self._stub.PreviewConsolidation(request, timeout=timeout_s, metadata=self._client._metadata)
+        limit_s = self._client._attempts(timeout_s, 1).remaining_s()
+        answers = self._stub.PreviewConsolidation(request, timeout=limit_s, metadata=self._client._metadata)
         try:
             with self._client._telling_close():
                 async for answer in answers:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Final, TypeAlias, cast
 import grpc
 import grpc.aio
 
-from adamem._codec import building
+from adamem._codec import building, made
 from adamem._convert import enum_from_proto, enum_to_proto, invalid, time_from_proto
 from adamem._package_types import ImportMode, ImportResult, PackageInfo, PackageProgress
 from adamem.errors import InternalError
@@ -298,11 +298,16 @@ def package_from_proto(message: pb.PackageInfo) -> PackageInfo:
 def _export_request(
     namespace: str, author: str, license_: str, tags: Iterable[str], description: str | None
 ) -> pb.ExportNamespaceRequest:
-    if isinstance(tags, str):
-        raise invalid("tags", "a list of texts is expected, not one text")
+    if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
+        raise invalid("tags", f"a list of texts is expected, not {type(tags).__name__}")
     with building("export_namespace"):
-        return pb.ExportNamespaceRequest(
-            namespace=namespace, author=author, license=license_, tags=tags, description=description
+        return made(
+            pb.ExportNamespaceRequest,
+            namespace=namespace,
+            author=author,
+            license=license_,
+            tags=tags,
+            description=description,
         )
 
 
@@ -311,7 +316,7 @@ def _import_options(
 ) -> pb.ImportOptions:
     number = pb.ImportMode.Value(enum_to_proto(mode, ImportMode, "IMPORT_MODE_", "mode"))
     with building("import_namespace"):
-        options = pb.ImportOptions(namespace=namespace, keep_vectors=keep_vectors, verify_key=verify_key)
+        options = made(pb.ImportOptions, namespace=namespace, keep_vectors=keep_vectors, verify_key=verify_key)
         options.mode = number  # type: ignore[assignment]
     return options
 

@@ -100,7 +100,7 @@ def _slots_page(response: pb.ListFindingSlotsResponse) -> FindingSlotPage:
 
 def _get_request(job: Job | str) -> pb.GetHealthReportRequest:
     with building("get_report"):
-        return pb.GetHealthReportRequest(job_id=job.id if isinstance(job, Job) else job)
+        return made(pb.GetHealthReportRequest, job_id=job.id if isinstance(job, Job) else job)
 
 
 class Reporting:

@@ -49,7 +49,8 @@ def _create_request(
     client: BaseClient, name: str, description: str, namespace: str | None, request_id: str | None
 ) -> pb.CreateSnapshotRequest:
     with building("name"):
-        return pb.CreateSnapshotRequest(
+        return made(
+            pb.CreateSnapshotRequest,
             namespace=client._namespace_or_own(namespace),
             name=name,
             description=description,
@@ -87,14 +88,15 @@ def _diff_request(
 
 def _delete_request(client: BaseClient, name: str, namespace: str | None) -> pb.DeleteSnapshotRequest:
     with building("name"):
-        return pb.DeleteSnapshotRequest(namespace=client._namespace_or_own(namespace), name=name)
+        return made(pb.DeleteSnapshotRequest, namespace=client._namespace_or_own(namespace), name=name)
 
 
 def _restore_request(
     client: BaseClient, name: str, namespace: str | None, request_id: str | None
 ) -> pb.RestoreSnapshotRequest:
     with building("name"):
-        return pb.RestoreSnapshotRequest(
+        return made(
+            pb.RestoreSnapshotRequest,
             namespace=client._namespace_or_own(namespace),
             name=name,
             request_id=new_request_id() if request_id is None else request_id,
@@ -105,7 +107,8 @@ def _clone_request(
     client: BaseClient, target: str, snapshot: str, namespace: str | None, request_id: str | None
 ) -> pb.CloneNamespaceRequest:
     with building("target"):
-        return pb.CloneNamespaceRequest(
+        return made(
+            pb.CloneNamespaceRequest,
             namespace=client._namespace_or_own(namespace),
             target=target,
             snapshot=snapshot,
