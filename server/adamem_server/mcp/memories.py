@@ -121,7 +121,10 @@ class ScopedMemories:
         return {"results": list(map(shown, page.slots)), "next_page_token": page.next_page_token}
 
     async def update(self, given: UpdateMemory) -> Answer:
-        """Changes what is given of one; the rest of it stays, its time of creation and expiry included."""
+        """Changes what is given of one; the rest of it stays, its time of creation and expiry included.
+
+        An update has no precondition: what another client writes between the reading and the writing is replaced.
+        """
         slot = await self._slot(given.memory_id, include_vector=True)
         await self._client.update(**changed_fields(slot, **given.changes()), namespace=self.scope.namespace)
         return {"id": slot.id, "event": "UPDATE"}
