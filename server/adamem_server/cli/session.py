@@ -75,6 +75,8 @@ class Failure(click.ClickException):
         """What to do, where the message knows no command line."""
         if self._reason == "UNAUTHENTICATED":
             return "; here with --api-key or MEMORY_API_KEY"
+        if self._reason == "DEADLINE_EXCEEDED":
+            return "; --timeout-s sets the limit of each call"
         return ""
 
 

@@ -294,6 +294,14 @@ def test_a_value_beyond_the_protocol_names_option_value_and_limit(run, server) -
     assert server.seen == []
 
 
+def test_a_command_that_is_too_late_tells_its_limit(run, server) -> None:
+    server.awake.clear()
+    result = run("--timeout-s", "0.05", "query", "x")
+    assert result.exit_code == 1
+    assert "no answer within 0.05 s" in result.stderr
+    assert "; --timeout-s sets the limit of each call [DEADLINE_EXCEEDED]" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -411,6 +411,19 @@ def test_nothing_else_is_retried(client, server, code) -> None:
     assert len(server.seen) == 1
 
 
+def test_a_call_that_is_too_late_tells_its_limit(endpoint, server) -> None:
+    server.awake.clear()
+
+    async def ask() -> None:
+        async with adamem.AsyncClient(endpoint, timeout_s=0.05) as client:
+            await client.query("x")
+
+    for call in (lambda: adamem.Client(endpoint).query("x", timeout_s=0.05), lambda: asyncio.run(ask())):
+        with pytest.raises(adamem.DeadlineExceededError, match=r"no answer within 0\.05 s") as caught:
+            call()
+        assert caught.value.metadata == {"timeout_s": "0.05"}
+
+
 def test_retries_end(client, server) -> None:
     server.failures = [UNAVAILABLE] * 9
     with pytest.raises(adamem.UnavailableError):

@@ -66,7 +66,7 @@ class Backups:
                         on_progress(writer.n_bytes, response.total_bytes)
                 return writer.finish()
             except grpc.RpcError as error:
-                raise self._client._told(error) from error
+                raise limit.failure(error) from error
             finally:
                 call.cancel()
         finally:
@@ -118,7 +118,7 @@ class AsyncBackups:
                             on_progress(writer.n_bytes, response.total_bytes)
                 return await _in_thread(writer.finish)
             except grpc.RpcError as error:
-                raise self._client._told(error) from error
+                raise limit.failure(error) from error
             finally:
                 call.cancel()
         finally:

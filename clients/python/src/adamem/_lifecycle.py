@@ -190,13 +190,13 @@ class Lifecycle(Reporting):
         Arguments and errors are those of `consolidate`; `timeout_s` limits the whole. None: none.
         """
         request = preview_request(self._client, namespace, method, max_chars, threshold)
-        limit_s = self._client._attempts(timeout_s, 1).remaining_s()
-        answers = self._stub.PreviewConsolidation(request, timeout=limit_s, metadata=self._client._metadata)
+        limit = self._client._attempts(timeout_s, 1)
+        answers = self._stub.PreviewConsolidation(request, timeout=limit.remaining_s(), metadata=self._client._metadata)
         try:
             for answer in answers:
                 yield planned_from_proto(answer.summary)
         except grpc.RpcError as error:
-            raise self._client._told(error) from error
+            raise limit.failure(error) from error
         finally:
             answers.cancel()
 
@@ -337,13 +337,13 @@ class AsyncLifecycle(AsyncReporting):
         Arguments and errors are those of `consolidate`; `timeout_s` limits the whole. None: none.
         """
         request = preview_request(self._client, namespace, method, max_chars, threshold)
-        limit_s = self._client._attempts(timeout_s, 1).remaining_s()
-        answers = self._stub.PreviewConsolidation(request, timeout=limit_s, metadata=self._client._metadata)
+        limit = self._client._attempts(timeout_s, 1)
+        answers = self._stub.PreviewConsolidation(request, timeout=limit.remaining_s(), metadata=self._client._metadata)
         try:
             with self._client._telling_close():
                 async for answer in answers:
                     yield planned_from_proto(answer.summary)
         except grpc.RpcError as error:
-            raise self._client._told(error) from error
+            raise limit.failure(error) from error
         finally:
             answers.cancel()

@@ -76,7 +76,7 @@ class Packages:
                 for answer in answers:
                     receiver.take(answer)
             except grpc.RpcError as error:
-                raise self._client._told(error) from error
+                raise attempts.failure(error) from error
             finally:
                 answers.cancel()
             package = receiver.package()
@@ -125,7 +125,7 @@ class Packages:
                 for answer in answers:
                     result = _import_answer(answer, on_progress) or result
             except grpc.RpcError as error:
-                raise upload.error or self._client._told(error) from error
+                raise upload.error or attempts.failure(error) from error
             finally:
                 answers.cancel()
         return _ended(result)
@@ -178,7 +178,7 @@ class AsyncPackages:
                     async for answer in answers:
                         receiver.take(answer)
             except grpc.RpcError as error:
-                raise self._client._told(error) from error
+                raise attempts.failure(error) from error
             finally:
                 answers.cancel()
             package = receiver.package()
@@ -233,7 +233,7 @@ class AsyncPackages:
                 if upload.error is not None:
                     raise upload.error from None
                 if isinstance(error, grpc.RpcError):
-                    raise self._client._told(error) from error
+                    raise attempts.failure(error) from error
                 raise
             finally:
                 answers.cancel()

@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.message import Message
 
 from adamem._convert import invalid
-from adamem.errors import AdaMemError
+from adamem.errors import AdaMemError, DeadlineExceededError
 from adamem.v1 import admin_service_pb2 as admin_pb
 from adamem.v1 import version_service_pb2 as version_pb
 
@@ -19,6 +19,8 @@ FIRST_DELAY_S: Final = 0.1
 LONGEST_DELAY_S: Final = 2.0
 # Some thirty years; much more overflows gRPC's clock, and the call fails at once.
 LONGEST_TIMEOUT_S: Final = 1e9
+# All that gRPC says of a call whose time is over.
+_TOO_LATE: Final = "Deadline Exceeded"
 # They change something and have no request id, so that a second one might meet what the first one did.
 _NOT_REPEATABLE: Final = (
     admin_pb.UpdateNamespaceRequest,
@@ -58,6 +60,7 @@ class Attempts:
         self, timeout_s: float | None, max_attempts: int | None, told: Callable[[grpc.RpcError], AdaMemError]
     ) -> None:
         limit_s = checked_timeout(timeout_s)
+        self._limit_s = limit_s
         self._deadline = None if limit_s is None else monotonic() + min(limit_s, LONGEST_TIMEOUT_S)
         self._max_attempts = max_attempts
         self._told = told
@@ -67,13 +70,21 @@ class Attempts:
         """What is left of the time limit; None: there is none."""
         return None if self._deadline is None else max(0.0, self._deadline - monotonic())
 
+    def failure(self, error: grpc.RpcError) -> AdaMemError:
+        """What a failed attempt is raised as."""
+        failure = self._told(error)
+        if failure.message == _TOO_LATE and self._limit_s is not None:
+            late = f"there was no answer within {self._limit_s:g} s; what it was to change may be changed all the same"
+            return DeadlineExceededError(late, metadata={"timeout_s": f"{self._limit_s:g}"})
+        return failure
+
     def delay_s(self, error: grpc.RpcError) -> float:
         """How long to wait before the next attempt: the server's RetryInfo, or exponential backoff with jitter.
 
         Raises:
             AdaMemError: There is no next attempt; this is what went wrong.
         """
-        failure = self._told(error)
+        failure = self.failure(error)
         self._n_failed += 1
         if failure.code is not grpc.StatusCode.UNAVAILABLE or self._n_failed == self._max_attempts:
             raise failure from error
