@@ -121,28 +121,29 @@ func (c *Client) BulkWriter(
 	return writer, nil
 }
 
-// Write adds a slot, and waits while the server is behind. An error says that the load has failed; Close says how far it
-// came.
+// Write adds a slot, and waits while the server is behind. An error says that the load has failed, and Close how far it
+// came; that of a ctx that ended says that the slot was not taken, and may be written again.
 func (w *BulkWriter) Write(ctx context.Context, slot SlotInput) error {
 	if w.closed {
 		return invalid("writer", "is closed")
 	}
-	index := w.nRead
-	w.nRead++
 	var check checks
-	encoded := check.slot(slot)
+	encoded, index := check.slot(slot), w.nRead
 	if check.err != nil {
+		w.nRead++
 		w.mu.Lock()
 		w.fail(index, itemError(int(index), check.err))
 		w.mu.Unlock()
 		return w.failure()
 	}
 	nBytes := proto.Size(encoded)
-	if w.batch != nil && w.nBytes+nBytes > maxBatchBytes {
+	// A full batch is one that an earlier call could not send before its ctx ended.
+	if w.batch != nil && (w.nBytes+nBytes > maxBatchBytes || len(w.batch.indexes) == w.options.BatchSize) {
 		if err := w.Flush(ctx); err != nil {
 			return err
 		}
 	}
+	w.nRead++
 	if w.batch == nil {
 		w.batch = &bulkBatch{request: &pb.BulkUpdateRequest{
 			Namespace: w.namespace, Slots: make([]*pb.SlotInput, 0, min(w.options.BatchSize, 1024)),
@@ -151,10 +152,13 @@ func (w *BulkWriter) Write(ctx context.Context, slot SlotInput) error {
 	w.batch.request.Slots = append(w.batch.request.Slots, encoded)
 	w.batch.indexes = append(w.batch.indexes, index)
 	w.nBytes += nBytes
-	if len(w.batch.indexes) == w.options.BatchSize {
-		return w.Flush(ctx)
+	if len(w.batch.indexes) < w.options.BatchSize {
+		return w.failure()
 	}
-	return w.failure()
+	if err := w.Flush(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return w.failure() // The slot is taken; where ctx ended the next call sends it.
 }
 
 // Flush sends the slots that were written so far without waiting for the batch to be full, nor for the answer.
@@ -176,6 +180,7 @@ func (w *BulkWriter) Flush(ctx context.Context) error {
 	case <-w.ended:
 		return w.failure()
 	case <-ctx.Done():
+		w.batch.request.RequestId = "" // More may join it.
 		return errorFromContext(ctx)
 	}
 }

@@ -1,6 +1,7 @@
 package adamem_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -214,6 +215,46 @@ func TestABrokenStreamIsContinuedWithTheSameRequestIDs(t *testing.T) {
 	}
 	if !slices.Equal(order, want) {
 		t.Fatalf("stored were %v", order)
+	}
+}
+
+func TestAWriteThatIsGivenUpTakesNoSlotAndLeavesBatchesWhole(t *testing.T) {
+	goOn := make(chan struct{})
+	var sizes []int
+	var contents []string
+	address := serve(t, func(_ any, stream grpc.ServerStream) error {
+		for {
+			var request pb.BulkUpdateRequest
+			if err := stream.RecvMsg(&request); err != nil {
+				return untilEnd(err)
+			}
+			<-goOn
+			sizes = append(sizes, len(request.GetSlots()))
+			for _, slot := range request.GetSlots() {
+				contents = append(contents, slot.GetContent())
+			}
+			if err := stream.SendMsg(stored(&request)); err != nil {
+				return err
+			}
+		}
+	})
+	client := connect(t, adamem.Config{Endpoint: address})
+	writer := must(client.BulkWriter(timeout(t, time.Minute), adamem.BulkOptions{BatchSize: 2, Repeatable: true}))(t)
+	var taken []string
+	for nGivenUp, n := 0, 0; nGivenUp < 5; n++ {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		content := fmt.Sprint(n)
+		if err := writer.Write(ctx, adamem.SlotInput{Content: content}); err == nil {
+			taken = append(taken, content)
+		} else if nGivenUp++; !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		cancel()
+	}
+	close(goOn)
+	result := must(writer.Close(timeout(t, time.Minute)))(t)
+	if result.NItems != uint64(len(taken)) || !slices.Equal(contents, taken) || slices.Max(sizes) > 2 {
+		t.Fatalf("%+v; %v were taken, %v are stored in batches of %v", result, taken, contents, sizes)
 	}
 }
 
