@@ -149,6 +149,8 @@ def test_by_the_command_line(server: ServerProcess, client: adamem.Client, tmp_p
     assert ok(server, "package", "keygen", key)["private_key"] == key
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
     assert run(server, "package", "keygen", key).returncode == 1
+    # What is beside the file is left alone, as another export to it may be under way.
+    (tmp_path / "cli.zip.partial").write_bytes(b"another one's")
     exported = ok(server, "export", "cli", file, "--author", "Ann", "--license", "CC0-1.0", "--tag", "x", "--sign", key)
     assert (exported["n_slots"], exported["license"]) == (60, "CC0-1.0")
     shown = ok(server, "package", "show", file)
@@ -167,8 +169,10 @@ def test_by_the_command_line(server: ServerProcess, client: adamem.Client, tmp_p
         assert (done.returncode, "[PACKAGE_SIGNATURE]" in done.stderr) == (1, True)
     assert run(server, "export", "cli", file, "--sign", f"{key}.pub").returncode == 2
     assert run(server, "export", "nowhere", str(tmp_path / "no.zip")).returncode == 1
+    assert (tmp_path / "cli.zip.partial").read_bytes() == b"another one's"
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "cli.zip",
+        "cli.zip.partial",
         "key.pem",
         "key.pem.pub",
         "other.pem",
