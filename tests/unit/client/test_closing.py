@@ -124,6 +124,20 @@ def test_a_call_of_asyncio_ends_when_its_client_is_closed(call, silent, folder) 
 
 
 @pytest.mark.parametrize("call", CALLS)
+def test_a_client_belongs_to_one_event_loop(call, folder) -> None:
+    client = adamem.AsyncClient("localhost:1", max_attempts=1)
+
+    async def first() -> None:
+        with pytest.raises(adamem.UnavailableError):
+            await client.server_info()
+
+    asyncio.run(first())
+    with pytest.raises(adamem.FailedPreconditionError, match="belongs to the event loop of its first call"):
+        asyncio.run(carried_out_async(call, client, folder))
+    assert [each.name for each in folder.iterdir()] == ["given.zip"]
+
+
+@pytest.mark.parametrize("call", CALLS)
 def test_a_cancelled_call_is_cancelled(call, silent, folder) -> None:
     async def work() -> None:
         async with adamem.AsyncClient(address(silent)) as client:

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from adamem._base import BaseClient, closed_under_call
 from adamem._codec import server_info_from_proto
 from adamem._retry import is_repeatable
-from adamem.errors import DeadlineExceededError
+from adamem.errors import DeadlineExceededError, FailedPreconditionError
 from adamem.types import NotGiven, ServerInfo
 from adamem.v1 import admin_service_pb2 as admin_pb
 from adamem.v1 import admin_service_pb2_grpc as admin_grpc
@@ -107,6 +107,7 @@ class AsyncConnection(BaseClient):
     def _channel(self) -> grpc.aio.Channel:
         # Made by the first call, for gRPC binds a channel to the running event loop.
         self._check_open()
+        self._loop = asyncio.get_running_loop()
         credentials, options = self._credentials(), self._channel_options()
         if credentials is None:
             return grpc.aio.insecure_channel(self._target.address, options)
@@ -119,6 +120,15 @@ class AsyncConnection(BaseClient):
     @cached_property
     def _admin(self) -> "admin_grpc.AdminServiceAsyncStub":
         return admin_grpc.AdminServiceStub(self._channel)
+
+    @property
+    def _metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        found = super()._metadata
+        if "_channel" in vars(self) and self._loop is not asyncio.get_running_loop():
+            raise FailedPreconditionError(
+                "the client belongs to the event loop of its first call; make one in each loop"
+            )
+        return found
 
     async def close(self) -> None:
         """Ends the connection; calls under way fail with ClientClosedError, and so do those that begin later."""
