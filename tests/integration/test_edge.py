@@ -334,6 +334,19 @@ def test_bulk_streams_are_limited(new_server: NewServer, sender: Sender) -> None
     assert list(first) == []
 
 
+def test_a_batch_of_far_too_many_slots_is_not_parsed(server: ServerProcess) -> None:
+    """Parsed, 64 MB of empty slots took some 5 GB."""
+    path, message = "/adamem.v1.MemoryService/", b"\x12\x00" * 100_000
+    calls: tuple[Callable[[], Any], ...] = (
+        lambda: server.channel().unary_unary(path + "BatchUpdate")(message),
+        lambda: list(server.channel().stream_stream(path + "BulkUpdate")(iter([message]))),
+    )
+    for call in calls:
+        found = refusal(call)
+        assert found.code == grpc.StatusCode.INVALID_ARGUMENT
+        assert found.fields == {"slots": "has more than 4000 slots, the limit is 1000"}
+
+
 # Authentication and TLS
 
 

@@ -8,9 +8,10 @@ import hmac
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from threading import BoundedSemaphore
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -40,6 +41,7 @@ _log = get_logger(__name__)
 
 Behavior: TypeAlias = Callable[..., Any]
 Convert: TypeAlias = Callable[[Any], Any]
+Check: TypeAlias = Callable[[bytes], None]
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 MaybeHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
@@ -87,13 +89,22 @@ class EdgeInterceptor(grpc.ServerInterceptor):
         authenticator: Who may call.
         max_streams: Streams open at once; each holds a thread.
         max_message_bytes: Limit of an answer.
+        checks: By their names, what looks at the bytes of a method's messages before they are parsed.
     """
 
-    def __init__(self, authenticator: Authenticator, *, max_streams: int, max_message_bytes: int) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        *,
+        max_streams: int,
+        max_message_bytes: int,
+        checks: Mapping[str, Check] = MappingProxyType({}),
+    ) -> None:
         self._authenticator = authenticator
         self._max_streams = max_streams
         self._streams = BoundedSemaphore(max_streams)
         self._max_message_bytes = max_message_bytes
+        self._checks = checks
         self._handlers: dict[str, Handler] = {}
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
@@ -115,12 +126,12 @@ class EdgeInterceptor(grpc.ServerInterceptor):
             handler = continuation(handler_call_details)
             if handler is None or method.startswith(_HEALTH):
                 return handler
-            wrapped = self._handlers[method] = self.guard(method, handler)
+            wrapped = self._handlers[method] = self.guard(method, handler, self._checks.get(method))
         return wrapped
 
-    def guard(self, method: str, handler: Any) -> Handler:
+    def guard(self, method: str, handler: Any, check: Check | None = None) -> Handler:
         """The same handler, guarded. It takes and gives bytes: what cannot be parsed or sent is answered as well."""
-        parse = _parser(handler.request_deserializer)
+        parse = _parser(handler.request_deserializer, check)
         encode = self._encoder(handler.response_serializer)
 
         def parse_all(messages: Iterator[bytes]) -> Iterator[Any]:
@@ -236,8 +247,10 @@ class EdgeInterceptor(grpc.ServerInterceptor):
         )
 
 
-def _parser(deserialize: Convert) -> Convert:
+def _parser(deserialize: Convert, check: Check | None) -> Convert:
     def parse(message: bytes) -> Any:
+        if check is not None:
+            check(message)
         try:
             return deserialize(message)
         except DecodeError as error:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -31,6 +32,7 @@ from adamem.v1.version_service_pb2_grpc import add_VersionServiceServicer_to_ser
 from adamem_server.errors import StartupError
 from adamem_server.lifecycle.operations import Lifecycle
 from adamem_server.memory.engine import MemoryEngine
+from adamem_server.rpc import batches
 from adamem_server.rpc.admin_service import AdminService
 from adamem_server.rpc.archive_service import ArchiveService
 from adamem_server.rpc.backup_service import BackupService
@@ -120,6 +122,7 @@ class RpcServer:
             Authenticator(options.api_keys),
             max_streams=options.max_bulk_streams,
             max_message_bytes=options.limits.max_message_bytes,
+            checks=dict.fromkeys(batches.METHODS, partial(batches.check_n_slots, limit=options.limits.max_batch)),
         )
         self._server = grpc.server(
             self._pool,
