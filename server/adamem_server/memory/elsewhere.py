@@ -1,6 +1,5 @@
 """What all namespaces learned of the ranking, for one that begins: sums of numbers, none of a text or a slot."""
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -9,6 +8,7 @@ from adamem_server.adapt.adapter import Adapter
 from adamem_server.adapt.ranker import Seen
 from adamem_server.errors import DataCorruptError
 from adamem_server.memory.signals import SIGNALS
+from adamem_server.memory.taught import OnDamage
 from adamem_server.store.slot_store import ReadView
 
 # The namespaces that are asked, those that were trained last.
@@ -18,7 +18,7 @@ _MAX_TOLD: Final = 1e6
 _TOLERANCE: Final = 1e-3
 
 
-def seen_elsewhere(view: ReadView, number: int, on_damage: Callable[[int, DataCorruptError], None]) -> Seen:
+def seen_elsewhere(view: ReadView, number: int, on_damage: OnDamage) -> Seen:
     """What the serving adapters of other namespaces have seen of the ranking's signals, summed.
 
     A namespace whose records are damaged is left out, and told to `on_damage` by its number.
@@ -31,12 +31,12 @@ def seen_elsewhere(view: ReadView, number: int, on_damage: Callable[[int, DataCo
         try:
             found += _trained(view, other) if other != number else ()
         except DataCorruptError as error:
-            on_damage(other, error)
+            on_damage(view, other, error)
     for _, other, version in sorted(found, reverse=True)[:_MOST]:
         try:
             stored = view.adapter(other, version)
         except DataCorruptError as error:
-            on_damage(other, error)
+            on_damage(view, other, error)
             continue
         seen = None if stored is None else _seen(stored[1])
         if seen is not None:

@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
 from threading import Condition, Event, Thread
 from typing import Final
 
@@ -30,6 +29,7 @@ from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.models import Models
 from adamem_server.memory.pacing import Activity, Pacer, lower_priority
 from adamem_server.memory.registry import ShardRegistry
+from adamem_server.memory.taught import taught_pairs
 from adamem_server.memory.training import Trained, Training
 from adamem_server.memory.writer import Writer
 from adamem_server.store.codec import Learning
@@ -167,7 +167,7 @@ class Learner:
                     self._tell_damage(view, number, error)
 
     def _tell_damage(self, view: ReadView, number: int, error: DataCorruptError) -> None:
-        """Log once that a namespace's records are damaged: others learn without them."""
+        """Log once that records of a namespace are damaged: what is learned is learned without them."""
         if number in self._damaged:
             return
         self._damaged.add(number)
@@ -229,6 +229,7 @@ class Learner:
                     n_tokens=encoder.n_tokens,
                     should_stop=pacer,
                     now=self._now,
+                    on_damage=self._tell_damage,
                     elsewhere=self._seen_elsewhere(number),
                 )
                 trained = training.run()
@@ -260,12 +261,12 @@ class Learner:
         if not self._settings.across_namespaces:
             return None
         with self._store.read() as view:
-            return seen_elsewhere(view, number, partial(self._tell_damage, view))
+            return seen_elsewhere(view, number, self._tell_damage)
 
     def _forget(self, number: int) -> None:
         """Cut the pairs of a namespace back to their bounds; feedback and cues have one each."""
         with self._store.read() as view:
-            stored = list(view.pairs(number))
+            stored = taught_pairs(view, number, self._tell_damage)
         gone: list[int] = []
         for most, is_cue in ((self._settings.max_feedback, False), (self._settings.max_cues, True)):
             pairs = [(pair, value) for pair, value in stored if value.is_cue == is_cue]
@@ -286,7 +287,8 @@ class Learner:
     def _embed(self, namespace: Namespace, encoder: EmbedBatcher, should_stop: Callable[[], bool]) -> bool:
         """Give the pairs their vectors that have none yet; False if it was stopped."""
         with self._store.read() as view:
-            lacking = [(pair, value.query) for pair, value in view.pairs(namespace.number) if value.vector is None]
+            pairs = taught_pairs(view, namespace.number, self._tell_damage)
+        lacking = [(pair, value.query) for pair, value in pairs if value.vector is None]
         for start in range(0, len(lacking), _EMBEDDED_AT_ONCE):
             if should_stop():
                 return False

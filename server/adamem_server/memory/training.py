@@ -15,6 +15,7 @@ from adamem_server.adapt.validation import GateSettings, Verdict, chosen, cross_
 from adamem_server.memory.adapter_jobs import NewAdapter
 from adamem_server.memory.shard import Shard
 from adamem_server.memory.signals import SIGNALS
+from adamem_server.memory.taught import OnDamage, taught_pairs
 from adamem_server.memory.trial import Trial, TrialStoppedError
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.types import AdapterVersion, FloatVector, Namespace, TaughtPair, TrainingOutcome, TrainingReport
@@ -70,6 +71,7 @@ class Training:
         n_tokens: Tokens of a text, by the encoder.
         should_stop: Asked between steps of some milliseconds; may wait.
         now: The wall clock in microseconds.
+        on_damage: Hears of pairs that are damaged; the others are learned from.
         elsewhere: What other namespaces saw of the ranking's signals; None for nothing.
     """
 
@@ -82,6 +84,7 @@ class Training:
         n_tokens: Callable[[str], int],
         should_stop: Callable[[], bool],
         now: Callable[[], int],
+        on_damage: OnDamage,
         elsewhere: Seen | None = None,
     ) -> None:
         self._store = store
@@ -90,6 +93,7 @@ class Training:
         self._n_tokens = n_tokens
         self._should_stop = should_stop
         self._now = now
+        self._on_damage = on_damage
         self._settings = TrainingSettings(rank=min(TrainingSettings().rank, namespace.dim))
         self._gate = GateSettings()
         self._elsewhere = elsewhere or Seen.nothing(len(SIGNALS))
@@ -99,7 +103,7 @@ class Training:
         started, cpu = time.perf_counter(), time.thread_time()
         with self._store.read() as view:
             learning = view.learning(self._namespace.number)
-            numbered = list(view.pairs(self._namespace.number))
+            numbered = taught_pairs(view, self._namespace.number, self._on_damage)
         stored = [pair for _, pair in numbered]
         # Pairs that came behind those that were given vectors for this training are learned by the next.
         trained_to = min((number for number, pair in numbered if pair.vector is None), default=learning.next_pair) - 1

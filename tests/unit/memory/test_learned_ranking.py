@@ -7,9 +7,11 @@ import pytest
 import structlog
 
 from adamem_server.adapt.ranker import Seen
+from adamem_server.errors import DataCorruptError
 from adamem_server.memory.elsewhere import seen_elsewhere
 from adamem_server.memory.learning import LearningSettings
 from adamem_server.store.keys import adapter_key, number_key
+from adamem_server.store.slot_store import ReadView
 from adamem_server.types import Query, QueryMode, TrainingOutcome, TrainingReport
 from tests.unit.memory.engines import Lab
 
@@ -112,10 +114,14 @@ def test_a_namespace_begins_with_what_others_learned(tmp_path: Path) -> None:
     assert found[True] > 1.2 * found[False] > 0.0
 
 
+def undamaged(view: ReadView, number: int, error: DataCorruptError) -> None:
+    pytest.fail(f"namespace {number}: {error}")
+
+
 def elsewhere(lab: Lab, number: int) -> Seen:
     """What namespaces other than a number's tell; none is damaged."""
     with lab.store.read() as view:
-        return seen_elsewhere(view, number, on_damage=pytest.fail)
+        return seen_elsewhere(view, number, on_damage=undamaged)
 
 
 def test_what_is_gone_teaches_nobody(lab: Lab) -> None:
@@ -151,6 +157,6 @@ def test_what_is_damaged_costs_only_itself(tmp_path: Path, table: str) -> None:
     assert told == [("first", number)]
     # The other one still tells what it saw.
     with lab.store.read() as view:
-        found = seen_elsewhere(view, view.namespace_number("third") or 0, on_damage=lambda number, error: None)
+        found = seen_elsewhere(view, view.namespace_number("third") or 0, on_damage=lambda view, number, error: None)
     assert found.curvature.any()
     lab.close()

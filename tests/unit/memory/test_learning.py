@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 
 from adamem_server.adapt.adapter import Adapter
 from adamem_server.errors import (
@@ -21,7 +22,7 @@ from adamem_server.errors import (
 from adamem_server.memory.adapter_jobs import NewAdapter, TrainedJob
 from adamem_server.memory.learning import LearningSettings
 from adamem_server.memory.training import Training
-from adamem_server.store.keys import adapter_key, number_key
+from adamem_server.store.keys import adapter_key, number_key, pair_key
 from adamem_server.types import (
     FeedbackResult,
     Namespace,
@@ -387,6 +388,18 @@ def test_a_training_that_fails_is_told_and_not_tried_again(lab: Lab, monkeypatch
     assert lab.engine.adaptation.get_adapter("n").n_new_pairs == 0
     monkeypatch.undo()
     assert trained(lab).outcome is TrainingOutcome.PROMOTED
+
+
+def test_a_damaged_pair_costs_only_itself(lab: Lab) -> None:
+    teach(lab, "n", fill(lab, "n"), range(3))
+    number = stored(lab).number
+    lab.store.write(lambda batch: batch.put("pairs", pair_key(number, 2), b"\x01damaged"))
+    with structlog.testing.capture_logs() as logs:
+        reports = [trained(lab) for _ in range(2)]
+    assert reports[0].outcome is TrainingOutcome.PROMOTED
+    assert [report.n_pairs for report in reports] == [3 * N_TOPICS - 1] * 2
+    told = [(log["namespace"], log["number"]) for log in logs if log["event"] == "learning_damaged"]
+    assert told == [("n", number)]
 
 
 def test_a_damaged_record_is_told_to_who_waits(lab: Lab) -> None:
