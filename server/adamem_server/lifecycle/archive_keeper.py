@@ -16,6 +16,7 @@ from adamem_server.errors import (
 )
 from adamem_server.lifecycle.archive import ArchiveSlots
 from adamem_server.lifecycle.job_runner import JobRunner
+from adamem_server.memory.damage import Damage
 from adamem_server.memory.pacing import lower_priority
 from adamem_server.store.archive import archive_count, archived_bytes
 from adamem_server.store.jobs import read_job
@@ -57,6 +58,7 @@ class ArchiveKeeper:
         self._jobs = jobs
         self._interval_s = interval_s
         self._now = now
+        self._damage = Damage("archiving")
         self._looked: dict[int, _Looked] = {}
         self._stop = Event()
         self._thread = Thread(target=self._loop, name="archive-keeper", daemon=True)
@@ -75,7 +77,8 @@ class ArchiveKeeper:
     def step(self) -> list[str]:
         """Start the jobs that are due; the names of their namespaces."""
         with self._store.read() as view:
-            namespaces = [found for name in view.namespace_names("", "") if (found := view.find_namespace(name))]
+            numbers = [view.namespace_number(name) for name in view.namespace_names("", "")]
+            namespaces = [found for number in numbers if number and (found := self._damage.namespace(view, number))]
         limited = [namespace for namespace in namespaces if namespace.archive.has_limits]
         there = {namespace.number for namespace in limited}
         self._looked = {number: looked for number, looked in self._looked.items() if number in there}

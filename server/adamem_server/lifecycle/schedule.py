@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from adamem_server.errors import AdaMemError, JobRunningError, ShuttingDownError
+from adamem_server.memory.damage import Damage
 from adamem_server.memory.pacing import Activity
 from adamem_server.store.codec import Head
 from adamem_server.store.slot_store import SlotStore
@@ -52,6 +53,7 @@ class Schedule:
         self._activity = activity
         self._submit = submit
         self._now = now
+        self._damage = Damage("consolidation")
         self._stop = Event()
         # By namespace number, in seconds of the monotonic clock: since when it is due, before when it is not tried.
         self._due_since: dict[int, float] = {}
@@ -93,7 +95,7 @@ class Schedule:
         due: dict[int, str] = {}
         with self._store.read() as view:
             for number, last in all_consolidated(view):
-                namespace = view.namespace(number)
+                namespace = self._damage.namespace(view, number)
                 if namespace is None or not namespace.consolidation.is_scheduled:
                     continue
                 if is_due(namespace, last, view.head(number), now):

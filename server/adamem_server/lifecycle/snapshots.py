@@ -17,6 +17,7 @@ from adamem_server.errors import (
     SnapshotNotFoundError,
 )
 from adamem_server.lifecycle.transaction import write
+from adamem_server.memory.damage import Damage
 from adamem_server.memory.jobs import known_request, remember
 from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.reading import find_namespace
@@ -158,11 +159,12 @@ class Snapshots:
 
     def resume(self) -> None:
         """Finish the deletions that a stop of the server cut short."""
+        damage = Damage("deletions of snapshots")
         with self._parts.store.read() as view:
-            names = list(view.namespace_names("", ""))
-        for name in names:
+            numbers = [view.namespace_number(name) for name in view.namespace_names("", "")]
+        for number in numbers:
             with self._parts.store.read() as view:
-                target = view.find_namespace(name)
+                target = damage.namespace(view, number) if number else None
                 cut_short = [] if target is None else [s for s in read_snapshots(view, target.number) if s.deleting]
             for snapshot in cut_short:
                 if target is not None:

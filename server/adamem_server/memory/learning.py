@@ -24,6 +24,7 @@ from adamem_server.errors import (
     ShuttingDownError,
 )
 from adamem_server.memory.adapter_jobs import TrainedJob
+from adamem_server.memory.damage import Damage
 from adamem_server.memory.elsewhere import seen_elsewhere
 from adamem_server.memory.jobs import StoreJob
 from adamem_server.memory.models import Models
@@ -33,7 +34,7 @@ from adamem_server.memory.taught import taught_pairs
 from adamem_server.memory.training import Trained, Training
 from adamem_server.memory.writer import Writer
 from adamem_server.store.codec import Learning
-from adamem_server.store.slot_store import ReadView, SlotStore, WriteBatch
+from adamem_server.store.slot_store import SlotStore, WriteBatch
 from adamem_server.types import FloatVector, Namespace, TaughtPair, TrainingOutcome, TrainingReport
 
 # Texts that are embedded together: some 20 ms of a core, behind whatever else is asked of the encoder.
@@ -94,8 +95,7 @@ class Learner:
         # Namespaces to look at; those with a future are trained whatever they were taught.
         self._queue: OrderedDict[int, Future[TrainingReport] | None] = OrderedDict()
         self._training = 0
-        # Namespaces of which it was logged that their records are damaged.
-        self._damaged: set[int] = set()
+        self._damage = Damage("learning")
         self._thread = Thread(target=self._loop, name="learning", daemon=True)
 
     def start(self) -> None:
@@ -164,16 +164,7 @@ class Learner:
                     if self._is_due(view.learning(number)):
                         self.notice(number)
                 except DataCorruptError as error:
-                    self._tell_damage(view, number, error)
-
-    def _tell_damage(self, view: ReadView, number: int, error: DataCorruptError) -> None:
-        """Log once that records of a namespace are damaged: what is learned is learned without them."""
-        if number in self._damaged:
-            return
-        self._damaged.add(number)
-        # By the names, as the namespace's own record may be the one that is damaged.
-        names = (name for name in view.namespace_names("", "") if view.namespace_number(name) == number)
-        _log.warning("learning_damaged", namespace=next(names, ""), number=number, problem=error.message)
+                    self._damage(view, number, error)
 
     def _is_due(self, learning: Learning) -> bool:
         n_new = min(learning.next_pair - 1 - learning.trained_to, learning.n_pairs)
@@ -229,7 +220,7 @@ class Learner:
                     n_tokens=encoder.n_tokens,
                     should_stop=pacer,
                     now=self._now,
-                    on_damage=self._tell_damage,
+                    on_damage=self._damage,
                     elsewhere=self._seen_elsewhere(number),
                 )
                 trained = training.run()
@@ -261,12 +252,12 @@ class Learner:
         if not self._settings.across_namespaces:
             return None
         with self._store.read() as view:
-            return seen_elsewhere(view, number, self._tell_damage)
+            return seen_elsewhere(view, number, self._damage)
 
     def _forget(self, number: int) -> None:
         """Cut the pairs of a namespace back to their bounds; feedback and cues have one each."""
         with self._store.read() as view:
-            stored = taught_pairs(view, number, self._tell_damage)
+            stored = taught_pairs(view, number, self._damage)
         gone: list[int] = []
         for most, is_cue in ((self._settings.max_feedback, False), (self._settings.max_cues, True)):
             pairs = [(pair, value) for pair, value in stored if value.is_cue == is_cue]
@@ -287,7 +278,7 @@ class Learner:
     def _embed(self, namespace: Namespace, encoder: EmbedBatcher, should_stop: Callable[[], bool]) -> bool:
         """Give the pairs their vectors that have none yet; False if it was stopped."""
         with self._store.read() as view:
-            pairs = taught_pairs(view, namespace.number, self._tell_damage)
+            pairs = taught_pairs(view, namespace.number, self._damage)
         lacking = [(pair, value.query) for pair, value in pairs if value.vector is None]
         for start in range(0, len(lacking), _EMBEDDED_AT_ONCE):
             if should_stop():

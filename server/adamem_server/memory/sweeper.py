@@ -17,6 +17,7 @@ from typing import Final
 import structlog
 
 from adamem_server.errors import AdaMemError, NamespaceNotFoundError, ShardStaleError, ShuttingDownError
+from adamem_server.memory.damage import Damage
 from adamem_server.memory.expiries import NEVER
 from adamem_server.memory.jobs import DeleteJob
 from adamem_server.memory.pacing import Activity, Gaps
@@ -66,6 +67,7 @@ class Sweeper:
         self._registry = registry
         self._activity = activity
         self._now = now
+        self._damage = Damage("sweeping")
         self._stop = Event()
         self._thread = Thread(target=self._loop, name="sweeper", daemon=True)
 
@@ -94,7 +96,8 @@ class Sweeper:
         try:
             with self._store.read() as view:
                 firsts = first_expiries(view)
-                due = [found for number, at in firsts.items() if at <= now and (found := view.namespace(number))]
+                numbers = [number for number, at in firsts.items() if at <= now]
+                due = [found for number in numbers if (found := self._damage.namespace(view, number))]
             is_left = [namespace.name for namespace in due if self._sweep(namespace, now)]
             with self._store.read() as view:
                 upcoming = min(first_expiries(view).values(), default=NEVER)

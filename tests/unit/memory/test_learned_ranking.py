@@ -153,7 +153,7 @@ def test_what_is_damaged_costs_only_itself(tmp_path: Path, table: str) -> None:
         for start in (0, 12):
             teach(lab, "third", third, range(start, start + 12))
             assert trained(lab, "third").n_pairs == start + 12
-    told = [(log["namespace"], log["number"]) for log in logs if log["event"] == "learning_damaged"]
+    told = [(log["namespace"], log["number"]) for log in logs if log["event"] == "record_damaged"]
     assert told == [("first", number)]
     # The other one still tells what it saw.
     with lab.store.read() as view:

@@ -398,7 +398,7 @@ def test_a_damaged_pair_costs_only_itself(lab: Lab) -> None:
         reports = [trained(lab) for _ in range(2)]
     assert reports[0].outcome is TrainingOutcome.PROMOTED
     assert [report.n_pairs for report in reports] == [3 * N_TOPICS - 1] * 2
-    told = [(log["namespace"], log["number"]) for log in logs if log["event"] == "learning_damaged"]
+    told = [(log["namespace"], log["number"]) for log in logs if log["event"] == "record_damaged"]
     assert told == [("n", number)]
 
 
