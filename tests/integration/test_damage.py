@@ -1,7 +1,5 @@
 """A record of one namespace that is damaged on the disk: the server starts, and all others live on."""
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,16 +8,9 @@ import adamem
 from adamem_server.store.keys import number_key
 from adamem_server.store.slot_store import SlotStore
 from tests.integration.conftest import NewServer
+from tests.patience import wait_until
 
-PATIENCE_S = 40
 MOST_SLOTS = 20
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_damaged_namespace_costs_no_other(new_server: NewServer) -> None:
@@ -30,8 +21,8 @@ def test_a_damaged_namespace_costs_no_other(new_server: NewServer) -> None:
         for name in ("bad", "good"):
             client.create_namespace(name, archive=adamem.ArchivePolicy(max_slots=MOST_SLOTS))
             client.batch_update([f"Room {n} is green" for n in range(2 * MOST_SLOTS)], namespace=name)
-            soon = datetime.now(UTC) + timedelta(seconds=8)
-            client.update("Gone soon", expires_at=soon, namespace=name)
+        for name in ("bad", "good"):
+            client.update("Gone soon", expires_at=datetime.now(UTC) + timedelta(seconds=10), namespace=name)
     server.stop()
     store = SlotStore(server.data_dir)
     with store.read() as view:
@@ -41,12 +32,12 @@ def test_a_damaged_namespace_costs_no_other(new_server: NewServer) -> None:
     server.start(ADAMEM_ARCHIVE_INTERVAL_S="0.1")
     with adamem.Client(server.address, namespace="good") as client:
         assert client.query("Which room is green?", top_k=3)
-        wait_for(lambda: len(list(client.list_slots())) <= MOST_SLOTS)
+        wait_until(lambda: len(list(client.list_slots())) <= MOST_SLOTS)
         with pytest.raises(adamem.DataCorruptError):
             client.query("Which room is green?", namespace="bad")
-        wait_for(lambda: "sweeping" in {event["work"] for event in server.events("record_damaged")})
+        wait_until(lambda: "sweeping" in {event["work"] for event in server.events("record_damaged")})
         # Swept; what was archived counts.
-        wait_for(lambda: client.get_namespace("good").n_slots == 2 * MOST_SLOTS)
+        wait_until(lambda: client.get_namespace("good").n_slots == 2 * MOST_SLOTS)
     server.stop()
     told = [(event["work"], event["namespace"]) for event in server.events("record_damaged")]
     assert sorted(told) == [(work, "bad") for work in ("archiving", "deletions of snapshots", "sweeping")]

@@ -1,6 +1,5 @@
 """Calls that wait for something long: some may, and they leave threads to all others."""
 
-import time
 from typing import Any
 
 import grpc
@@ -10,8 +9,8 @@ from adamem.v1 import admin_service_pb2 as admin
 from adamem.v1 import memory_service_pb2 as memory
 from tests.integration.conftest import NewServer
 from tests.integration.errors import refusal
+from tests.patience import PATIENCE_S, wait_until
 
-PATIENCE_S = 60
 N_CALLS = 20
 # Half of the threads that streams leave.
 N_PLACES = 2
@@ -27,11 +26,8 @@ def test_trainings_that_are_waited_for_leave_threads_to_others(new_server: NewSe
             slot_id = client.update(f"Room {n} was painted in {1950 + n}").slot_id
             client.feedback(f"When was room {n} painted?", helped=slot_id)
     request = admin.TrainAdapterRequest(namespace="n", wait=True)
-    calls: list[Any] = [server.admin.TrainAdapter.future(request, timeout=PATIENCE_S) for _ in range(N_CALLS)]
-    deadline = time.monotonic() + PATIENCE_S / 2
-    while sum(call.done() for call in calls) < N_CALLS - N_PLACES:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    calls: list[Any] = [server.admin.TrainAdapter.future(request, timeout=2 * PATIENCE_S) for _ in range(N_CALLS)]
+    wait_until(lambda: sum(call.done() for call in calls) >= N_CALLS - N_PLACES)
     for call in calls:
         if call.done():
             found = refusal(call.result)
