@@ -89,6 +89,8 @@ def test_erased_slots_leave_no_byte_in_any_file(server: ServerProcess) -> None:
         # With "dot" vectors are in the index as they were given.
         client.create_namespace("diary", metric="dot")
         client.bulk_update(ordinary(2_500))
+        # Words that are first asked for behind the last change are not saved before the next one.
+        client.query("words")
         # Of all sizes: in a page with others, in pages of their own.
         secrets = [Secret(i, n_words=1 + 40 * (i % 20)) for i in range(200)]
         store(client, secrets, n_at_once=20)
