@@ -17,8 +17,7 @@ from adamem_server.store import environment as module
 from adamem_server.store.environment import Environment
 from adamem_server.store.keys import encode_u32
 from adamem_server.types import Durability
-
-PATIENCE_S = 30
+from tests.patience import PATIENCE_S, wait_until
 
 
 def open_environment(path: Path, max_bytes: int = 0) -> Environment:
@@ -132,8 +131,7 @@ def test_a_long_read_holds_up_no_others_while_the_map_waits_to_grow(
     environment.grows = threading.Event()
     with ThreadPoolExecutor(2) as pool:
         with environment.read() as txn:
-            while not environment.has_long_read():
-                pass
+            wait_until(environment.has_long_read)
             written = pool.submit(fill, environment, 0, 100, 80_000)
             assert environment.grows.wait(PATIENCE_S)
             for _ in range(100):
