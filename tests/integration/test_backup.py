@@ -86,8 +86,9 @@ class Writers:
 
 
 def test_a_backup_under_writes_has_all_that_was_acknowledged_and_nothing_half(
-    server: ServerProcess, tmp_path: Path
+    new_server: NewServer, tmp_path: Path
 ) -> None:
+    server = new_server().start()
     with adamem.Client(server.address) as client:
         client.create_namespace("busy", dim=2, external_vectors=True)
         client.update("Ann is allergic to peanuts", namespace="ann")
