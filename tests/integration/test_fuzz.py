@@ -47,7 +47,7 @@ class Fuzzer:
     def request(self, method: MethodDescriptor) -> bytes:
         message = GetMessageClass(method.input_type)()
         self._fill(message, 0)
-        raw = bytearray(message.SerializeToString())
+        raw = bytearray(message.SerializeToString(deterministic=True))
         if raw and self._random.random() < 0.15:
             for _ in range(3):
                 raw[self._random.randrange(len(raw))] = self._random.randrange(256)
