@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 import adamem
-
-PATIENCE_S = 20.0
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from adamem.v1 import backup_service_pb2 as backup_pb
 from adamem.v1 import backup_service_pb2_grpc as backup_grpc
 from adamem.v1 import package_service_pb2 as package_pb
 from adamem.v1 import package_service_pb2_grpc as package_grpc
+from tests.patience import PATIENCE_S
 from tests.unit.client.conftest import MemoryServer, info, status
 
 DATA = b"data" * 1000
@@ -46,7 +47,7 @@ class FileServer(backup_grpc.BackupServiceServicer, package_grpc.PackageServiceS
         }
         for _ in range(2):
             yield backup_pb.BackupResponse(member="data.mdb", data=DATA, total_bytes=2 * len(DATA))
-            self.go_on.wait(20)
+            self.go_on.wait(PATIENCE_S)
         yield backup_pb.BackupResponse(member="manifest.json", data=json.dumps(manifest).encode())
 
     def _end(self) -> None:
