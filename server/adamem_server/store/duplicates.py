@@ -154,7 +154,7 @@ def forget_absorbed(
     """
     gone = [(n, each) for n, each in _entries(batch, number, row) if each.slot.id in slot_ids]
     for ordinal, absorbed in gone:
-        batch.delete_absorbed(number, absorbed.row, trace)
+        batch.trail(number).delete_absorbed(absorbed.row, trace)
         remove_absorbed(batch, number, row, ordinal)
     return len(gone)
 

@@ -171,6 +171,8 @@ class Trail:
         self._n_versions = self._n_bytes = self._n_superseded = 0
         # The rows of slots that others have absorbed, read where they are asked for.
         self._absorbed_rows: set[int] | None = None
+        # The rows of which `delete_absorbed` has still to delete what they have absorbed; None: it is not under way.
+        self._emptied: list[int] | None = None
 
     def replaced(
         self, row: int, old: Slot, new: Slot, values: bytes, cue_values: bytes, at: int, ending: Ending
@@ -277,6 +279,28 @@ class Trail:
                 before = version
         self._watch(before)
         return n_erased
+
+    def delete_absorbed(self, row: int, trace: Trace) -> None:
+        """Remove what a row has absorbed, and what that had, if no version has it; `trace` stays of their history.
+
+        Slots that absorbed one another may be a chain of any length: it is gone through, and calls do not nest with it.
+        """
+        if self._emptied is not None:
+            # Called by `erase` below: with the last version of a slot goes what it had absorbed in that row.
+            self._emptied.append(row)
+            return
+        self._emptied = [row]
+        while self._emptied:
+            prefix = keys.row_key(self._number, self._emptied.pop())
+            for key, value in list(self._batch.scan("absorbed", prefix, prefix)):
+                absorbed = decode_absorbed(value)
+                self._batch.delete("absorbed", key)
+                # One that is there again has its history.
+                if trace is not Trace.HISTORY and self._batch.row(self._number, absorbed.slot.id) is None:
+                    self.erase(absorbed.slot.id, also_held=trace is Trace.NOTHING_AT_ALL)
+                if not self.keeps(absorbed.slot.id, absorbed.row):
+                    self._emptied.append(absorbed.row)
+        self._emptied = None
 
     def forget_summaries(self, sources: AbstractSet[str]) -> int:
         """Forget the versions, also those that snapshots hold, that sum up any of some slots. How many went."""
@@ -415,7 +439,7 @@ class Trail:
             values = (value for _, value in self._batch.scan("absorbed", prefix, prefix))
             self._absorbed_rows = {decode_absorbed(value).row for value in values}
         if version.row not in self._absorbed_rows:
-            self._batch.delete_absorbed(self._number, version.row, trace)
+            self.delete_absorbed(version.row, trace)
 
     def _limit(self, slot_id: str) -> None:
         """Forget the oldest versions beyond those that the history keeps; that of a superseded slot does not count."""

@@ -17,7 +17,6 @@ from adamem_server.store.archive import Archive
 from adamem_server.store.codec import Change, Head, Learning, Request
 from adamem_server.store.cue_rows import cue_key
 from adamem_server.store.data_file import DataFile
-from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.environment import Environment, ReadTransaction
 from adamem_server.store.generations import Spaces, read_generations
 from adamem_server.store.history import Trail
@@ -485,7 +484,7 @@ class WriteBatch(ReadView):
         trail = self.trail(number)
         trail.removed(row, slot, at or slot.updated_at, trace)
         if trace is not Trace.ABSORBED and "absorbed" not in absent and not trail.keeps(slot.id, row):
-            self.delete_absorbed(number, row, trace)
+            trail.delete_absorbed(row, trace)
         return self._remove_slot(number, row, slot, absent)
 
     def supersede_slot(self, number: int, row: int, slot: Slot, *, end: int, newer: str) -> None:
@@ -631,18 +630,6 @@ class WriteBatch(ReadView):
             return
         self._txn.delete(keys.pair_row_key(number, row, pair), db=self._tables["pair_rows"])
         self._put_pair(number, pair, replace(stored, helped=helped, unhelpful=unhelpful))
-
-    def delete_absorbed(self, number: int, row: int, trace: Trace) -> None:
-        """Remove what a row has absorbed, and what that had, if no version has it; `trace` stays of their history."""
-        prefix, trail = keys.row_key(number, row), self.trail(number)
-        for key, value in list(self.scan("absorbed", prefix, prefix)):
-            absorbed = decode_absorbed(value)
-            self._txn.delete(key, db=self._tables["absorbed"])
-            # One that is there again has its history.
-            if trace is not Trace.HISTORY and self.row(number, absorbed.slot.id) is None:
-                trail.erase(absorbed.slot.id, also_held=trace is Trace.NOTHING_AT_ALL)
-            if not trail.keeps(absorbed.slot.id, absorbed.row):
-                self.delete_absorbed(number, absorbed.row, trace)
 
     def _gather(self, table: str, key: bytes, value: bytes) -> None:
         self._puts.setdefault(table, []).append((key, value))

@@ -7,14 +7,18 @@ import pytest
 
 from adamem_server.errors import SlotNotFoundError
 from adamem_server.lifecycle.erasure import Erasure
+from adamem_server.memory.merging import MergeJob
 from adamem_server.store.history import all_superseded
 from adamem_server.store.version_types import Trace
-from adamem_server.types import NamespaceSpec
+from adamem_server.types import DuplicateKind, DuplicatePair, NamespaceSpec, SlotInput
 from tests.unit.lifecycle.test_snapshots import World, operations
 from tests.unit.memory.archives import archive
 from tests.unit.memory.engines import Lab
 
 SECOND = 1_000_000
+# More than Python lets calls nest.
+LONG_CHAIN = 1_500
+MERGED_BY = "01ARZ3NDEKTSV4RRFFQ69G5FAZ"
 
 
 @pytest.fixture
@@ -429,4 +433,55 @@ def test_what_undoes_brought_back_is_erased_where_snapshots_had_it_absorbed(worl
     assert b"THING one!" not in data
     world.restore("merged")
     assert absorbed(world, survivor) == []
+    world.check()
+
+
+def absorb(world: World, pairs: list[tuple[str, str]]) -> None:
+    """Let slots absorb others, (survivor, absorbed) one after the other, as a job does."""
+    parts = world.lab.engine.parts
+    namespace = world.lab.engine.get_namespace("ann").namespace
+    found = [DuplicatePair(*pair, DuplicateKind.EXACT, 1.0) for pair in pairs]
+    job = MergeJob(parts.registry, namespace, found, world.lab.now, job_id=MERGED_BY, threshold=0.9, scope=())
+    assert parts.writer.submit(job).result().n_left_out == 0
+
+
+@pytest.mark.parametrize("history_versions", [0, 2])
+def test_a_chain_of_any_length_comes_back_and_goes_at_once(world: World, history_versions: int) -> None:
+    lab = world.lab
+    lab.engine.update_namespace("ann", description=None, ef_search=None, history_versions=history_versions)
+    ids = lab.put("ann", *["thing before"] * LONG_CHAIN)
+    lab.now += SECOND
+    lab.engine.update("ann", [SlotInput(id=slot_id, content="thing one") for slot_id in ids])
+    pairs = list(zip(ids[1:], ids, strict=False))
+    absorb(world, pairs)
+    world.clone("bob")
+    assert lab.contents("bob") == lab.contents("ann") == ["thing one"]
+    undone = world.done(world.lifecycle.undo_deduplicate("ann", job_id=MERGED_BY))
+    assert undone.result == {"n_restored": LONG_CHAIN - 1, "n_left_out": 0}
+    assert list(world.state()) == ids
+    absorb(world, pairs)
+    for name in ("ann", "bob"):
+        lab.engine.delete_slots(name, slot_ids=[ids[-1]])
+    assert n_absorbed(world) == 0
+    with lab.store.read() as view:
+        assert not list(view.scan("versions", b"", b""))
+    world.check()
+
+
+def test_a_chain_of_slots_that_were_there_again_goes_at_once(world: World) -> None:
+    """Each was deleted with a history when it had absorbed the one before, and was stored anew in another row."""
+    lab = world.lab
+    lab.engine.update_namespace("ann", description=None, ef_search=None, history_versions=2)
+    (last,) = lab.put("ann", "thing one")
+    for _ in range(LONG_CHAIN // 4):
+        (survivor,) = lab.put("ann", "thing one")
+        absorb(world, [(survivor, last)])
+        lab.engine.delete_slots("ann", slot_ids=[survivor], trace=Trace.HISTORY)
+        lab.engine.update("ann", [SlotInput(id=survivor, content="thing one")])
+        last = survivor
+    assert n_absorbed(world) == LONG_CHAIN // 4
+    lab.engine.delete_slots("ann", slot_ids=[last])
+    assert n_absorbed(world) == 0
+    with lab.store.read() as view:
+        assert not list(view.scan("versions", b"", b""))
     world.check()
