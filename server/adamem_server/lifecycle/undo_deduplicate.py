@@ -9,7 +9,8 @@ from adamem_server.memory.merging import RestoreJob, Vectors
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.writer import Writer
 from adamem_server.store.duplicates import absorbed_by, last_merge, merge
-from adamem_server.store.slot_store import SlotStore
+from adamem_server.store.jobs import put_checkpoint
+from adamem_server.store.slot_store import SlotStore, WriteBatch
 from adamem_server.types import Absorbed, DuplicatePair, JsonObject, Namespace
 
 _CHUNK: Final = 50
@@ -18,7 +19,8 @@ _CHUNK: Final = 50
 class UndoDeduplicate:
     """Restores absorbed slots with their ids, times and vectors; their vectors are made anew if the model is another.
 
-    The checkpoint is how many were restored and left out: those whose survivor is gone, or whose id is in use again.
+    The checkpoint is how many were restored, stored by the transactions that restore them. Left out are those whose
+    survivor is gone, or whose id is in use again: a run that is taken up tries, and counts, all that are not restored.
     """
 
     name = "undo_deduplicate"
@@ -38,18 +40,21 @@ class UndoDeduplicate:
         assert job.namespace is not None
         merged_by = str(job.params.get("job_id", ""))
         pairs = self._of_job(job.namespace, merged_by) if merged_by else self._of_slot(job)
-        n_restored, n_left_out = (int(job.checkpoint.get(name, 0)) for name in ("n_restored", "n_left_out"))
-        n_total = len(pairs)
-        for start in range(0, n_total, _CHUNK):
+        n_restored, n_left_out = int(job.checkpoint.get("n_restored", 0)), 0
+        n_total = n_restored + len(pairs)
+        for start in range(0, len(pairs), _CHUNK):
             chunk = pairs[start : start + _CHUNK]
             vectors = self._new_vectors(job.namespace, [pair for _, pair in chunk])
+
+            def note(batch: WriteBatch, n_done: int, before: int = n_restored) -> None:
+                put_checkpoint(batch, job.id, {"n_restored": before + n_done})
+
             restore = RestoreJob(
-                self._registry, job.namespace, chunk, self._now(), merged_by=merged_by, new_vectors=vectors
+                self._registry, job.namespace, chunk, self._now(), merged_by=merged_by, new_vectors=vectors, note=note
             )
             done = self._writer.submit(restore).result()
             n_restored, n_left_out = n_restored + done.n_done, n_left_out + done.n_left_out
-            checkpoint = {"n_restored": n_restored, "n_left_out": n_left_out}
-            job.progress(start + len(chunk), n_total, checkpoint=checkpoint)
+            job.progress(n_restored + n_left_out, n_total, checkpoint={"n_restored": n_restored})
         return {"n_restored": n_restored, "n_left_out": n_left_out}
 
     def _of_job(self, namespace: Namespace, job_id: str) -> list[tuple[int, DuplicatePair]]:

@@ -163,7 +163,7 @@ class RestoreJob(_RowsJob):
 
     Left out are those whose survivor is gone, and with it what it had absorbed, those whose id is in use again, and
     those of another model without `new_vectors`, by id. `pairs` come with their places in the list of the job
-    `merged_by`, from which they are taken ("": in none).
+    `merged_by`, from which they are taken ("": in none). `note` is called in the transaction with how many came back.
     """
 
     def __init__(
@@ -175,11 +175,19 @@ class RestoreJob(_RowsJob):
         *,
         merged_by: str,
         new_vectors: Mapping[str, Vectors],
+        note: Callable[[WriteBatch, int], None],
     ) -> None:
         super().__init__(registry, namespace, [pair for _, pair in pairs], now)
         self._places = {(pair.survivor_id, pair.duplicate_id): n for n, pair in pairs}
         self._merged_by = merged_by
         self._new_vectors = new_vectors
+        self._note = note
+
+    def run(self, batch: WriteBatch) -> Merged:
+        """See `Job.run`."""
+        restored = super().run(batch)
+        self._note(batch, restored.n_done)
+        return restored
 
     def _step(self, rows: "_Rows", pair: DuplicatePair) -> bool:
         batch, number = rows.batch, rows.namespace.number

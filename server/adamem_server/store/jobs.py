@@ -1,12 +1,13 @@
 """The jobs of the server as stored: one record each, in the order of their ids, which is that of their age."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ulid import ULID
 
 from adamem_server.store import codec, job_codec
 from adamem_server.store.slot_store import ReadView, WriteBatch
-from adamem_server.types import Job
+from adamem_server.types import Job, JsonObject
 
 _TABLE = "jobs"
 
@@ -30,6 +31,13 @@ def read_jobs(view: ReadView, before: str = "") -> Iterator[Job]:
 def put_job(batch: WriteBatch, job: Job) -> None:
     """Store a job, new or changed."""
     batch.put(_TABLE, codec.slot_id_bytes(job.id), job_codec.encode_job(job))
+
+
+def put_checkpoint(batch: WriteBatch, job_id: str, checkpoint: JsonObject) -> None:
+    """Let a job go on from here when it is taken up again: in the transaction that did what is told."""
+    job = read_job(batch, job_id)
+    if job is not None:
+        put_job(batch, replace(job, checkpoint=checkpoint))
 
 
 def delete_job(batch: WriteBatch, job_id: str) -> None:

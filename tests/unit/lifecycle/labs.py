@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event
 
 from adamem_server.lifecycle.job_runner import JobRunner
 from adamem_server.lifecycle.jobs import JobInterruptedError, JobKind, JobSettings, RunningJob
@@ -53,6 +54,34 @@ class StoppedAtCheckpoint:
         def stopped(n_done: int, n_total: int, *, checkpoint: JsonObject | None = None) -> None:
             progress(n_done, n_total, checkpoint=checkpoint)
             if checkpoint is not None:
+                raise JobInterruptedError
+
+        job.progress = stopped  # type: ignore[method-assign]
+        return self._kind.run(job)
+
+
+class StoppedAtStep:
+    """A kind whose job is told to stop when it tells its progress for the `nth` time.
+
+    `told`: behind that. Else before it, as by a kill: what it would tell is not on disk.
+    """
+
+    def __init__(self, kind: JobKind, nth: int, *, told: bool) -> None:
+        self.name, self.unit = kind.name, kind.unit
+        self.is_stopped = Event()
+        self._kind = kind
+        self._left = nth
+        self._told = told
+
+    def run(self, job: RunningJob) -> JsonObject:
+        progress = job.progress
+
+        def stopped(n_done: int, n_total: int, *, checkpoint: JsonObject | None = None) -> None:
+            self._left -= 1
+            if self._left or self._told:
+                progress(n_done, n_total, checkpoint=checkpoint)
+            if self._left == 0:
+                self.is_stopped.set()
                 raise JobInterruptedError
 
         job.progress = stopped  # type: ignore[method-assign]

@@ -27,9 +27,9 @@ from adamem_server.types import (
     TaughtPair,
     VectorType,
 )
-from tests.patience import wait_until
+from tests.patience import PATIENCE_S, wait_until
+from tests.unit.lifecycle.labs import StoppedAtStep, runner
 from tests.unit.lifecycle.labs import ended as end_of
-from tests.unit.lifecycle.labs import runner
 from tests.unit.memory.engines import Lab, WordEmbedder
 
 PEANUTS = "Ann is allergic to peanuts"
@@ -322,6 +322,27 @@ def test_a_run_that_was_stopped_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatc
     assert lab.contents("ns") == texts
     run(lab, "undo_deduplicate", job_id=job.id)
     assert everything(lab) == before
+
+
+@pytest.mark.parametrize("by", ["job_id", "slot_id"])
+@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_an_undo_that_was_stopped_counts_each_slot_once(lab: Lab, by: str, told: bool, nth: int) -> None:
+    survivor, *others = lab.put("ns", *[PEANUTS] * 121)
+    merged = run(lab)
+    taken = [SlotInput(id=slot_id, content="of the client's own") for slot_id in others[::10]]
+    lab.engine.update("ns", taken)
+    stopped = StoppedAtStep(kinds(lab)[1], nth, told=told)
+    with runner(lab, stopped) as jobs:
+        params = {by: merged.id if by == "job_id" else survivor}
+        job = jobs.submit("undo_deduplicate", namespace="ns", params=params)
+        assert stopped.is_stopped.wait(PATIENCE_S)
+    lab.restart()
+    with runner(lab, *kinds(lab)) as jobs:
+        done = end_of(jobs, job)
+    assert done.result == {"n_restored": 108, "n_left_out": 12}
+    assert (done.n_done, done.n_total) == (120, 120)
+    assert {view.slot.id for view in lab.slots("ns")} == {survivor, *others}
 
 
 @pytest.mark.parametrize("vector_type", VectorType)
