@@ -10,6 +10,7 @@ import pytest
 import adamem
 from adamem_server.adapt.adapter import Adapter
 from adamem_server.store.slot_store import SlotStore
+from adamem_server.store.teaching import pairs_of, read_adapters, read_learning, read_pairs
 from tests.integration.process import ServerProcess
 
 NAMESPACE = "crash"
@@ -67,20 +68,20 @@ def check_files(data_dir: Path, ledger: Ledger) -> None:
             namespace = view.find_namespace(NAMESPACE)
             assert namespace is not None
             number = namespace.number
-            pairs = dict(view.pairs(number))
-            learning = view.learning(number)
+            pairs = dict(read_pairs(view, number))
+            learning = read_learning(view, number)
             assert learning.n_pairs == len(pairs)
             assert max(pairs, default=0) < learning.next_pair
             for each, pair in pairs.items():
                 for row in (*pair.helped, *pair.unhelpful):
                     slot = view.slot(number, row)
                     assert slot is not None, "a pair names a slot that is gone"
-                    assert each in view.pairs_of(number, row)
+                    assert each in pairs_of(view, number, row)
             queries = {pair.query for pair in pairs.values()}
             gone = ledger.deleted | ledger.open
             assert {query for query, slot_id in ledger.taught.items() if slot_id not in gone} <= queries
             assert not {query for query, slot_id in ledger.taught.items() if slot_id in ledger.deleted} & queries
-            versions = {version.version: data for version, data in view.adapters(number)}
+            versions = {version.version: data for version, data in read_adapters(view, number)}
             assert all(Adapter.from_bytes(data).version == version for version, data in versions.items())
             assert namespace.adapter_version in {0, *versions}
             assert learning.next_version > max(versions, default=0)

@@ -17,6 +17,7 @@ from adamem_server.memory.importance import chosen_to_archive, retained_importan
 from adamem_server.memory.marking import ArchiveJob
 from adamem_server.memory.parts import EngineParts
 from adamem_server.store.archive import slots_with_use
+from adamem_server.store.teaching import read_pairs
 from adamem_server.types import JsonObject, Namespace
 
 # Slots of one view, some five milliseconds of work; and of one transaction, which other writes wait for.
@@ -115,7 +116,7 @@ class _Run:
         namespace, pages = self._namespace, [np.empty(0, _FOUND)]
         with self._parts.store.read() as view:
             helped: dict[int, int] = {}
-            for _, pair in view.pairs(namespace.number):
+            for _, pair in read_pairs(view, namespace.number):
                 for row in () if pair.is_cue else pair.helped:
                     helped[row] = helped.get(row, 0) + 1
         after = 0

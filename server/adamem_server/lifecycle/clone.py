@@ -20,12 +20,13 @@ from adamem_server.memory.forms import plan_forms, settle_forms
 from adamem_server.memory.parts import EngineParts
 from adamem_server.policies import NO_DUPLICATE_POLICY
 from adamem_server.store import keys
-from adamem_server.store.codec import Head, encode_adapter, encode_pair
+from adamem_server.store.codec import Head
 from adamem_server.store.duplicates import absorbed_by, put_absorbed
 from adamem_server.store.history import set_cue_rows
 from adamem_server.store.slot_store import ReadView, WriteBatch
 from adamem_server.store.snapshot_types import Snapshot
 from adamem_server.store.snapshots import State, copy_of, ended_since, put_copy, state_at
+from adamem_server.store.teaching import copy_taught
 from adamem_server.types import Absorbed, Job, JsonObject, Namespace
 
 _COPY_SLOTS: Final = 250
@@ -173,32 +174,6 @@ def _absorbed(
                 found.append((row, ordinal, each))
                 rows.append(each.row)
     return found
-
-
-def copy_taught(batch: WriteBatch, number: int, to: int) -> None:
-    """What a namespace was taught and learned, for a copy of it: of its slots that the copy has, by the rows there.
-
-    Bounded by settings of the server.
-    """
-
-    def moved(rows: tuple[int, ...]) -> tuple[int, ...]:
-        slots = (batch.slot(number, row) for row in rows)
-        there = (None if slot is None else batch.row(to, slot.id) for slot in slots)
-        return tuple(row for row in there if row is not None)
-
-    n_lost = 0
-    for pair, taught in list(batch.pairs(number)):
-        helped, unhelpful = moved(taught.helped), moved(taught.unhelpful)
-        if not helped and not unhelpful:
-            n_lost += 1
-            continue
-        batch.put("pairs", keys.pair_key(to, pair), encode_pair(replace(taught, helped=helped, unhelpful=unhelpful)))
-        for row in {*helped, *unhelpful}:
-            batch.put("pair_rows", keys.pair_row_key(to, row, pair), b"")
-    if batch.get("learning", keys.number_key(number)) is not None:
-        batch.put_learning(to, batch.learning(number).with_pairs(-n_lost))
-    for version, data in list(batch.adapters(number)):
-        batch.put("adapters", keys.adapter_key(to, version.version), encode_adapter(version, data))
 
 
 def _hidden(job_id: str) -> str:

@@ -51,6 +51,7 @@ from adamem_server.policies import NO_CONSOLIDATION, NO_DUPLICATE_POLICY, Consol
 from adamem_server.store.bulk import StoredSlots, read_rows, read_slots
 from adamem_server.store.codec import Learning
 from adamem_server.store.slot_store import ReadView, SlotStore
+from adamem_server.store.teaching import read_adapter, read_learning, read_pairs
 from adamem_server.types import AdapterVersion, FloatVector, Namespace, TaughtPair, VectorType
 
 # Slots of one view: some 20 ms.
@@ -138,7 +139,7 @@ class Export:
                     # All that follows is of the moment of this view.
                     amendments = dict(single_slots(self._shown(read_rows(view, self._namespace, sorted(changed)))))
                     namespace = view.namespace(number)
-                    learning = view.learning(number)
+                    learning = read_learning(view, number)
                     pairs = self._pairs(view)
                     adapter = None if namespace is None else _serving(view, namespace)
             after = found.rows[-1] if found.rows else after
@@ -194,7 +195,7 @@ class Export:
 
         taught = (
             (number, pair, named(pair.helped), named(pair.unhelpful))
-            for number, pair in view.pairs(self._namespace.number)
+            for number, pair in read_pairs(view, self._namespace.number)
         )
         return [
             (number, _packaged_pair(pair, helped, unhelpful), pair.vector)
@@ -277,7 +278,7 @@ class _JournalCutError(Exception):
 
 def _serving(view: ReadView, namespace: Namespace) -> tuple[AdapterVersion, bytes] | None:
     """The adapter that queries pass through; None where there is none, or it is not of the namespace's encoder."""
-    stored = view.adapter(namespace.number, namespace.adapter_version)
+    stored = read_adapter(view, namespace.number, namespace.adapter_version)
     if stored is None:
         return None
     try:

@@ -30,6 +30,7 @@ from adamem_server.store.staging import (
     read_staging,
 )
 from adamem_server.store.summaries import summaries_of, told
+from adamem_server.store.teaching import put_adapter, put_learning, read_pairs, teach
 from adamem_server.types import Access, AdapterVersion, FloatVector, Namespace, Slot, TaughtPair
 
 # Slots of one step of a merge, which writers of other namespaces wait for: some ten milliseconds.
@@ -91,7 +92,7 @@ class TeachJob(UnseenJob):
     def run(self, batch: WriteBatch) -> int:
         """See `Job.run`."""
         for pair in self._pairs:
-            batch.teach(self._number, pair)
+            teach(batch, self._number, pair)
         return len(self._pairs)
 
 
@@ -133,10 +134,10 @@ class PublishJob:
         batch.put_namespace(self._namespace)
         batch.put_head(number, self._head)
         plan_forms(batch, replace(self._namespace, duplicates=NO_DUPLICATE_POLICY), self._namespace)
-        batch.put_learning(number, self._learning)
+        put_learning(batch, number, self._learning)
         if self._adapter is not None:
             version, data = self._adapter
-            batch.put_adapter(number, version, data, 1, version.version)
+            put_adapter(batch, number, version, data, 1, version.version)
         end_staging(batch, number)
         return 0 if existing is None else existing.number
 
@@ -288,14 +289,14 @@ class MergeJob:
         """Take in what feedback taught, where it is not known; cues taught their own when their slots came."""
         if not target.model:
             return
-        known = {(pair.query, pair.time) for _, pair in batch.pairs(target.number)}
+        known = {(pair.query, pair.time) for _, pair in read_pairs(batch, target.number)}
 
         def moved(rows: tuple[int, ...]) -> tuple[int, ...]:
             slots = (batch.slot(self._number, row) for row in rows)
             there = (None if slot is None else batch.row(target.number, slot.id) for slot in slots)
             return tuple(row for row in there if row is not None)
 
-        for _, pair in list(batch.pairs(self._number)):
+        for _, pair in list(read_pairs(batch, self._number)):
             helped, unhelpful = moved(pair.helped), moved(pair.unhelpful)
             if not pair.is_cue and (pair.query, pair.time) not in known and (helped or unhelpful):
-                batch.teach(target.number, replace(pair, helped=helped, unhelpful=unhelpful))
+                teach(batch, target.number, replace(pair, helped=helped, unhelpful=unhelpful))

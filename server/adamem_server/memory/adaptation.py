@@ -11,6 +11,7 @@ from adamem_server.memory.models import Models
 from adamem_server.memory.reading import find_namespace, remaining_s
 from adamem_server.memory.writer import Writer
 from adamem_server.store.slot_store import ReadView, SlotStore
+from adamem_server.store.teaching import read_adapter, read_adapters, read_learning
 from adamem_server.types import AdapterStatus, AdapterVersion, FeedbackResult, Namespace, RequestKey
 
 
@@ -61,7 +62,7 @@ class Adaptation:
         """
         with self._store.read() as view:
             target = find_namespace(view, namespace)
-            learning = view.learning(target.number)
+            learning = read_learning(view, target.number)
             weights = _learned_weights(view, target)
         return AdapterStatus(
             namespace=target.name,
@@ -82,7 +83,7 @@ class Adaptation:
         """
         with self._store.read() as view:
             target = find_namespace(view, namespace)
-            return [version for version, _ in view.adapters(target.number)], target.adapter_version
+            return [version for version, _ in read_adapters(view, target.number)], target.adapter_version
 
     def train_adapter(self, namespace: str, *, wait: bool, deadline_s: float | None = None) -> AdapterStatus:
         """Start a training, and wait for its end if that is wanted.
@@ -120,7 +121,7 @@ class Adaptation:
 def _learned_weights(view: ReadView, namespace: Namespace) -> dict[str, float]:
     """Of the adapter that serves; none where it is damaged, as it does not serve then."""
     try:
-        stored = view.adapter(namespace.number, namespace.adapter_version)
+        stored = read_adapter(view, namespace.number, namespace.adapter_version)
         ranker = None if stored is None else Adapter.from_bytes(stored[1]).ranker
     except DataCorruptError:
         return {}

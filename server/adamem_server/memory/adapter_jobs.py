@@ -19,6 +19,7 @@ from adamem_server.memory.reading import find_namespace
 from adamem_server.memory.writer import UnseenJob
 from adamem_server.store.codec import Request
 from adamem_server.store.slot_store import ReadView, WriteBatch
+from adamem_server.store.teaching import put_adapter, put_learning, read_adapter, read_learning, teach
 from adamem_server.types import (
     AdapterVersion,
     FeedbackResult,
@@ -60,7 +61,7 @@ class FeedbackJob(UnseenJob):
         n_taught = len(helped) + len(unhelpful)
         if n_taught:
             pair = TaughtPair(query=self._query, helped=helped, unhelpful=unhelpful, time=self._now)
-            batch.teach(number, pair)
+            teach(batch, number, pair)
         result = FeedbackResult(n_taught, len(self._helped) + len(self._unhelpful) - n_taught)
         if self._request is not None:
             request = Request(
@@ -104,11 +105,11 @@ class TrainedJob(UnseenJob):
             raise GenerationChangedError(namespace.name)
         if namespace.adapter_version != self._namespace.adapter_version:
             raise AbortedError("another version of the adapter was made to serve during the training")
-        batch.put_learning(number, batch.learning(number).trained(self._report, self._trained_to))
+        put_learning(batch, number, read_learning(batch, number).trained(self._report, self._trained_to))
         changed = namespace
         if self._adapter is not None:
             version = self._adapter.version
-            batch.put_adapter(number, version, self._adapter.data, self._most, keep=version.version)
+            put_adapter(batch, number, version, self._adapter.data, self._most, keep=version.version)
             changed = replace(namespace, adapter_version=version.version)
         elif self._report.outcome is TrainingOutcome.WITHDRAWN:
             changed = replace(namespace, adapter_version=0)
@@ -128,7 +129,7 @@ class RollbackJob(UnseenJob):
         """See `Job.run`. Returns the namespace as it is after it."""
         namespace = find_namespace(batch, self._name)
         if self._version:
-            stored = batch.adapter(namespace.number, self._version)
+            stored = read_adapter(batch, namespace.number, self._version)
             if stored is None:
                 raise AdapterVersionNotFoundError(self._name, self._version)
             if Adapter.from_bytes(stored[1]).model_revision != namespace.model_fingerprint:

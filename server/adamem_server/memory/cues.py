@@ -2,6 +2,7 @@
 
 from adamem_server.memory.columns import SlotChange
 from adamem_server.store.slot_store import WriteBatch
+from adamem_server.store.teaching import pairs_of, read_pair, teach, unteach
 from adamem_server.types import TaughtPair
 
 
@@ -11,9 +12,9 @@ def teach_cue(batch: WriteBatch, number: int, change: SlotChange, now: int) -> N
     after = "" if change.after is None else change.after.cue
     if before == after:
         return
-    for pair in batch.pairs_of(number, change.row) if before else ():
-        stored = batch.pair(number, pair)
+    for pair in pairs_of(batch, number, change.row) if before else ():
+        stored = read_pair(batch, number, pair)
         if stored is not None and stored.is_cue:
-            batch.unteach(number, pair)
+            unteach(batch, number, pair)
     if after.strip():
-        batch.teach(number, TaughtPair(query=after, helped=(change.row,), unhelpful=(), time=now, is_cue=True))
+        teach(batch, number, TaughtPair(query=after, helped=(change.row,), unhelpful=(), time=now, is_cue=True))

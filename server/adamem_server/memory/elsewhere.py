@@ -10,6 +10,7 @@ from adamem_server.errors import DataCorruptError
 from adamem_server.memory.signals import SIGNALS
 from adamem_server.memory.taught import OnDamage
 from adamem_server.store.slot_store import ReadView
+from adamem_server.store.teaching import read_adapter, read_learning, taught_namespaces
 
 # The namespaces that are asked, those that were trained last.
 _MOST: Final = 64
@@ -27,14 +28,14 @@ def seen_elsewhere(view: ReadView, number: int, on_damage: OnDamage) -> Seen:
     """
     total = Seen.nothing(len(SIGNALS))
     found: list[tuple[int, int, int]] = []
-    for other in view.taught():
+    for other in taught_namespaces(view):
         try:
             found += _trained(view, other) if other != number else ()
         except DataCorruptError as error:
             on_damage(view, other, error)
     for _, other, version in sorted(found, reverse=True)[:_MOST]:
         try:
-            stored = view.adapter(other, version)
+            stored = read_adapter(view, other, version)
         except DataCorruptError as error:
             on_damage(view, other, error)
             continue
@@ -46,7 +47,7 @@ def seen_elsewhere(view: ReadView, number: int, on_damage: OnDamage) -> Seen:
 
 def _trained(view: ReadView, number: int) -> list[tuple[int, int, int]]:
     """(time of its last training, number, version that serves) of a namespace, if one does."""
-    namespace, report = view.namespace(number), view.learning(number).report()
+    namespace, report = view.namespace(number), read_learning(view, number).report()
     if namespace is None or report is None or not namespace.adapter_version:
         return []
     return [(report.finished_at, number, namespace.adapter_version)]

@@ -23,6 +23,7 @@ from adamem_server.store.generations import all_generations, put_vectors, stale_
 from adamem_server.store.keys import row_key
 from adamem_server.store.slot_store import SlotStore, WriteBatch
 from adamem_server.store.staging import all_staging
+from adamem_server.store.teaching import forget_pair_vectors, read_adapter
 from adamem_server.types import FloatVector, Namespace, Slot
 
 Place: TypeAlias = Literal["next", "former"]
@@ -281,12 +282,12 @@ class SwitchJob:
             model=target.model,
             model_fingerprint=target.model_fingerprint,
             dim=target.dim,
-            adapter_version=version if version and batch.adapter(number, version) is not None else 0,
+            adapter_version=version if version and read_adapter(batch, number, version) is not None else 0,
         )
         spaces.put("next", None)
         spaces.put("former", served if self._expires_at else None)
         batch.put_namespace(changed)
-        batch.forget_pair_vectors(number)
+        forget_pair_vectors(batch, number)
         batch.archive(number).recount_cues(target.space)
         before, after = (vector_bytes(dim, namespace.vector_type) for dim in (namespace.dim, target.dim))
         n_bytes = head.n_bytes + after * (head.n_slots + target.n_cues) - before * (head.n_slots + head.n_cues)

@@ -35,6 +35,7 @@ from adamem_server.memory.training import Trained, Training
 from adamem_server.memory.writer import Writer
 from adamem_server.store.codec import Learning
 from adamem_server.store.slot_store import SlotStore, WriteBatch
+from adamem_server.store.teaching import put_pair_vector, read_learning, taught_namespaces, unteach
 from adamem_server.types import FloatVector, Namespace, TaughtPair, TrainingOutcome, TrainingReport
 
 # Texts that are embedded together: some 20 ms of a core, behind whatever else is asked of the encoder.
@@ -159,9 +160,9 @@ class Learner:
     def _look_back(self) -> None:
         """What was taught and not learned before the last stop."""
         with self._store.read() as view:
-            for number in view.taught():
+            for number in taught_namespaces(view):
                 try:
-                    if self._is_due(view.learning(number)):
+                    if self._is_due(read_learning(view, number)):
                         self.notice(number)
                 except DataCorruptError as error:
                     self._damage(view, number, error)
@@ -190,7 +191,7 @@ class Learner:
         """Keep the pairs of a namespace in order, and train it if it is time; None where nothing came of it."""
         with self._store.read() as view:
             namespace = view.namespace(number)
-            learning = view.learning(number)
+            learning = read_learning(view, number)
         if namespace is None:
             if asked:
                 raise NamespaceNotFoundError(str(number))
@@ -271,7 +272,7 @@ class Learner:
 
             def work(batch: WriteBatch) -> None:
                 for pair in gone:
-                    batch.unteach(number, pair)
+                    unteach(batch, number, pair)
 
             self._writer.submit(StoreJob(work, frees=True)).result()
 
@@ -295,7 +296,7 @@ class Learner:
             if present is not None and present.vector_space != namespace.vector_space:
                 raise GenerationChangedError(namespace.name)
             for (pair, query), vector in zip(pairs, vectors, strict=True):
-                batch.put_pair_vector(number, pair, query, vector)
+                put_pair_vector(batch, number, pair, query, vector)
 
         self._writer.submit(StoreJob(work, frees=False)).result()
 

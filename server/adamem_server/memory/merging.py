@@ -24,6 +24,7 @@ from adamem_server.store.codec import Change, decode_vectors
 from adamem_server.store.history import read_history, superseded_by, superseded_version
 from adamem_server.store.keys import MAX_ROW, row_key
 from adamem_server.store.slot_store import ReadView, WriteBatch
+from adamem_server.store.teaching import pairs_of, read_pair, teach, unteach
 from adamem_server.store.version_types import Trace
 from adamem_server.types import Absorbed, Access, DuplicatePair, FloatVector, Namespace, Slot
 
@@ -296,13 +297,13 @@ class _Rows:
     def move_pairs(self, row: int, to: int) -> None:
         """What was taught of a row is taught of another one."""
         number = self.namespace.number
-        for pair in self.batch.pairs_of(number, row):
-            taught = self.batch.pair(number, pair)
+        for pair in pairs_of(self.batch, number, row):
+            taught = read_pair(self.batch, number, pair)
             if taught is None:
                 continue
             helped, unhelpful = (_moved(rows, row, to) for rows in (taught.helped, taught.unhelpful))
-            self.batch.unteach(number, pair)
-            self.batch.teach(number, replace(taught, helped=helped, unhelpful=unhelpful))
+            unteach(self.batch, number, pair)
+            teach(self.batch, number, replace(taught, helped=helped, unhelpful=unhelpful))
 
     def move_superseded(self, slot: Slot, to: Slot) -> None:
         """What a slot had superseded is superseded by another one."""

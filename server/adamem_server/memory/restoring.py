@@ -16,6 +16,7 @@ from adamem_server.memory.indexes import VectorIndex, new_index, open_index
 from adamem_server.memory.policy import lexical_text
 from adamem_server.store.archive import archive_count, archived_rows, is_listed
 from adamem_server.store.slot_store import ReadView, SlotStore, VectorTable
+from adamem_server.store.teaching import read_adapter
 from adamem_server.types import Namespace, Slot
 
 # Below this many slots a rebuild from the store is as quick as loading a file.
@@ -121,7 +122,7 @@ def load_adapter(store: SlotStore, namespace: Namespace, version: int) -> Adapte
         return None
     try:
         with store.read() as view:
-            stored = view.adapter(namespace.number, version)
+            stored = read_adapter(view, namespace.number, version)
         if stored is None:
             return None
         adapter = Adapter.from_bytes(stored[1])

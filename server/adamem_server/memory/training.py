@@ -18,6 +18,7 @@ from adamem_server.memory.signals import SIGNALS
 from adamem_server.memory.taught import OnDamage, taught_pairs
 from adamem_server.memory.trial import Trial, TrialStoppedError
 from adamem_server.store.slot_store import SlotStore
+from adamem_server.store.teaching import read_adapter, read_learning
 from adamem_server.types import AdapterVersion, FloatVector, Namespace, TaughtPair, TrainingOutcome, TrainingReport
 
 # No more pairs than these newest are judged: older ones are learned from by every candidate.
@@ -102,7 +103,7 @@ class Training:
         """Train, judge, and make the new version if it is good; None if it was stopped. Writes nothing."""
         started, cpu = time.perf_counter(), time.thread_time()
         with self._store.read() as view:
-            learning = view.learning(self._namespace.number)
+            learning = read_learning(view, self._namespace.number)
             numbered = taught_pairs(view, self._namespace.number, self._on_damage)
         stored = [pair for _, pair in numbered]
         # Pairs that came behind those that were given vectors for this training are learned by the next.
@@ -236,7 +237,7 @@ class Training:
         if serving is None:
             return False
         with self._store.read() as view:
-            stored = view.adapter(self._namespace.number, serving.version)
+            stored = read_adapter(view, self._namespace.number, serving.version)
         since = 0 if stored is None else stored[0].created_at
         judged = lesson.pairs[len(lesson.pairs) - lesson.n_judged :]
         younger = [pair for pair in judged if pair.time_us > since]

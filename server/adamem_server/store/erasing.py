@@ -15,6 +15,7 @@ from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.generations import read_generations
 from adamem_server.store.history import read_history
 from adamem_server.store.slot_store import OF_NAMESPACE, OF_SPACES, ReadView, WriteBatch
+from adamem_server.store.teaching import read_adapters, read_learning, read_pairs
 
 _ERASING: Final = b"erasing"
 _NUMBER_BYTES: Final = 4
@@ -40,7 +41,7 @@ def count_records(view: ReadView, number: int) -> dict[str, int]:
 def known_counts(view: ReadView, number: int) -> dict[str, int]:
     """The same for the tables whose count is kept."""
     head = view.head(number)
-    n_pairs = view.learning(number).n_pairs
+    n_pairs = read_learning(view, number).n_pairs
     slots = dict.fromkeys(("slots", "vectors", "rows"), head.n_slots)
     history = read_history(view, number)
     versions = dict.fromkeys(("versions", "version_vectors", "version_times"), history.n_versions)
@@ -89,8 +90,10 @@ def forget_adapters(batch: WriteBatch, number: int) -> int:
     namespace = batch.namespace(number)
     if namespace is None:
         return 0
-    oldest = min((pair.time for _, pair in batch.pairs(number)), default=None)
-    gone = [version.version for version, _ in batch.adapters(number) if oldest is None or version.created_at < oldest]
+    oldest = min((pair.time for _, pair in read_pairs(batch, number)), default=None)
+    gone = [
+        version.version for version, _ in read_adapters(batch, number) if oldest is None or version.created_at < oldest
+    ]
     for version in gone:
         batch.delete("adapters", keys.adapter_key(number, version))
     if namespace.adapter_version in gone:

@@ -6,7 +6,6 @@ codecs, and nothing of why something is written.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
@@ -14,23 +13,22 @@ import lmdb
 
 from adamem_server.store import codec, keys
 from adamem_server.store.archive import Archive
-from adamem_server.store.codec import Change, Head, Learning, Request
+from adamem_server.store.codec import Change, Head, Request
 from adamem_server.store.cue_rows import cue_key
 from adamem_server.store.data_file import DataFile
 from adamem_server.store.environment import Environment, ReadTransaction
 from adamem_server.store.generations import Spaces, read_generations
 from adamem_server.store.history import Trail
 from adamem_server.store.summaries import Consolidated, Untold, put_consolidated
+from adamem_server.store.teaching import forget_row
 from adamem_server.store.version_types import Ending, Trace
 from adamem_server.types import (
     NO_ACCESS,
     Access,
-    AdapterVersion,
     Durability,
     FloatVector,
     Namespace,
     Slot,
-    TaughtPair,
     VectorType,
 )
 
@@ -207,44 +205,6 @@ class ReadView:
         """What an idempotent request did, None when it is not known."""
         value = self._txn.get(keys.request_key(number, request_id), db=self._tables["requests"])
         return None if value is None else codec.decode_request(value)
-
-    # What was taught, and the adapters made of it
-
-    def learning(self, number: int) -> Learning:
-        """What a namespace was taught, and how its last training ended."""
-        value = self._txn.get(keys.number_key(number), db=self._tables["learning"])
-        return Learning() if value is None else codec.decode_learning(value)
-
-    def taught(self) -> Iterator[int]:
-        """The numbers of all namespaces that were taught anything."""
-        return (keys.decode_u32(key) for key, _ in self.scan("learning", b"", b""))
-
-    def pairs(self, number: int) -> Iterator[tuple[int, TaughtPair]]:
-        """(pair number, pair) of a namespace, in the order in which they were taught."""
-        prefix = keys.number_key(number)
-        for key, value in self.scan("pairs", prefix, prefix):
-            yield keys.pair_of(key), codec.decode_pair(value)
-
-    def pair(self, number: int, pair: int) -> TaughtPair | None:
-        """One pair."""
-        value = self._txn.get(keys.pair_key(number, pair), db=self._tables["pairs"])
-        return None if value is None else codec.decode_pair(value)
-
-    def pairs_of(self, number: int, row: int) -> list[int]:
-        """The numbers of the pairs that name a row."""
-        prefix = keys.row_key(number, row)
-        return [keys.pair_row_of(key)[1] for key, _ in self.scan("pair_rows", prefix, prefix)]
-
-    def adapter(self, number: int, version: int) -> tuple[AdapterVersion, bytes] | None:
-        """A version of a namespace's adapter and its safetensors file."""
-        value = self._txn.get(keys.adapter_key(number, version), db=self._tables["adapters"])
-        return None if value is None else codec.decode_adapter(version, value)
-
-    def adapters(self, number: int) -> Iterator[tuple[AdapterVersion, bytes]]:
-        """The versions of a namespace's adapter, oldest first."""
-        prefix = keys.number_key(number)
-        for key, value in self.scan("adapters", prefix, prefix):
-            yield codec.decode_adapter(keys.version_of(key), value)
 
     # For the other files of this room, each of which knows tables of its own
 
@@ -510,8 +470,7 @@ class WriteBatch(ReadView):
         if "accesses" not in absent:
             self._txn.delete(key, db=self._tables["accesses"])
         if "pair_rows" not in absent:
-            for pair in self.pairs_of(number, row):
-                self._forget_row(number, pair, row)
+            forget_row(self, number, row)
         if "row_forms" not in absent:
             self.delete_forms(number, row)
         return n_bytes + n_cue_bytes, n_cue_bytes > 0
@@ -562,74 +521,12 @@ class WriteBatch(ReadView):
         access = Access(old.count + count, max(old.accessed_at, accessed_at))
         self._txn.put(key, codec.encode_access(access), db=self._tables["accesses"])
 
-    def put_learning(self, number: int, learning: Learning) -> None:
-        """Store what a namespace was taught, and how its last training ended."""
-        self._txn.put(keys.number_key(number), codec.encode_learning(learning), db=self._tables["learning"])
-
-    def teach(self, number: int, pair: TaughtPair) -> int:
-        """Add a pair; its number."""
-        learning = self.learning(number)
-        self._put_pair(number, learning.next_pair, pair)
-        for row in {*pair.helped, *pair.unhelpful}:
-            self._txn.put(keys.pair_row_key(number, row, learning.next_pair), b"", db=self._tables["pair_rows"])
-        self.put_learning(number, learning.with_pairs(1))
-        return learning.next_pair
-
-    def put_pair_vector(self, number: int, pair: int, query: str, vector: FloatVector) -> None:
-        """Store the vector of a pair's question; nothing when the pair is gone, or asks something else."""
-        stored = self.pair(number, pair)
-        if stored is not None and stored.query == query:
-            self._put_pair(number, pair, replace(stored, vector=vector))
-
-    def forget_pair_vectors(self, number: int) -> None:
-        """Let all pairs get their vectors anew, and count as new: another model serves."""
-        for pair, stored in list(self.pairs(number)):
-            self._put_pair(number, pair, replace(stored, vector=None))
-        self.put_learning(number, self.learning(number).untrained())
-
-    def unteach(self, number: int, pair: int) -> None:
-        """Remove a pair; nothing when it is gone."""
-        stored = self.pair(number, pair)
-        if stored is None:
-            return
-        self._txn.delete(keys.pair_key(number, pair), db=self._tables["pairs"])
-        for row in {*stored.helped, *stored.unhelpful}:
-            self._txn.delete(keys.pair_row_key(number, row, pair), db=self._tables["pair_rows"])
-        self.put_learning(number, self.learning(number).with_pairs(-1))
-
-    def put_adapter(self, number: int, version: AdapterVersion, data: bytes, most: int, keep: int) -> None:
-        """Store a version of an adapter and its safetensors file; of more than `most` the oldest go, but not `keep`."""
-        key = keys.adapter_key(number, version.version)
-        self._txn.put(key, codec.encode_adapter(version, data), db=self._tables["adapters"])
-        prefix = keys.number_key(number)
-        found = [keys.version_of(key) for key, _ in self.scan("adapters", prefix, prefix)]
-        versions = [other for other in found if other not in (version.version, keep)]
-        n_others = most - 1 - (keep not in (0, version.version))
-        for other in versions[: max(len(versions) - max(n_others, 0), 0)]:
-            self._txn.delete(keys.adapter_key(number, other), db=self._tables["adapters"])
-
     def _put_cue_row(self, number: int, row: int, old: Slot | None, new: Slot | None) -> None:
         before, after = (None if slot is None else cue_key(slot) for slot in (old, new))
         if before is not None and before != after:
             self.delete("cue_rows", keys.cue_row_key(number, before, row))
         if after is not None:
             self.put("cue_rows", keys.cue_row_key(number, after, row), b"")
-
-    def _put_pair(self, number: int, pair: int, value: TaughtPair) -> None:
-        self._txn.put(keys.pair_key(number, pair), codec.encode_pair(value), db=self._tables["pairs"])
-
-    def _forget_row(self, number: int, pair: int, row: int) -> None:
-        """Take a row out of a pair; a pair that names none any more goes."""
-        stored = self.pair(number, pair)
-        if stored is None:
-            return
-        helped = tuple(other for other in stored.helped if other != row)
-        unhelpful = tuple(other for other in stored.unhelpful if other != row)
-        if not helped and not unhelpful:
-            self.unteach(number, pair)
-            return
-        self._txn.delete(keys.pair_row_key(number, row, pair), db=self._tables["pair_rows"])
-        self._put_pair(number, pair, replace(stored, helped=helped, unhelpful=unhelpful))
 
     def _gather(self, table: str, key: bytes, value: bytes) -> None:
         self._puts.setdefault(table, []).append((key, value))

@@ -23,6 +23,7 @@ from adamem_server.packages.signature import sign
 from adamem_server.policies import DuplicatePolicyChange
 from adamem_server.store.environment import TABLES
 from adamem_server.store.slot_store import WriteBatch
+from adamem_server.store.teaching import put_adapter, put_learning, put_pair_vector, read_learning, read_pairs
 from adamem_server.types import AdapterVersion, Limits, Scope, SlotInput, SlotKind
 from tests.unit.memory.engines import WORD_DIM, Lab, stored
 
@@ -167,16 +168,16 @@ def teach_adapter(packer: Packer, name: str, version: int = 3) -> None:
 
         namespace = batch.find_namespace(name)
         assert namespace is not None
-        batch.put_adapter(namespace.number, info, data, 8, version)
+        put_adapter(batch, namespace.number, info, data, 8, version)
         batch.put_namespace(replace(namespace, adapter_version=version))
-        for number, pair in list(batch.pairs(namespace.number)):
+        for number, pair in list(read_pairs(batch, namespace.number)):
             vector = random.standard_normal(WORD_DIM).astype(np.float32)
-            batch.put_pair_vector(namespace.number, number, pair.query, vector)
-        learning = batch.learning(namespace.number)
+            put_pair_vector(batch, namespace.number, number, pair.query, vector)
+        learning = read_learning(batch, namespace.number)
         learning = msgspec.structs.replace(
             learning, next_version=version + 1, trained_to=3, outcome="promoted", finished_at=lab.now, version=version
         )
-        batch.put_learning(namespace.number, learning)
+        put_learning(batch, namespace.number, learning)
         return True
 
     lab.engine.parts.writer.submit(StoreJob(work, frees=False)).result()

@@ -15,6 +15,7 @@ from adamem_server.lifecycle.duplicates import Duplicates, PairView
 from adamem_server.lifecycle.jobs import JobInterruptedError
 from adamem_server.lifecycle.undo_deduplicate import UndoDeduplicate
 from adamem_server.memory.merging import MergeJob
+from adamem_server.store.teaching import read_learning, read_pairs
 from adamem_server.types import (
     DuplicateKind,
     Job,
@@ -251,9 +252,9 @@ def test_what_was_taught_of_a_duplicate_is_taught_of_its_survivor(lab: Lab) -> N
         number = view.namespace_number("ns")
         assert number is not None
         row = view.row(number, first)
-        taught = [pair for _, pair in view.pairs(number)]
+        taught = [pair for _, pair in read_pairs(view, number)]
         assert [(pair.query, pair.helped) for pair in taught] == [("What must Ann not eat?", (row,))]
-        assert view.learning(number).n_pairs == 1
+        assert read_learning(view, number).n_pairs == 1
     assert isinstance(taught[0], TaughtPair)
 
 

@@ -21,6 +21,7 @@ from adamem_server.memory.jobs import StoreJob
 from adamem_server.receipt_types import DeletionReceipt
 from adamem_server.store import erasing
 from adamem_server.store.slot_store import WriteBatch
+from adamem_server.store.teaching import put_adapter
 from adamem_server.types import Condition, NamespaceSpec, Operator, QueryMode, Scope, SlotInput
 from tests.patience import PATIENCE_S, wait_until
 from tests.unit.memory.engines import Lab, key, stored
@@ -93,7 +94,7 @@ def test_an_adapter_goes_when_nothing_is_left_that_it_learned_from(lab: Lab, era
     namespace = lab.engine.get_namespace("anna").namespace
     versions = [replace(ADAPTER, version=1, created_at=lab.now - 50), replace(ADAPTER, version=2, created_at=lab.now)]
     for version in versions:
-        change(lab, lambda batch, version=version: batch.put_adapter(namespace.number, version, b"x", 8, 0))
+        change(lab, lambda batch, version=version: put_adapter(batch, namespace.number, version, b"x", 8, 0))
     change(lab, lambda batch: batch.put_namespace(replace(namespace, adapter_version=1)))
     result = erasure.delete_slots("anna", slot_ids=[old], erase=True)
     assert counts(result.receipt)["pairs"] == (2, 1)

@@ -33,6 +33,7 @@ from adamem_server.policies import NO_DUPLICATE_POLICY, DuplicateAction
 from adamem_server.store.bulk import read_slots
 from adamem_server.store.slot_store import SlotStore
 from adamem_server.store.staging import all_staging
+from adamem_server.store.teaching import read_adapter, read_learning, read_pairs
 from adamem_server.types import Condition, NamespaceSpec, Operator, QueryMode, Slot, SlotInput, SlotKind, VectorType
 from tests.unit.lifecycle.packs import MAX_PACKAGE_BYTES, NAME, Packer, fill, pack, sealed, unpack
 from tests.unit.memory.engines import WORD_DIM, WordEmbedder
@@ -63,9 +64,9 @@ def contents(store: SlotStore, name: str) -> dict[str, Any]:
                 (pair.time, pair.weight, pair.is_cue),
                 None if pair.vector is None else pair.vector.tobytes(),
             )
-            for _, pair in view.pairs(namespace.number)
+            for _, pair in read_pairs(view, namespace.number)
         ]
-        learning, head = view.learning(namespace.number), view.head(namespace.number)
+        learning, head = read_learning(view, namespace.number), view.head(namespace.number)
         return {
             "slots": found.slots,
             "accesses": found.accesses,
@@ -77,7 +78,7 @@ def contents(store: SlotStore, name: str) -> dict[str, Any]:
             "pairs": pairs,
             "report": learning.report(),
             "new_pairs": learning.next_pair - 1 - learning.trained_to,
-            "adapter": view.adapter(namespace.number, namespace.adapter_version),
+            "adapter": read_adapter(view, namespace.number, namespace.adapter_version),
             "counts": (head.n_slots, head.n_bytes, head.n_cues),
             "namespace": (
                 namespace.description,
@@ -308,7 +309,7 @@ def test_merging_keeps_the_newer_of_two(packer: Packer) -> None:
     with lab.store.read() as view:
         namespace = view.find_namespace(NAME)
         assert namespace is not None
-        assert [pair.query for _, pair in view.pairs(namespace.number)] == ["which is one?"]
+        assert [pair.query for _, pair in read_pairs(view, namespace.number)] == ["which is one?"]
         head = view.head(namespace.number)
         assert (head.n_slots, head.n_cues) == (4, 1)
     packer.restart()

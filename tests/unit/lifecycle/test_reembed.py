@@ -24,6 +24,7 @@ from adamem_server.lifecycle.reembed import Reembed
 from adamem_server.memory.learning import LearningSettings
 from adamem_server.store import keys
 from adamem_server.store.generations import read_generations
+from adamem_server.store.teaching import read_adapters, read_pairs
 from adamem_server.store.version_types import SlotVersion
 from adamem_server.types import (
     FloatVector,
@@ -406,7 +407,7 @@ def test_an_adapter_is_trained_anew_from_the_pairs_that_taught_it(lab: Lab, life
     wait_until(lambda: namespace(lab).adapter_version == 2)
     assert pair_dims(lab, found) == {OTHER_DIM}
     with lab.store.read() as view:
-        adapters = {version.version: Adapter.from_bytes(data) for version, data in view.adapters(found.number)}
+        adapters = {version.version: Adapter.from_bytes(data) for version, data in read_adapters(view, found.number)}
     assert {version: adapter.model for version, adapter in adapters.items()} == {1: "words", 2: OTHER}
     assert lessons.n_found(lab, "anna", UNHEARD) > before / 2
     with pytest.raises(FailedPreconditionError, match="another model"):
@@ -421,7 +422,7 @@ def test_an_adapter_is_trained_anew_from_the_pairs_that_taught_it(lab: Lab, life
 def pair_dims(lab: Lab, of: Namespace) -> set[int]:
     """The dimensions of the questions' vectors, 0 for none."""
     with lab.store.read() as view:
-        return {0 if pair.vector is None else len(pair.vector) for _, pair in view.pairs(of.number)}
+        return {0 if pair.vector is None else len(pair.vector) for _, pair in read_pairs(view, of.number)}
 
 
 def test_a_namespace_of_a_model_that_is_gone_is_refused_with_the_command_that_mends_it(lab: Lab) -> None:

@@ -12,6 +12,7 @@ from adamem_server.lifecycle.slot_history import VersionView
 from adamem_server.store import keys
 from adamem_server.store.history import read_history
 from adamem_server.store.summaries import summaries_of
+from adamem_server.store.teaching import read_learning, read_pairs
 from adamem_server.types import NamespaceSpec, Scope, Slot, SlotInput, SlotKind
 from tests.unit.lifecycle.labs import ended, runner
 from tests.unit.lifecycle.packs import Packer
@@ -163,8 +164,8 @@ def test_a_copy_of_a_snapshot_was_taught_nothing_of_slots_that_came_later(world:
         number = view.namespace_number("copy")
         assert number is not None
         row = view.row(number, first)
-        assert [(pair.query, pair.helped) for _, pair in view.pairs(number)] == [("which is it?", (row,))]
-        assert view.learning(number).n_pairs == 1
+        assert [(pair.query, pair.helped) for _, pair in read_pairs(view, number)] == [("which is it?", (row,))]
+        assert read_learning(view, number).n_pairs == 1
     lab.engine.delete_slots("copy", slot_ids=[new])
     assert lab.engine.adaptation.get_adapter("copy").n_pairs == 1
     lab.engine.delete_slots("copy", slot_ids=[first])

@@ -23,6 +23,7 @@ from adamem_server.memory.adapter_jobs import NewAdapter, TrainedJob
 from adamem_server.memory.learning import LearningSettings
 from adamem_server.memory.training import Training
 from adamem_server.store.keys import adapter_key, number_key, pair_key
+from adamem_server.store.teaching import put_adapter, read_pairs
 from adamem_server.types import (
     FeedbackResult,
     Namespace,
@@ -236,7 +237,7 @@ def test_an_adapter_that_does_harm_is_withdrawn(lab: Lab) -> None:
     # It is told by the pairs that are younger than it: without those it stays.
     lab.engine.adaptation.rollback_adapter("n", 1)
     late = replace(version, created_at=lab.now + 1)
-    lab.store.write(lambda batch: batch.put_adapter(stored(lab).number, late, data, 8, 1))
+    lab.store.write(lambda batch: put_adapter(batch, stored(lab).number, late, data, 8, 1))
     assert trained(lab).outcome is TrainingOutcome.NOT_BETTER
     assert stored(lab).adapter_version == 1
 
@@ -245,7 +246,7 @@ def test_an_adapter_that_does_harm_is_withdrawn(lab: Lab) -> None:
 def test_an_adapter_that_is_damaged_is_left_out(taught: Lab, data: bytes) -> None:
     bare = n_found(taught, "n", NEW, mode=QueryMode.HYBRID, use_adapter=False)
     (version,), _ = taught.engine.adaptation.list_adapter_versions("n")
-    taught.store.write(lambda batch: batch.put_adapter(stored(taught).number, version, data, 8, 1))
+    taught.store.write(lambda batch: put_adapter(batch, stored(taught).number, version, data, 8, 1))
     taught.restart()
     query = Query(namespaces=("n",), top_k=1, text="ask1", mode=QueryMode.HYBRID)
     assert taught.engine.query(query).adapter_version == 0
@@ -300,7 +301,7 @@ def test_feedback_needs_the_encoder_of_the_namespace(lab: Lab) -> None:
 def queries(lab: Lab, namespace: str = "n") -> list[tuple[str, bool]]:
     number = stored(lab, namespace).number
     with lab.store.read() as view:
-        return [(pair.query, pair.is_cue) for _, pair in view.pairs(number)]
+        return [(pair.query, pair.is_cue) for _, pair in read_pairs(view, number)]
 
 
 def test_a_cue_is_a_pair_as_long_as_it_stands_there(lab: Lab) -> None:

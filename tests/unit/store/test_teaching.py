@@ -10,6 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamem_server.store.slot_store import SlotStore, WriteBatch
+from adamem_server.store.teaching import (
+    pairs_of,
+    put_adapter,
+    put_pair_vector,
+    read_adapters,
+    read_learning,
+    read_pairs,
+    taught_namespaces,
+    teach,
+)
 from adamem_server.types import AdapterVersion, Durability, FloatVector, Slot, TaughtPair, VectorType
 from tests.unit.store.test_codec import ADAPTER, NAMESPACE, SLOT
 
@@ -39,27 +49,27 @@ def pair(query: str, helped: tuple[int, ...], unhelpful: tuple[int, ...] = ()) -
 
 def pairs(store: SlotStore) -> dict[int, tuple[str, tuple[int, ...], tuple[int, ...]]]:
     with store.read() as view:
-        return {number: (each.query, each.helped, each.unhelpful) for number, each in view.pairs(NUMBER)}
+        return {number: (each.query, each.helped, each.unhelpful) for number, each in read_pairs(view, NUMBER)}
 
 
 def test_a_deleted_slot_is_forgotten_by_its_pairs(store: SlotStore) -> None:
-    def teach(batch: WriteBatch) -> None:
+    def work(batch: WriteBatch) -> None:
         put(batch, range(1, 4))
         batch.flush()
-        assert batch.teach(NUMBER, pair("a", (1,), (2,))) == 1
-        assert batch.teach(NUMBER, pair("b", (2,))) == 2
-        assert batch.teach(NUMBER, pair("c", (3,))) == 3
-        assert batch.pairs_of(NUMBER, 2) == [1, 2]
+        assert teach(batch, NUMBER, pair("a", (1,), (2,))) == 1
+        assert teach(batch, NUMBER, pair("b", (2,))) == 2
+        assert teach(batch, NUMBER, pair("c", (3,))) == 3
+        assert pairs_of(batch, NUMBER, 2) == [1, 2]
         batch.delete_slot(NUMBER, 2, slot(2))
-        assert batch.pairs_of(NUMBER, 2) == []
+        assert pairs_of(batch, NUMBER, 2) == []
 
-    store.write(teach)
+    store.write(work)
     assert pairs(store) == {1: ("a", (1,), ()), 3: ("c", (3,), ())}
     with store.read() as view:
-        assert view.learning(NUMBER).n_pairs == 2
-        assert list(view.taught()) == [NUMBER]
+        assert read_learning(view, NUMBER).n_pairs == 2
+        assert list(taught_namespaces(view)) == [NUMBER]
     # The number of a pair that went is not given again.
-    assert store.write(lambda batch: batch.teach(NUMBER, pair("d", (1,)))) == 4
+    assert store.write(lambda batch: teach(batch, NUMBER, pair("d", (1,)))) == 4
 
 
 @given(
@@ -76,7 +86,7 @@ def test_no_pair_names_a_row_that_is_gone(tmp_path_factory, taught, deleted) -> 
             batch.flush()
             for i, (helped, unhelpful) in enumerate(taught):
                 if helped | unhelpful:
-                    batch.teach(NUMBER, pair(str(i), tuple(helped), tuple(unhelpful - helped)))
+                    teach(batch, NUMBER, pair(str(i), tuple(helped), tuple(unhelpful - helped)))
             for row in deleted:
                 batch.delete_slot(NUMBER, row, slot(row))
 
@@ -88,23 +98,23 @@ def test_no_pair_names_a_row_that_is_gone(tmp_path_factory, taught, deleted) -> 
         for number, (_, helped, unhelpful) in left.items():
             assert not gone & {*helped, *unhelpful}
             with store.read() as view:
-                assert all(number in view.pairs_of(NUMBER, row) for row in (*helped, *unhelpful))
+                assert all(number in pairs_of(view, NUMBER, row) for row in (*helped, *unhelpful))
         with store.read() as view:
-            assert view.learning(NUMBER).n_pairs == len(left)
-            assert all(number in left for row in range(1, 7) for number in view.pairs_of(NUMBER, row))
+            assert read_learning(view, NUMBER).n_pairs == len(left)
+            assert all(number in left for row in range(1, 7) for number in pairs_of(view, NUMBER, row))
     finally:
         store.close()
 
 
 def test_a_vector_comes_to_the_question_it_was_made_of(store: SlotStore) -> None:
-    store.write(lambda batch: batch.teach(NUMBER, pair("a", (1,))))
-    store.write(lambda batch: batch.put_pair_vector(NUMBER, 1, "another", VECTOR))
-    store.write(lambda batch: batch.put_pair_vector(NUMBER, 2, "a", VECTOR))
+    store.write(lambda batch: teach(batch, NUMBER, pair("a", (1,))))
+    store.write(lambda batch: put_pair_vector(batch, NUMBER, 1, "another", VECTOR))
+    store.write(lambda batch: put_pair_vector(batch, NUMBER, 2, "a", VECTOR))
     with store.read() as view:
-        assert [each.vector for _, each in view.pairs(NUMBER)] == [None]
-    store.write(lambda batch: batch.put_pair_vector(NUMBER, 1, "a", VECTOR))
+        assert [each.vector for _, each in read_pairs(view, NUMBER)] == [None]
+    store.write(lambda batch: put_pair_vector(batch, NUMBER, 1, "a", VECTOR))
     with store.read() as view:
-        ((_, stored),) = view.pairs(NUMBER)
+        ((_, stored),) = read_pairs(view, NUMBER)
         assert stored.vector is not None
         assert stored.vector.tolist() == VECTOR.tolist()
 
@@ -113,11 +123,11 @@ def test_a_vector_comes_to_the_question_it_was_made_of(store: SlotStore) -> None
 def test_old_versions_go_but_not_the_one_to_keep(store: SlotStore, most: int) -> None:
     def versions() -> list[int]:
         with store.read() as view:
-            return [each.version for each, _ in view.adapters(NUMBER)]
+            return [each.version for each, _ in read_adapters(view, NUMBER)]
 
     def add(version: int, keep: int) -> None:
         each: AdapterVersion = replace(ADAPTER, version=version, n_bytes=1)
-        store.write(lambda batch: batch.put_adapter(NUMBER, each, b"x", most, keep))
+        store.write(lambda batch: put_adapter(batch, NUMBER, each, b"x", most, keep))
 
     for version in range(1, 6):
         add(version, version)
@@ -132,9 +142,9 @@ def test_a_purge_leaves_nothing(store: SlotStore) -> None:
         batch.put_namespace(NAMESPACE)
         put(batch, range(1, 4))
         batch.flush()
-        batch.teach(NUMBER, pair("a", (1,), (2,)))
-        batch.teach(NUMBER + 1, pair("kept", (1,)))
-        batch.put_adapter(NUMBER, ADAPTER, b"x", 8, 3)
+        teach(batch, NUMBER, pair("a", (1,), (2,)))
+        teach(batch, NUMBER + 1, pair("kept", (1,)))
+        put_adapter(batch, NUMBER, ADAPTER, b"x", 8, 3)
         batch.doom_namespace(NAMESPACE)
 
     store.write(work)
@@ -142,7 +152,7 @@ def test_a_purge_leaves_nothing(store: SlotStore) -> None:
         pass
     assert pairs(store) == {}
     with store.read() as view:
-        assert list(view.adapters(NUMBER)) == []
-        assert view.pairs_of(NUMBER, 1) == []
-        assert list(view.taught()) == [NUMBER + 1]
-        assert [each.query for _, each in view.pairs(NUMBER + 1)] == ["kept"]
+        assert list(read_adapters(view, NUMBER)) == []
+        assert pairs_of(view, NUMBER, 1) == []
+        assert list(taught_namespaces(view)) == [NUMBER + 1]
+        assert [each.query for _, each in read_pairs(view, NUMBER + 1)] == ["kept"]
