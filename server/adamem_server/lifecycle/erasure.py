@@ -25,6 +25,7 @@ from adamem_server.memory.reading import find_namespace, remaining_s
 from adamem_server.receipt_types import DeletionReceipt, StructureCount
 from adamem_server.store import erasing
 from adamem_server.store.duplicates import forget_absorbed
+from adamem_server.store.requests import forget_requests, requests_naming
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.version_types import Trace
 from adamem_server.types import DeleteResult, Filter, RequestKey
@@ -196,7 +197,7 @@ class Erasure:
         they learned from.
         """
         with self._store.read() as view:
-            found = erasing.requests_naming(view, number, slot_ids, self._now())
+            found = requests_naming(view, number, slot_ids, self._now())
             rows = erasing.survivors_of(view, number, slot_ids)
         for row in rows:
             forget = partial(forget_absorbed, number=number, row=row, slot_ids=slot_ids, trace=Trace.NOTHING_AT_ALL)
@@ -208,7 +209,7 @@ class Erasure:
     def _forget_requests(self, request_keys: Sequence[bytes]) -> None:
         for start in range(0, len(request_keys), _FORGET_AT_ONCE):
             some = request_keys[start : start + _FORGET_AT_ONCE]
-            write(self._writer, partial(erasing.forget_requests, request_keys=some), frees=True)
+            write(self._writer, partial(forget_requests, request_keys=some), frees=True)
 
     def _loop(self) -> None:
         again_s: float | None = None
@@ -275,7 +276,7 @@ class Erasure:
         with self._store.read() as view:
             if number not in view.doomed():
                 return
-            found = erasing.requests_naming(view, number, None, self._now())
+            found = requests_naming(view, number, None, self._now())
         self._forget_requests(found)
         purge = partial(WriteBatch.purge, number=number, most=_PURGE_KEYS)
         while not write(self._writer, purge, frees=True):

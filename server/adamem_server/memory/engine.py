@@ -78,6 +78,7 @@ from adamem_server.policies import ConsolidationPolicyChange, DuplicatePolicyCha
 from adamem_server.store.archive import archive_count, archived_bytes
 from adamem_server.store.codec import vector_fits
 from adamem_server.store.history import read_history, superseded_version
+from adamem_server.store.requests import read_request
 from adamem_server.store.slot_store import ReadView, SlotStore
 from adamem_server.store.summaries import summaries_of
 from adamem_server.store.version_types import Trace
@@ -463,7 +464,7 @@ class MemoryEngine:
             return None
         with self._store.read() as view:
             known = known_update(view, number, request)
-            record = view.request(number, request.id)
+            record = read_request(view, number, request.id)
         if known is None or record is None:
             return None
         # Its items are checked as of then: an expires_at may have passed since, and the server's model have changed.

@@ -39,6 +39,7 @@ from adamem_server.store.codec import Change, Head, Request, decode_vectors, enc
 from adamem_server.store.expiry import absent_tables
 from adamem_server.store.history import set_cue_rows, superseded_by, superseded_version
 from adamem_server.store.keys import SERVER_NUMBER
+from adamem_server.store.requests import forget_old_requests, put_request, read_request
 from adamem_server.store.slot_store import ReadView, WriteBatch
 from adamem_server.store.version_types import Trace
 from adamem_server.types import (
@@ -354,7 +355,7 @@ class CreateNamespaceJob(UnseenJob):
         batch.put_head(created.number, Head())
         if self._request is not None:
             request = Request(created.created_at, self._request.fingerprint)
-            batch.put_request(SERVER_NUMBER, self._request.id, request)
+            put_request(batch, SERVER_NUMBER, self._request.id, request)
         return created
 
 
@@ -465,8 +466,8 @@ def known_delete(view: ReadView, number: int, request: RequestKey | None) -> Del
 
 def remember(batch: WriteBatch, number: int, key: RequestKey, request: Request) -> None:
     """Note that a request was carried out, and forget old ones."""
-    batch.forget_requests(request.time - REQUEST_MEMORY_US, _FORGET_AT_ONCE)
-    batch.put_request(number, key.id, request)
+    forget_old_requests(batch, request.time - REQUEST_MEMORY_US, _FORGET_AT_ONCE)
+    put_request(batch, number, key.id, request)
 
 
 def known_request(view: ReadView, number: int, request: RequestKey | None) -> Request | None:
@@ -477,7 +478,7 @@ def known_request(view: ReadView, number: int, request: RequestKey | None) -> Re
     """
     if request is None:
         return None
-    known = view.request(number, request.id)
+    known = read_request(view, number, request.id)
     if known is not None and known.fingerprint != request.fingerprint:
         raise RequestIdReusedError(request.id)
     return known

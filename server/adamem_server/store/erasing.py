@@ -1,15 +1,15 @@
-"""What an erasure reads and writes besides the deletion: counts, requests, adapters, and that it is not complete yet.
+"""What an erasure reads and writes besides the deletion: counts, survivors, adapters, and that it is not complete yet.
 
 The table `meta` holds `erasing` while bytes of deleted records may have to be overwritten: the numbers u32 of the
 namespaces that they are of, big endian.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Final
 
-from adamem_server.store import codec, keys
+from adamem_server.store import keys
 from adamem_server.store.archive import archive_count
 from adamem_server.store.duplicate_codec import decode_absorbed
 from adamem_server.store.generations import read_generations
@@ -49,18 +49,6 @@ def known_counts(view: ReadView, number: int) -> dict[str, int]:
     return {**slots, "cue_vectors": head.n_cues, "pairs": n_pairs, **versions, **superseded}
 
 
-def requests_naming(view: ReadView, number: int, slot_ids: AbstractSet[str] | None, upto: int) -> list[bytes]:
-    """Keys of the requests up to a time whose answers name one of the slots; None: of all. Cost: O(requests)."""
-    found: list[bytes] = []
-    for key in _keys(view, "requests", keys.number_key(number)):
-        value = view.get("requests", key)
-        assert value is not None
-        request = codec.decode_request(value)
-        if slot_ids is None or (request.time <= upto and not slot_ids.isdisjoint(request.slot_ids)):
-            found.append(key)
-    return found
-
-
 def survivors_of(view: ReadView, number: int, slot_ids: AbstractSet[str]) -> list[int]:
     """The rows of slots that have absorbed one of some others. Cost: O(absorbed)."""
     prefix = keys.number_key(number)
@@ -71,15 +59,6 @@ def survivors_of(view: ReadView, number: int, slot_ids: AbstractSet[str]) -> lis
         if decode_absorbed(value).slot.id in slot_ids
     )
     return list(dict.fromkeys(found))
-
-
-def forget_requests(batch: WriteBatch, request_keys: Collection[bytes]) -> None:
-    """Remove requests, so that nothing tells what they were or did."""
-    for key in request_keys:
-        value = batch.get("requests", key)
-        if value is not None:
-            batch.delete("requests", key)
-            batch.delete("request_ages", keys.request_age_key(codec.decode_request(value).time, key))
 
 
 def forget_adapters(batch: WriteBatch, number: int) -> int:

@@ -13,9 +13,10 @@ import lmdb
 
 from adamem_server.store import codec, keys
 from adamem_server.store.archive import Archive
-from adamem_server.store.codec import Change, Head, Request
+from adamem_server.store.codec import Change, Head
 from adamem_server.store.cue_rows import cue_key
 from adamem_server.store.data_file import DataFile
+from adamem_server.store.duplicates import delete_forms
 from adamem_server.store.environment import Environment, ReadTransaction
 from adamem_server.store.generations import Spaces, read_generations
 from adamem_server.store.history import Trail
@@ -188,7 +189,7 @@ class ReadView:
         if rows:
             yield rows, codec.decode_vectors(values, namespace.dim, namespace.vector_type)
 
-    # Journal, expiry, requests
+    # Journal, expiry
 
     def changes(self, number: int, after: int) -> Iterator[tuple[int, Change]]:
         """(sequence, change) of the journal, from the first behind `after`."""
@@ -200,11 +201,6 @@ class ReadView:
         prefix = keys.number_key(number)
         for key, _ in self.scan("expiries", prefix, prefix):
             yield keys.expiry_of(key)
-
-    def request(self, number: int, request_id: str) -> Request | None:
-        """What an idempotent request did, None when it is not known."""
-        value = self._txn.get(keys.request_key(number, request_id), db=self._tables["requests"])
-        return None if value is None else codec.decode_request(value)
 
     # For the other files of this room, each of which knows tables of its own
 
@@ -472,18 +468,11 @@ class WriteBatch(ReadView):
         if "pair_rows" not in absent:
             forget_row(self, number, row)
         if "row_forms" not in absent:
-            self.delete_forms(number, row)
+            delete_forms(self, number, row)
         return n_bytes + n_cue_bytes, n_cue_bytes > 0
 
     def _pop(self, table: str, key: bytes) -> bytes:
         return self._txn.pop(key, db=self._tables[table]) or b""
-
-    def delete_forms(self, number: int, row: int) -> None:
-        """Remove a row's forms."""
-        forms = self._txn.pop(keys.row_key(number, row), db=self._tables["row_forms"]) or b""
-        for start in range(0, len(forms), keys.FORM_BYTES):
-            key = keys.form_key(number, forms[start : start + keys.FORM_BYTES], row)
-            self._txn.delete(key, db=self._tables["forms"])
 
     def put_change(self, number: int, sequence: int, change: Change) -> None:
         """Append to the journal."""
@@ -493,24 +482,6 @@ class WriteBatch(ReadView):
         """Remove up to `most` journal entries with a sequence of at most `upto`; True when none are left."""
         end = keys.journal_key(number, upto + 1)
         return self._delete_range("journal", keys.number_key(number), end, most) < most
-
-    def put_request(self, number: int, request_id: str, request: Request) -> None:
-        """Remember an idempotent request."""
-        key = keys.request_key(number, request_id)
-        self._txn.put(key, codec.encode_request(request), db=self._tables["requests"])
-        self._txn.put(keys.request_age_key(request.time, key), b"", db=self._tables["request_ages"])
-
-    def forget_requests(self, before: int, most: int) -> None:
-        """Remove up to `most` requests that were carried out before a time in microseconds."""
-        cursor = self._txn.cursor(db=self._tables["request_ages"])
-        found = cursor.first()
-        while found and most > 0 and cursor.key():
-            time, key = keys.request_age_of(cursor.key())
-            if time >= before:
-                return
-            self._txn.delete(key, db=self._tables["requests"])
-            found = cursor.delete()
-            most -= 1
 
     def add_access(self, number: int, row: int, count: int, accessed_at: int) -> None:
         """Add to a slot's use; nothing when the slot is gone."""

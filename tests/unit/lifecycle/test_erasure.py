@@ -20,6 +20,7 @@ from adamem_server.lifecycle.snapshots import Snapshots
 from adamem_server.memory.jobs import StoreJob
 from adamem_server.receipt_types import DeletionReceipt
 from adamem_server.store import erasing
+from adamem_server.store.requests import read_request
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.teaching import put_adapter
 from adamem_server.types import Condition, NamespaceSpec, Operator, QueryMode, Scope, SlotInput
@@ -71,7 +72,7 @@ def test_a_request_that_stored_an_erased_slot_is_forgotten_and_others_are_not(la
     assert counts(first.receipt)["requests"] == (2, 2)
     with lab.store.read() as view:
         number = view.namespace_number("anna") or 0
-        assert [view.request(number, each) is None for each in ("r1", "r2", "r3")] == [True, False, False]
+        assert [read_request(view, number, each) is None for each in ("r1", "r2", "r3")] == [True, False, False]
         assert sum(1 for _ in view.cursor("request_ages")) == 2
     again = erasure.delete_slots("anna", slot_ids=[gone], request=key("r3"), erase=True)
     assert (again.n_deleted, again.sequence) == (first.n_deleted, first.sequence)

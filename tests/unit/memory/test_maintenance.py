@@ -24,6 +24,7 @@ from adamem_server.memory.writer import Writer
 from adamem_server.store import keys
 from adamem_server.store.codec import Request
 from adamem_server.store.environment import TABLES
+from adamem_server.store.requests import put_request
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.types import Access, Namespace
 from tests.patience import PATIENCE_S
@@ -305,7 +306,7 @@ def test_a_deleted_namespace_is_purged_in_pieces(
     other = create(rooms.store, name="bert")
     for each in (namespace, other):
         rooms.put(each, *range(1, 6), expires_at=NOW + 10)
-        rooms.store.write(lambda batch, number=each.number: batch.put_request(number, "r", Request(NOW, b"f")))
+        rooms.store.write(lambda batch, number=each.number: put_request(batch, number, "r", Request(NOW, b"f")))
         rooms.store.write(lambda batch, number=each.number: batch.add_access(number, 1, 1, NOW))
         rooms.open(each).save(rooms.registry.snapshot_path(each.number))
     kept = rooms.records(other.number)

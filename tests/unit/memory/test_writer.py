@@ -17,6 +17,7 @@ from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.writer import MAX_GROUP_SLOTS, Writer
 from adamem_server.store import keys
 from adamem_server.store.codec import Head, Request
+from adamem_server.store.requests import put_request, read_request
 from adamem_server.store.slot_store import SlotStore, WriteBatch
 from adamem_server.types import UpdateResult, VectorType, WriteResult
 from tests.patience import PATIENCE_S
@@ -88,7 +89,7 @@ class SpoilingJob(CountJob):
 
     def run(self, batch: WriteBatch) -> int:
         sequence = super().run(batch)
-        batch.put_request(NUMBER, "spoilt", Request(NOW, b"f"))
+        put_request(batch, NUMBER, "spoilt", Request(NOW, b"f"))
         raise RuntimeError(f"after {sequence}")
 
 
@@ -177,7 +178,7 @@ def test_a_job_that_breaks_the_transaction_fails_alone_and_leaves_nothing(writer
     assert [entry["event"] for entry in logs] == ["write_failed"]
     assert sequence(store) == 2
     with store.read() as view:
-        assert view.request(NUMBER, "spoilt") is None
+        assert read_request(view, NUMBER, "spoilt") is None
 
 
 def test_where_a_group_does_not_fit_those_that_do_are_stored(tmp_path: Path) -> None:

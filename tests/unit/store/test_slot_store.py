@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adamem_server.store.codec import Change, Head, Request
+from adamem_server.store.requests import forget_old_requests, put_request, read_request
 from adamem_server.store.slot_store import SlotStore, WriteBatch
 from adamem_server.types import Access, Slot, VectorType
 from tests.unit.store.strategies import slots
@@ -95,7 +96,7 @@ def test_purge_takes_all_and_only_that_namespace(store: SlotStore) -> None:
                 batch.put_change(number, row, Change(1, (row,)))
             batch.flush()
             batch.add_access(number, 1, 2, 5)
-            batch.put_request(number, "r", Request(1, b"f"))
+            put_request(batch, number, "r", Request(1, b"f"))
 
     store.write(work)
     store.write(lambda batch: batch.doom_namespace(NAMESPACE))
@@ -111,7 +112,7 @@ def test_purge_takes_all_and_only_that_namespace(store: SlotStore) -> None:
         assert list(view.slots(7)) == []
         assert list(view.changes(7, 0)) == []
         assert list(view.expiring(7)) == []
-        assert view.request(7, "r") is None
+        assert read_request(view, 7, "r") is None
         assert view.access(7, 1) == Access(0, 0)
         assert view.head(7) == Head()
         for number in (6, 8):
@@ -123,17 +124,17 @@ def test_purge_takes_all_and_only_that_namespace(store: SlotStore) -> None:
 def test_requests_are_forgotten_by_age(store: SlotStore) -> None:
     def work(batch: WriteBatch) -> None:
         for time in (10, 20, 30):
-            batch.put_request(1, f"r{time}", Request(time, b"f"))
+            put_request(batch, 1, f"r{time}", Request(time, b"f"))
 
     store.write(work)
-    store.write(lambda batch: batch.forget_requests(25, 1))
+    store.write(lambda batch: forget_old_requests(batch, 25, 1))
     with store.read() as view:
-        assert view.request(1, "r10") is None
-        assert view.request(1, "r20") is not None
-    store.write(lambda batch: batch.forget_requests(25, 10))
-    store.write(lambda batch: batch.forget_requests(100, 10))
+        assert read_request(view, 1, "r10") is None
+        assert read_request(view, 1, "r20") is not None
+    store.write(lambda batch: forget_old_requests(batch, 25, 10))
+    store.write(lambda batch: forget_old_requests(batch, 100, 10))
     with store.read() as view:
-        assert view.request(1, "r30") is None
+        assert read_request(view, 1, "r30") is None
 
 
 def test_journal_is_trimmed_up_to_a_sequence(store: SlotStore) -> None:
