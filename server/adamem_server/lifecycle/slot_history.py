@@ -1,13 +1,12 @@
 """The history of one slot: its versions, and the return of one of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from adamem_server.errors import (
     FailedPreconditionError,
-    GenerationChangedError,
     ModelMismatchError,
     SlotNotFoundError,
     SlotVersionNotFoundError,
@@ -18,6 +17,7 @@ from adamem_server.memory.models import anew
 from adamem_server.memory.parts import EngineParts
 from adamem_server.memory.reading import find_namespace
 from adamem_server.memory.registry import ShardRegistry
+from adamem_server.memory.slot_job import SlotJob
 from adamem_server.memory.superseding import Restored, applied_of, put_restored
 from adamem_server.store.codec import Change, Head, Request, encode_slot, encode_vector
 from adamem_server.store.duplicates import move_absorbed
@@ -126,11 +126,8 @@ class SlotHistory:
         return list(encoder.embed_documents(texts))
 
 
-class _RestoreVersionJob:
+class _RestoreVersionJob(SlotJob):
     """Puts a version back. `vectors` replace those that were kept."""
-
-    weight = 1
-    frees = False
 
     def __init__(
         self,
@@ -142,19 +139,15 @@ class _RestoreVersionJob:
         now: int,
         request: RequestKey | None,
     ) -> None:
-        self._registry = registry
-        self._namespace = namespace
+        super().__init__(registry, namespace, now, weight=1)
         self._slot_id = slot_id
         self._version = version
         self._vectors = vectors
-        self._now = now
         self._request = request
 
     def run(self, batch: WriteBatch) -> Written:
         """See `Job.run`."""
-        namespace = find_namespace(batch, self._namespace.name)
-        if namespace.vector_space != self._namespace.vector_space:
-            raise GenerationChangedError(namespace.name)
+        namespace = self._present(batch, with_vectors=True)
         number = namespace.number
         if (known := known_update(batch, number, self._request)) is not None:
             return Written(known, None)
@@ -188,13 +181,6 @@ class _RestoreVersionJob:
             remember(batch, number, self._request, request)
         assert before is None or before.id == self._slot_id
         return Written(answer, applied_of(namespace, sequence, [restored], []))
-
-    def committed(self, result: Written, done: Callable[[], None]) -> None:
-        """Bring the shard up to the change."""
-        if result.applied is None:
-            done()
-        else:
-            self._registry.apply(self._namespace.number, result.applied, done)
 
     def _put(self, batch: WriteBatch, namespace: Namespace, version: SlotVersion, row: int) -> Restored:
         before = batch.slot(namespace.number, row)

@@ -9,7 +9,6 @@ import numpy as np
 
 from adamem_server.archive_types import ArchivePolicyChange
 from adamem_server.errors import (
-    GenerationChangedError,
     NamespaceExistsError,
     NamespaceNotFoundError,
     RequestIdReusedError,
@@ -23,6 +22,7 @@ from adamem_server.memory.pacing import Gaps
 from adamem_server.memory.reading import find_namespace
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
+from adamem_server.memory.slot_job import Changed, SlotJob
 from adamem_server.memory.superseding import (
     Restored,
     Superseded,
@@ -73,41 +73,11 @@ class Written:
     repeated: bool = False
 
 
-class _SlotJob:
-    """A change of one namespace's slots."""
-
-    def __init__(self, registry: ShardRegistry, namespace: Namespace, now: int, request: RequestKey | None) -> None:
-        self._registry = registry
-        self._namespace = namespace
-        self._now = now
-        self._request = request
-
-    def committed(self, result: Written, done: Callable[[], None]) -> None:
-        """Bring the shard up to the change."""
-        if result.applied is None:
-            done()
-        else:
-            self._registry.apply(self._namespace.number, result.applied, done)
-
-    def _check_namespace(self, batch: WriteBatch) -> Namespace:
-        """The namespace as it is now: its policies may have been changed since the write was prepared."""
-        namespace = batch.namespace(self._namespace.number)
-        if namespace is None:
-            raise NamespaceNotFoundError(self._namespace.name)
-        return namespace
-
-    def _remember(self, batch: WriteBatch, request: Request) -> None:
-        if self._request is not None:
-            remember(batch, self._namespace.number, self._request, request)
-
-
-class UpdateJob(_SlotJob):
+class UpdateJob(SlotJob):
     """Store slots with their vectors, and those of their cues. Every item has an id, made here where it is `fresh`.
 
     `recalled_from` are slots that a query returned shortly before in the same words, "" for none; empty: none at all.
     """
-
-    frees = False
 
     def __init__(
         self,
@@ -121,19 +91,17 @@ class UpdateJob(_SlotJob):
         cue_vectors: Sequence[FloatVector | None] = (),
         recalled_from: Sequence[str] = (),
     ) -> None:
-        super().__init__(registry, namespace, now, request)
+        super().__init__(registry, namespace, now, weight=len(items))
+        self._request = request
         self._recalled_from = recalled_from
         self._cue_vectors = cue_vectors or [None] * len(items)
         self._items = items
         self._fresh = fresh
         self._vectors = vectors
-        self.weight = max(1, len(items))
 
     def run(self, batch: WriteBatch) -> Written:
         """See `Job.run`."""
-        namespace = self._check_namespace(batch)
-        if namespace.vector_space != self._namespace.vector_space:
-            raise GenerationChangedError(namespace.name)
+        namespace = self._present(batch, with_vectors=True)
         number = namespace.number
         if (known := known_update(batch, number, self._request)) is not None:
             return Written(known, None, repeated=True)
@@ -148,7 +116,7 @@ class UpdateJob(_SlotJob):
             created = tuple(result.created for result in results)
             duplicates = tuple(bool(result.duplicate_of) for result in results)
             request = Request(self._now, self._request.fingerprint, sequence, ids, created, duplicates=duplicates)
-            self._remember(batch, request)
+            remember(batch, number, self._request, request)
         answer = UpdateResult(results, sequence)
         if not writes:
             return Written(answer, None)
@@ -210,7 +178,7 @@ class UpdateJob(_SlotJob):
         return decode_vectors(encoded, self._namespace.dim, vector_type)
 
 
-class DeleteJob(_SlotJob):
+class DeleteJob(SlotJob):
     """Delete rows that still hold a slot, and that still pass the filter or have still expired, if that is asked.
 
     What a deleted slot had superseded is present again. `former` are ids of slots to delete that are superseded, or of
@@ -236,7 +204,8 @@ class DeleteJob(_SlotJob):
         trace: Trace = Trace.NOTHING,
         expired: Sequence[tuple[int, str, int]] = (),
     ) -> None:
-        super().__init__(registry, namespace, now, request)
+        super().__init__(registry, namespace, now, weight=len(rows) + len(former) + len(expired))
+        self._request = request
         self._rows = rows
         self._condition = condition
         self._only_expired = only_expired
@@ -246,11 +215,10 @@ class DeleteJob(_SlotJob):
         self._trace = Trace.NOTHING_AT_ALL if only_expired else trace
         # Lets queries go first, and says whether to leave the rest for writes that wait.
         self._pace = pace
-        self.weight = max(1, len(rows) + len(former) + len(expired))
 
     def run(self, batch: WriteBatch) -> Written:
         """See `Job.run`."""
-        namespace = self._check_namespace(batch)
+        namespace = self._present(batch)
         number = namespace.number
         if (known := known_delete(batch, number, self._request)) is not None:
             return Written(known, None)
@@ -283,21 +251,19 @@ class DeleteJob(_SlotJob):
         n_deleted = self._so_far.n_deleted + len(changes) + n_former
         answer = DeleteResult(n_deleted, self._so_far.n_not_found, sequence)
         if self._request is not None:
-            self._remember(
-                batch,
-                Request(
-                    self._now,
-                    self._request.fingerprint,
-                    sequence,
-                    n_deleted=answer.n_deleted,
-                    n_not_found=answer.n_not_found,
-                ),
+            done = Request(
+                self._now,
+                self._request.fingerprint,
+                sequence,
+                n_deleted=answer.n_deleted,
+                n_not_found=answer.n_not_found,
             )
+            remember(batch, number, self._request, done)
         if not changes and not back:
             return Written(answer, None)
         return Written(answer, applied_of(namespace, sequence, back, changes))
 
-    def committed(self, result: Written, done: Callable[[], None]) -> None:
+    def committed(self, result: Changed, done: Callable[[], None]) -> None:
         """See `Job.committed`."""
         if self._trace is not Trace.NOTHING_AT_ALL:
             # A version that a snapshot holds may expire now that its slot is gone.

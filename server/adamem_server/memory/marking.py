@@ -11,13 +11,13 @@ from typing import Final
 import numpy as np
 
 from adamem_server.archive_types import MarkResult
-from adamem_server.errors import NamespaceNotFoundError
 from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.filters import is_expired, matches
 from adamem_server.memory.jobs import known_request, remember
 from adamem_server.memory.reading import find_namespace
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
+from adamem_server.memory.slot_job import SlotJob
 from adamem_server.memory.writer import Writer
 from adamem_server.store.archive import archived_rows, put_mark
 from adamem_server.store.codec import Change, Request
@@ -126,29 +126,8 @@ class Marker:
         return so_far
 
 
-class _RowsJob:
-    """A change of the state of rows; carried out by the writer."""
-
-    frees = False
-
-    def __init__(self, registry: ShardRegistry, namespace: Namespace, n_rows: int, now: int) -> None:
-        self._registry = registry
-        self._namespace = namespace
-        self._now = now
-        self.weight = max(1, n_rows)
-
-    def committed(self, result: _Marked | Archived, done: Callable[[], None]) -> None:
-        """Bring the shard up to the change."""
-        if result.applied is None:
-            done()
-        else:
-            self._registry.apply(self._namespace.number, result.applied, done)
-
-    def _check_namespace(self, batch: WriteBatch) -> Namespace:
-        namespace = batch.namespace(self._namespace.number)
-        if namespace is None:
-            raise NamespaceNotFoundError(self._namespace.name)
-        return namespace
+class _RowsJob(SlotJob):
+    """A change of the state of rows."""
 
     def _put(self, batch: WriteBatch, namespace: Namespace, changes: list[SlotChange]) -> Applied | None:
         """Store changed slots, with the journal and the head; what the shard must apply."""
@@ -197,7 +176,7 @@ class _MarkJob(_RowsJob):
         condition: Filter | None,
         so_far: MarkResult,
     ) -> None:
-        super().__init__(registry, namespace, len(rows), now)
+        super().__init__(registry, namespace, now, weight=len(rows))
         self._rows = rows
         self._marked = marked
         self._request = request
@@ -206,7 +185,7 @@ class _MarkJob(_RowsJob):
 
     def run(self, batch: WriteBatch) -> _Marked:
         """See `Job.run`."""
-        namespace = self._check_namespace(batch)
+        namespace = self._present(batch)
         number = namespace.number
         if (known := _known_mark(batch, number, self._request)) is not None:
             return _Marked(known, None)
@@ -260,13 +239,13 @@ class ArchiveJob(_RowsJob):
         archived_at: int,
         now: int,
     ) -> None:
-        super().__init__(registry, namespace, len(chosen), now)
+        super().__init__(registry, namespace, now, weight=len(chosen))
         self._chosen = chosen
         self._archived_at = archived_at
 
     def run(self, batch: WriteBatch) -> Archived:
         """See `Job.run`."""
-        namespace = self._check_namespace(batch)
+        namespace = self._present(batch)
         changes: list[SlotChange] = []
         for row, (slot_id, updated_at) in self._chosen.items():
             slot = batch.slot(namespace.number, row)

@@ -11,13 +11,13 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from adamem_server.errors import GenerationChangedError, NamespaceNotFoundError
 from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.cues import teach_cue
 from adamem_server.memory.duplicates import compare, cosine, scope_keys
 from adamem_server.memory.filters import is_expired
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
+from adamem_server.memory.slot_job import SlotJob
 from adamem_server.policies import DuplicateAction, ScopeField
 from adamem_server.store import duplicates as stored
 from adamem_server.store.codec import Change, decode_vectors
@@ -68,35 +68,18 @@ class Merged:
     applied: Applied | None
 
 
-class _RowsJob:
+class _RowsJob(SlotJob):
     """A change of rows that are read, put and read again one after the other."""
 
-    frees = False
-
     def __init__(self, registry: ShardRegistry, namespace: Namespace, pairs: Sequence[DuplicatePair], now: int) -> None:
-        self._registry = registry
-        self._namespace = namespace
+        super().__init__(registry, namespace, now, weight=2 * len(pairs))
         self._pairs = pairs
-        self._now = now
-        self.weight = 2 * len(pairs)
 
     def run(self, batch: WriteBatch) -> Merged:
         """See `Job.run`."""
-        namespace = batch.namespace(self._namespace.number)
-        if namespace is None:
-            raise NamespaceNotFoundError(self._namespace.name)
-        if namespace.vector_space != self._namespace.vector_space:
-            raise GenerationChangedError(namespace.name)
-        rows = _Rows(batch, namespace, self._now)
+        rows = _Rows(batch, self._present(batch, with_vectors=True), self._now)
         n_done = sum(self._step(rows, pair) for pair in self._pairs)
         return Merged(n_done, len(self._pairs) - n_done, rows.finish())
-
-    def committed(self, result: Merged, done: Callable[[], None]) -> None:
-        """Bring the shard up to the change."""
-        if result.applied is None:
-            done()
-        else:
-            self._registry.apply(self._namespace.number, result.applied, done)
 
     def _step(self, rows: "_Rows", pair: DuplicatePair) -> bool:
         raise NotImplementedError

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adamem_server.errors import GenerationChangedError, NamespaceNotFoundError
 from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.filters import is_expired
 from adamem_server.memory.forms import put_forms
 from adamem_server.memory.jobs import DeleteJob, Written
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
+from adamem_server.memory.slot_job import SlotJob
 from adamem_server.memory.writer import Visible
 from adamem_server.store.codec import Change, Head
 from adamem_server.store.slot_store import WriteBatch
@@ -72,7 +72,7 @@ class SummaryWritten:
     applied: Applied | None = None
 
 
-class PutSummaryJob:
+class PutSummaryJob(SlotJob):
     """Store a summary in place of those that were made of any of its sources.
 
     Not if a source was changed or is gone since it was read, has expired, or has got another summary meanwhile.
@@ -87,8 +87,6 @@ class PutSummaryJob:
         now: The wall clock in microseconds.
     """
 
-    frees = False
-
     def __init__(
         self,
         registry: ShardRegistry,
@@ -99,22 +97,15 @@ class PutSummaryJob:
         replaced: frozenset[str],
         now: int,
     ) -> None:
-        self._registry = registry
-        self._namespace = namespace
+        super().__init__(registry, namespace, now, weight=1 + len(replaced))
         self._summary = summary
         self._vector = vector
         self._sources = sources
         self._replaced = replaced
-        self._now = now
-        self.weight = 1 + len(replaced)
 
     def run(self, batch: WriteBatch) -> SummaryWritten:
         """See `Job.run`."""
-        namespace = batch.namespace(self._namespace.number)
-        if namespace is None:
-            raise NamespaceNotFoundError(self._namespace.name)
-        if namespace.vector_space != self._namespace.vector_space:
-            raise GenerationChangedError(namespace.name)
+        namespace = self._present(batch, with_vectors=True)
         number = namespace.number
         if not all(self._is_as_read(batch, number, source) for source in self._sources):
             return SummaryWritten(False)
@@ -153,13 +144,6 @@ class PutSummaryJob:
                 vectors[:0],
             ),
         )
-
-    def committed(self, result: SummaryWritten, done: Callable[[], None]) -> None:
-        """Bring the shard up to the change."""
-        if result.applied is None:
-            done()
-        else:
-            self._registry.apply(self._namespace.number, result.applied, done)
 
     def _is_as_read(self, batch: WriteBatch, number: int, source: Slot) -> bool:
         found = _find(batch, number, source.id)

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from adamem_server.errors import InvalidArgumentError, NamespaceNotFoundError
+from adamem_server.errors import InvalidArgumentError
 from adamem_server.memory.columns import SlotChange
 from adamem_server.memory.filters import is_expired, matches
 from adamem_server.memory.jobs import known_request, remember
@@ -14,6 +14,7 @@ from adamem_server.memory.prepared import expiry_after
 from adamem_server.memory.reading import find_namespace
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
+from adamem_server.memory.slot_job import SlotJob
 from adamem_server.memory.writer import Writer
 from adamem_server.store.codec import Change, Head, Request
 from adamem_server.store.expiry import put_expiry
@@ -89,10 +90,8 @@ class Toucher:
         return so_far
 
 
-class TouchJob:
-    """Change when some rows expire; carried out by the writer."""
-
-    frees = False
+class TouchJob(SlotJob):
+    """Change when some rows expire."""
 
     def __init__(
         self,
@@ -107,23 +106,18 @@ class TouchJob:
         so_far: TouchResult,
         clock: Callable[[], int],
     ) -> None:
-        self._registry = registry
-        self._namespace = namespace
+        super().__init__(registry, namespace, now, weight=len(rows))
         self._rows = rows
         self._expiry = expiry
-        self._now = now
         self._request = request
         self._condition = condition
         self._so_far = so_far
         self._clock = clock
-        self.weight = max(1, len(rows))
 
     def run(self, batch: WriteBatch) -> _Touched:
         """See `Job.run`."""
-        number = self._namespace.number
-        namespace = batch.namespace(number)
-        if namespace is None:
-            raise NamespaceNotFoundError(self._namespace.name)
+        namespace = self._present(batch)
+        number = namespace.number
         if (known := _known_touch(batch, number, self._request)) is not None:
             return _Touched(known, None)
         head = batch.head(number)
@@ -170,13 +164,6 @@ class TouchJob:
             )
             remember(batch, number, self._request, done)
         return _Touched(answer, self._applied(sequence, changes) if changes else None)
-
-    def committed(self, result: _Touched, done: Callable[[], None]) -> None:
-        """Bring the shard up to the change."""
-        if result.applied is None:
-            done()
-        else:
-            self._registry.apply(self._namespace.number, result.applied, done)
 
     def _renewed(self, slot: Slot, namespace: Namespace) -> Slot | None:
         """The slot with its new expiry; None where there is nothing to renew it by."""
