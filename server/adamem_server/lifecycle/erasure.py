@@ -191,18 +191,20 @@ class Erasure:
         return _receipt(before, self._counts(number, known=False), erased_at, n_bytes)
 
     def _forget(self, number: int, slot_ids: set[str]) -> None:
-        """Forget what else has the slots: requests that stored them, survivors that absorbed them, and adapters.
+        """Forget what else has the slots: requests that brought them, survivors that absorbed them, and adapters.
 
         Also what summaries of them said before clients changed these. Of adapters those of which nothing is left that
-        they learned from.
+        they learned from. A request has a hash of all that it said, also of a question to which the slots were named.
         """
+        now, named = self._now(), set(slot_ids)
         with self._store.read() as view:
-            found = requests_naming(view, number, slot_ids, self._now())
             rows = erasing.survivors_of(view, number, slot_ids)
         for row in rows:
-            forget = partial(forget_absorbed, number=number, row=row, slot_ids=slot_ids, trace=Trace.NOTHING_AT_ALL)
-            write(self._writer, forget, frees=True)
+            forget = partial(forget_absorbed, number=number, row=row, slot_ids=slot_ids)
+            named |= write(self._writer, forget, frees=True)
         write(self._writer, lambda batch: batch.trail(number).forget_summaries(slot_ids), frees=True)
+        with self._store.read() as view:
+            found = requests_naming(view, number, named, now)
         self._forget_requests(found)
         write(self._writer, partial(erasing.forget_adapters, number=number), frees=True)
 

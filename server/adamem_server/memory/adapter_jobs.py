@@ -65,7 +65,11 @@ class FeedbackJob(UnseenJob):
         result = FeedbackResult(n_taught, len(self._helped) + len(self._unhelpful) - n_taught)
         if self._request is not None:
             request = Request(
-                self._now, self._request.fingerprint, n_not_found=result.n_not_found, n_taught=result.n_taught
+                self._now,
+                self._request.fingerprint,
+                slot_ids=(*self._helped, *self._unhelpful),
+                n_not_found=result.n_not_found,
+                n_taught=result.n_taught,
             )
             remember(batch, number, self._request, request)
         return result

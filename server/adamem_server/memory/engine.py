@@ -345,7 +345,8 @@ class MemoryEngine:
 
         `trace` says what stays of them. Ids of which only a history is left count as deleted when that goes.
 
-        `on_deleted` is called with the ids of those that were deleted, some thousand at a time.
+        `on_deleted` is called with the ids of those that were deleted, and of what these had absorbed, some thousand
+        at a time.
 
         Raises:
             NamespaceNotFoundError, RequestIdReusedError, StorageFullError.
@@ -389,7 +390,8 @@ class MemoryEngine:
             so_far = written.answer
             if on_deleted is not None:
                 changes = () if written.applied is None else written.applied.changes
-                on_deleted([*ids_of_chunk, *(change.before.id for change in changes if change.before is not None)])
+                gone = (change.before.id for change in changes if change.before is not None)
+                on_deleted([*ids_of_chunk, *gone, *written.absorbed])
         return so_far
 
     def _update(self, prepared: Prepared, deadline_s: float | None) -> UpdateResult:

@@ -65,12 +65,14 @@ _FORGET_AT_ONCE: Final = 64
 class Written:
     """What a job that changes slots did: its answer, and what the shard must apply (None: nothing was changed).
 
-    `repeated`: the request was carried out before, and this is its first answer.
+    `repeated`: the request was carried out before, and this is its first answer. `absorbed` are the ids of what
+    deleted slots had absorbed, and went with them.
     """
 
     answer: UpdateResult | DeleteResult
     applied: Applied | None
     repeated: bool = False
+    absorbed: tuple[str, ...] = ()
 
 
 class UpdateJob(SlotJob):
@@ -223,6 +225,7 @@ class DeleteJob(SlotJob):
         if (known := known_delete(batch, number, self._request)) is not None:
             return Written(known, None)
         head = batch.head(number)
+        trail = batch.trail(number)
         n_former = forget_former(batch, number, self._former, self._trace)
         forget_expired(batch, number, self._expired)
         absent = absent_tables(batch, number, self._rows)
@@ -234,7 +237,7 @@ class DeleteJob(SlotJob):
             changes.append(SlotChange(row, slot, None))
         # What a slot deleted here had superseded may be deleted here too; so these come last.
         back: list[Restored] = []
-        if batch.trail(number).has_superseded():
+        if trail.has_superseded():
             gone = [change.before for change in changes if change.before is not None]
             back, n_more = self._reinstate(batch, namespace, gone, head.next_row)
             n_former += n_more
@@ -259,9 +262,8 @@ class DeleteJob(SlotJob):
                 n_not_found=answer.n_not_found,
             )
             remember(batch, number, self._request, done)
-        if not changes and not back:
-            return Written(answer, None)
-        return Written(answer, applied_of(namespace, sequence, back, changes))
+        applied = applied_of(namespace, sequence, back, changes) if changes or back else None
+        return Written(answer, applied, absorbed=tuple(trail.dropped))
 
     def committed(self, result: Changed, done: Callable[[], None]) -> None:
         """See `Job.committed`."""

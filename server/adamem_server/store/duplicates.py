@@ -156,18 +156,17 @@ def move_absorbed(batch: "WriteBatch", number: int, row: int, to: int) -> None:
         put_absorbed(batch, number, to, ordinal, absorbed)
 
 
-def forget_absorbed(
-    batch: "WriteBatch", number: int, row: int, slot_ids: AbstractSet[str], *, trace: Trace = Trace.HISTORY
-) -> int:
-    """Take slots out of what a row has absorbed, with what these had absorbed before; how many.
+def forget_absorbed(batch: "WriteBatch", number: int, row: int, slot_ids: AbstractSet[str]) -> set[str]:
+    """Take slots out of what a row has absorbed, with what these had absorbed before; no history of the latter stays.
 
-    Of the history of the latter `trace` stays.
+    Returns by which other ids requests name them: those of what went too, and of survivors that got them in a write.
     """
+    trail = batch.trail(number)
     gone = [(n, each) for n, each in _entries(batch, number, row) if each.slot.id in slot_ids]
     for ordinal, absorbed in gone:
-        batch.trail(number).delete_absorbed(absorbed.row, trace)
+        trail.delete_absorbed(absorbed.row, Trace.NOTHING_AT_ALL)
         remove_absorbed(batch, number, row, ordinal)
-    return len(gone)
+    return {*trail.dropped, *(each.survivor_before.id for _, each in gone if not each.job_id)}
 
 
 def put_access(batch: "WriteBatch", number: int, row: int, access: Access) -> None:

@@ -171,6 +171,8 @@ class Trail:
         self._n_versions = self._n_bytes = self._n_superseded = 0
         # The rows of slots that others have absorbed, read where they are asked for.
         self._absorbed_rows: set[int] | None = None
+        # Ids of what was absorbed, and went with what had absorbed it.
+        self.dropped: list[str] = []
         # The rows of which `delete_absorbed` has still to delete what they have absorbed; None: it is not under way.
         self._emptied: list[int] | None = None
 
@@ -296,8 +298,10 @@ class Trail:
                 absorbed = decode_absorbed(value)
                 self._batch.delete("absorbed", key)
                 # One that is there again has its history.
-                if trace is not Trace.HISTORY and self._batch.row(self._number, absorbed.slot.id) is None:
-                    self.erase(absorbed.slot.id, also_held=trace is Trace.NOTHING_AT_ALL)
+                if self._batch.row(self._number, absorbed.slot.id) is None:
+                    self.dropped.append(absorbed.slot.id)
+                    if trace is not Trace.HISTORY:
+                        self.erase(absorbed.slot.id, also_held=trace is Trace.NOTHING_AT_ALL)
                 if not self.keeps(absorbed.slot.id, absorbed.row):
                     self._emptied.append(absorbed.row)
         self._emptied = None

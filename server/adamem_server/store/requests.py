@@ -18,14 +18,24 @@ def read_request(view: "ReadView", number: int, request_id: str) -> Request | No
 
 
 def requests_naming(view: "ReadView", number: int, slot_ids: AbstractSet[str] | None, upto: int) -> list[bytes]:
-    """Keys of the requests up to a time whose answers name one of the slots; None: of all. Cost: O(requests)."""
+    """Keys of the requests up to a time that brought one of some slots that are gone; None: of all.
+
+    Also of feedback on one of them, if no other slot that it named is there: with it would stay what it taught.
+    Cost: O(requests).
+    """
     prefix = keys.number_key(number)
     found: list[bytes] = []
     for key, value in view.scan("requests", prefix, prefix):
         request = codec.decode_request(value)
-        if slot_ids is None or (request.time <= upto and not slot_ids.isdisjoint(request.slot_ids)):
+        if slot_ids is None or (request.time <= upto and _names(view, number, request, slot_ids)):
             found.append(key)
     return found
+
+
+def _names(view: "ReadView", number: int, request: Request, slot_ids: AbstractSet[str]) -> bool:
+    if slot_ids.isdisjoint(request.slot_ids):
+        return False
+    return not request.n_taught or all(view.row(number, each) is None for each in request.slot_ids)
 
 
 def put_request(batch: "WriteBatch", number: int, request_id: str, request: Request) -> None:

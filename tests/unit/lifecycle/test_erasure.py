@@ -18,12 +18,23 @@ from adamem_server.errors import (
 from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.lifecycle.snapshots import Snapshots
 from adamem_server.memory.jobs import StoreJob
+from adamem_server.memory.merging import MergeJob
+from adamem_server.policies import DuplicateAction, DuplicatePolicy
 from adamem_server.receipt_types import DeletionReceipt
 from adamem_server.store import erasing
 from adamem_server.store.requests import read_request
 from adamem_server.store.slot_store import WriteBatch
 from adamem_server.store.teaching import put_adapter
-from adamem_server.types import Condition, NamespaceSpec, Operator, QueryMode, Scope, SlotInput
+from adamem_server.types import (
+    Condition,
+    DuplicateKind,
+    DuplicatePair,
+    NamespaceSpec,
+    Operator,
+    QueryMode,
+    Scope,
+    SlotInput,
+)
 from tests.patience import PATIENCE_S, wait_until
 from tests.unit.memory.engines import Lab, key, stored
 from tests.unit.memory.support import Gate
@@ -80,6 +91,53 @@ def test_a_request_that_stored_an_erased_slot_is_forgotten_and_others_are_not(la
     assert again.receipt.erased_at
     # Sent again it is a new one.
     lab.engine.update("anna", inputs("one"), request=key("r1"))
+    assert lab.contents("anna") == ["two", "one"]
+
+
+def known(lab: Lab, *request_ids: str) -> list[bool]:
+    with lab.store.read() as view:
+        number = view.namespace_number("anna") or 0
+        return [read_request(view, number, each) is not None for each in request_ids]
+
+
+def test_feedback_on_an_erased_slot_is_forgotten(lab: Lab, erasure: Erasure) -> None:
+    """What is kept of a request has a hash of the question, which went with the last slot of it."""
+    one, two, three = lab.put("anna", "one", "two", "three")
+    feedback = lab.engine.adaptation.feedback
+    feedback("anna", "which is one?", helped=[one], unhelpful=[two], request=key("r1"))
+    feedback("anna", "which is two?", helped=[two], unhelpful=[three], request=key("r2"))
+    feedback("anna", "which is three?", helped=[three], request=key("r3"))
+    erasure.delete_slots("anna", slot_ids=[three], erase=True)
+    assert known(lab, "r1", "r2", "r3") == [True, True, False]
+    erasure.delete_slots("anna", slot_ids=[two], erase=True)
+    assert known(lab, "r1", "r2", "r3") == [True, False, False]
+
+
+def merging(lab: Lab) -> None:
+    policy = DuplicatePolicy(on_duplicate=DuplicateAction.MERGE)
+    lab.engine.create_namespace(NamespaceSpec(name="anna", duplicates=policy))
+
+
+def test_requests_that_stored_what_an_erased_slot_had_absorbed_are_forgotten(lab: Lab, erasure: Erasure) -> None:
+    ids = [stored(*lab.engine.update("anna", inputs("one"), request=key(f"r{n}")).results) for n in range(4)]
+    parts = lab.engine.parts
+    namespace = lab.engine.get_namespace("anna").namespace
+    pairs = [DuplicatePair(*pair, DuplicateKind.EXACT, 1.0) for pair in ((ids[1], ids[0]), (ids[2], ids[1]))]
+    job = MergeJob(parts.registry, namespace, pairs, lab.now, job_id=ids[3], threshold=0.9, scope=())
+    assert parts.writer.submit(job).result().n_done == 2
+    erasure.delete_slots("anna", slot_ids=[ids[2]], erase=True)
+    assert known(lab, "r0", "r1", "r2", "r3") == [False, False, False, True]
+
+
+def test_a_request_of_a_slot_that_was_absorbed_as_it_came_is_forgotten_with_it(lab: Lab, erasure: Erasure) -> None:
+    merging(lab)
+    lab.engine.update("anna", inputs("two"), request=key("r0"))
+    (first,) = lab.engine.update("anna", inputs("one"), request=key("r1")).results
+    lab.engine.update("anna", inputs("ONE!"), request=key("r2"))
+    (absorbed,) = lab.engine.get_slot("anna", stored(first)).absorbed
+    result = erasure.delete_slots("anna", slot_ids=[absorbed.slot.id], erase=True)
+    assert counts(result.receipt)["absorbed"] == (1, 0)
+    assert known(lab, "r0", "r2") == [True, False]
     assert lab.contents("anna") == ["two", "one"]
 
 
