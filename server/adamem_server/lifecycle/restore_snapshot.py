@@ -245,8 +245,7 @@ class _Restoring:
     def _forget_superseded(self, slot_id: str) -> None:
         """A fact that was superseded since, and was not there before it: it is history."""
         if superseded_version(self._batch, self._number, slot_id) is not None:
-            trace = Trace.HISTORY if self._namespace.history_versions else Trace.NOTHING
-            forget_former(self._batch, self._number, [slot_id], trace)
+            forget_former(self._batch, self._number, [slot_id], Trace.HISTORY)
 
     def _hand_over(self, removed: Slot) -> None:
         """What a slot that went had superseded is so by the next fact of its cue that is there."""

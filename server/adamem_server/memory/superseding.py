@@ -170,7 +170,7 @@ def forget_former(batch: WriteBatch, number: int, slot_ids: Iterable[str], trace
         for older in superseded_by(batch, number, slot_id):
             if (former := superseded_version(batch, number, older)) is not None:
                 trail.resupersede(former, version.validity.superseded_by, version.validity.end)
-        if trace is Trace.HISTORY:
+        if trace is Trace.HISTORY and trail.has_history:
             trail.deleted(version)
         else:
             trail.erase(slot_id, also_held=trace is Trace.NOTHING_AT_ALL)

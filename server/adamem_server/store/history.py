@@ -168,6 +168,7 @@ class Trail:
         self._keep = 0 if namespace is None else namespace.history_versions
         self._space = "" if namespace is None else space_of(namespace.model_fingerprint)
         self.has_cue_rows = namespace is not None and namespace.supersede
+        self.has_history = self._keep > 0
         self._n_versions = self._n_bytes = self._n_superseded = 0
         # The rows of slots that others have absorbed, read where they are asked for.
         self._absorbed_rows: set[int] | None = None
@@ -247,6 +248,7 @@ class Trail:
         self._unlink(version)
         ended = replace(version, ending=Ending.DELETED, validity=replace(version.validity, superseded_by=""))
         self._put(ended, version_record(self._batch, self._number, version))
+        self._limit(version.slot.id)
 
     def created(self, slot_id: str) -> None:
         """A slot is stored anew; under the id of a superseded one, that is an ordinary former version from now on."""

@@ -332,6 +332,22 @@ def test_a_deletion_takes_the_history_unless_it_is_kept(lab: Lab, keep: bool) ->
     check_counts(lab)
 
 
+@pytest.mark.parametrize("history_versions", [0, 1])
+def test_a_superseded_fact_is_kept_as_far_as_the_namespace_keeps_a_history(lab: Lab, history_versions: int) -> None:
+    lab.engine.update_namespace("ann", description=None, ef_search=None, history_versions=history_versions)
+    riga = tell(lab, "Ann lives in Riga", 1)
+    lab.put("ann", "Ann lives in Riga, Latvia", id=riga, cue=CITY, scope=ANN, created_at=NOW - 99 * DAY)
+    oslo = tell(lab, "Ann lives in Oslo", 2)
+    assert lab.engine.delete_slots("ann", slot_ids=[riga], trace=Trace.HISTORY).n_deleted == 1
+    number = lab.engine.get_namespace("ann").namespace.number
+    with lab.store.read() as view:
+        kept = [version.slot.content for version in read_versions(view, number, riga)]
+    assert kept == ["Ann lives in Riga, Latvia"][:history_versions]
+    lab.engine.delete_slots("ann", slot_ids=[oslo])
+    assert lab.contents("ann") == []
+    check_counts(lab)
+
+
 def test_a_second_deletion_takes_the_history_that_the_first_one_kept(lab: Lab) -> None:
     (slot_id,) = lab.put("ann", "first")
     lab.engine.delete_slots("ann", slot_ids=[slot_id], trace=Trace.HISTORY)
