@@ -203,6 +203,8 @@ class Snapshots:
             n_released += write(self._parts.writer, partial(_release, number, slot_ids), weight=len(ended), frees=True)
             after = ended[-1][0]
         write(self._parts.writer, partial(_forget, number, snapshot.name), frees=True)
+        # What is left of a slot that is gone may expire before all that is known to.
+        self._parts.registry.expect_expiry(0)
         return n_released
 
 

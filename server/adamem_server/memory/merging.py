@@ -17,7 +17,7 @@ from adamem_server.memory.duplicates import compare, cosine, scope_keys
 from adamem_server.memory.filters import is_expired
 from adamem_server.memory.registry import ShardRegistry
 from adamem_server.memory.shard import Applied
-from adamem_server.memory.slot_job import SlotJob
+from adamem_server.memory.slot_job import Changed, SlotJob
 from adamem_server.policies import DuplicateAction, ScopeField
 from adamem_server.store import duplicates as stored
 from adamem_server.store.codec import Change, decode_vectors
@@ -103,6 +103,12 @@ class MergeJob(_RowsJob):
         self._job_id = job_id
         self._threshold = threshold
         self._scope = scope
+
+    def committed(self, result: Changed, done: Callable[[], None]) -> None:
+        """See `Job.committed`."""
+        # A former version of what was absorbed may expire now that its slot is gone.
+        self._registry.expect_expiry(0)
+        super().committed(result, done)
 
     def _step(self, rows: "_Rows", pair: DuplicatePair) -> bool:
         batch, number = rows.batch, rows.namespace.number

@@ -324,6 +324,8 @@ class Trail:
                 n_released += 1
             else:
                 before = version
+        if self._batch.row(self._number, slot_id) is None:
+            self._watch(before)
         return n_released
 
     def set_pins(self, pins: tuple[Pin, ...]) -> None:

@@ -8,9 +8,10 @@ import pytest
 from adamem_server.errors import SlotNotFoundError
 from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.memory.merging import MergeJob
-from adamem_server.store.history import all_superseded
+from adamem_server.store.history import all_superseded, read_versions
 from adamem_server.store.version_types import Trace
 from adamem_server.types import DuplicateKind, DuplicatePair, NamespaceSpec, SlotInput
+from tests.patience import wait_until
 from tests.unit.lifecycle.test_snapshots import World, operations
 from tests.unit.memory.archives import archive
 from tests.unit.memory.engines import Lab
@@ -484,4 +485,40 @@ def test_a_chain_of_slots_that_were_there_again_goes_at_once(world: World) -> No
     assert n_absorbed(world) == 0
     with lab.store.read() as view:
         assert not list(view.scan("versions", b"", b""))
+    world.check()
+
+
+def n_versions(world: World, slot_id: str) -> int:
+    number = world.lab.engine.get_namespace("ann").namespace.number
+    with world.lab.store.read() as view:
+        return len(list(read_versions(view, number, slot_id)))
+
+
+def with_expired_version(world: World) -> tuple[str, str]:
+    """A slot, and one like it that never expires, but had a version that has: as the slot is there, that may stay."""
+    lab = world.lab
+    lab.engine.update_namespace("ann", description=None, ef_search=None, history_versions=1)
+    (survivor,) = lab.put("ann", "thing one")
+    (other,) = lab.put("ann", "thing before", expires_at=lab.now + 10 * SECOND)
+    lab.put("ann", "thing one", id=other)
+    lab.now += 20 * SECOND
+    wait_until(lambda: lab.engine.parts.registry.next_expiry > lab.now)
+    assert n_versions(world, other) == 1
+    return survivor, other
+
+
+def test_an_expired_version_goes_when_its_slot_is_absorbed(world: World) -> None:
+    survivor, other = with_expired_version(world)
+    absorb(world, [(survivor, other)])
+    wait_until(lambda: n_versions(world, other) == 0)
+    world.check()
+
+
+def test_an_expired_version_goes_when_no_snapshot_holds_a_later_one(world: World) -> None:
+    survivor, other = with_expired_version(world)
+    world.lifecycle.snapshots.create("ann", "before")
+    absorb(world, [(survivor, other)])
+    assert n_versions(world, other) == 2
+    world.lifecycle.snapshots.delete("ann", "before")
+    wait_until(lambda: n_versions(world, other) == 0)
     world.check()
