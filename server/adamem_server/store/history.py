@@ -299,8 +299,7 @@ class Trail:
             for key, value in list(self._batch.scan("absorbed", prefix, prefix)):
                 absorbed = decode_absorbed(value)
                 self._batch.delete("absorbed", key)
-                # One that is there again has its history.
-                if self._batch.row(self._number, absorbed.slot.id) is None:
+                if not self._is_there(absorbed.slot.id):
                     self.dropped.append(absorbed.slot.id)
                     if trace is not Trace.HISTORY:
                         self.erase(absorbed.slot.id, also_held=trace is Trace.NOTHING_AT_ALL)
@@ -369,6 +368,12 @@ class Trail:
     def _before(self, version: SlotVersion) -> SlotVersion | None:
         earlier = read_versions(self._batch, self._number, version.slot.id)
         return max((each for each in earlier if each.number < version.number), key=lambda v: v.number, default=None)
+
+    def _is_there(self, slot_id: str) -> bool:
+        """Whether there is a slot of an id, present or superseded: then its history is its own."""
+        if self._batch.row(self._number, slot_id) is not None:
+            return True
+        return self.has_superseded() and superseded_version(self._batch, self._number, slot_id) is not None
 
     def _add(
         self,

@@ -10,7 +10,7 @@ from adamem_server.lifecycle.erasure import Erasure
 from adamem_server.memory.merging import MergeJob
 from adamem_server.store.history import all_superseded, read_versions
 from adamem_server.store.version_types import Trace
-from adamem_server.types import DuplicateKind, DuplicatePair, NamespaceSpec, SlotInput
+from adamem_server.types import DuplicateKind, DuplicatePair, NamespaceSpec, SlotInput, SlotKind
 from tests.patience import wait_until
 from tests.unit.lifecycle.test_snapshots import World, operations
 from tests.unit.memory.archives import archive
@@ -522,3 +522,19 @@ def test_an_expired_version_goes_when_no_snapshot_holds_a_later_one(world: World
     world.lifecycle.snapshots.delete("ann", "before")
     wait_until(lambda: n_versions(world, other) == 0)
     world.check()
+
+
+def test_a_superseded_slot_is_not_what_was_absorbed_of_its_id(world: World) -> None:
+    lab = world.lab
+    supersede(world)
+    survivor, again = lab.put("ann", "thing one", "thing one")
+    absorb(world, [(survivor, again)])
+    lab.put("ann", "Ann lives in Rome", cue="where?", kind=SlotKind.FACT, id=again)
+    lab.now += SECOND
+    (newer,) = lab.put("ann", "Ann lives in Oslo", cue="where?", kind=SlotKind.FACT)
+    assert superseded(world) == [again]
+    lab.engine.delete_slots("ann", slot_ids=[survivor])
+    assert n_absorbed(world) == 0
+    assert superseded(world) == [again]
+    lab.engine.delete_slots("ann", slot_ids=[newer])
+    assert lab.contents("ann") == ["Ann lives in Rome"]
