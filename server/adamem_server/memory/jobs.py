@@ -10,7 +10,6 @@ import numpy as np
 from adamem_server.archive_types import ArchivePolicyChange
 from adamem_server.errors import (
     NamespaceExistsError,
-    NamespaceNotFoundError,
     RequestIdReusedError,
 )
 from adamem_server.memory.columns import SlotChange
